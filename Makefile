@@ -1,0 +1,60 @@
+# Targets: setup demo test check testdata corpus bench docs clean. `make demo` is the place to begin.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+DEMO := build/demo
+WORKERS ?= 2
+
+.DELETE_ON_ERROR:
+.PHONY: help setup demo test check testdata corpus bench docs clean
+
+help:
+	@echo "make setup     install hpbuild and its tools into $(VENV)"
+	@echo "make demo      make, sign, verify and prove a package from two example DLLs"
+	@echo "make test      run the tests"
+	@echo "make check     lint, formatting, types, layering"
+	@echo "make testdata  build the example binaries again"
+	@echo "make corpus    fetch consecutive releases of well-known programs (260 MB, 600 MB unpacked)"
+	@echo "make bench     compare every pair of binaries at hand"
+	@echo "make docs      the same, and write docs/pairs.md"
+	@echo "make clean     remove what the other targets made, but not corpus/"
+
+setup: $(STAMP)
+
+$(STAMP): pyproject.toml constraints/dev.txt
+	@$(PYTHON) -c 'import sys; v = sys.version_info; sys.exit(0 if v >= (3, 11) else \
+		f"hpbuild needs Python 3.11 or later; $(PYTHON) is {v[0]}.{v[1]}. Say which to use: make PYTHON=python3.12")'
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints/dev.txt -e '.[test,check,build]'
+	@touch $@
+
+test: $(STAMP)
+	$(BIN)/python -m pytest -q -n $(WORKERS) tests
+
+check: $(STAMP)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+testdata: $(STAMP)
+	$(BIN)/python testdata/build.py
+
+corpus: $(STAMP)
+	$(BIN)/python -m bench.corpus
+
+bench: $(STAMP)
+	$(BIN)/python -m bench.pairs --output build/pairs
+
+docs: $(STAMP)
+	$(BIN)/python -m bench.pairs --output build/pairs --page docs/pairs.md
+
+demo: export PATH := $(CURDIR)/$(BIN):$(PATH)
+demo: $(STAMP)
+	@sh testdata/demo.sh $(DEMO)
+
+clean:
+	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
+	find . -name __pycache__ -not -path './corpus/*' -prune -exec rm -rf {} +

@@ -1,0 +1,5 @@
+"""``python -m hpbuild``."""
+
+from hpbuild.cli.main import run
+
+run()

@@ -1,0 +1,1 @@
+"""The bundle file: statement, deterministic writer, strict reader, safe output."""

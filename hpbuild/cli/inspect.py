@@ -1,0 +1,34 @@
+"""``hpbuild inspect``: what is in a package or an image."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from hpbuild.cli.options import Color, ColorOption, Format, FormatOption, VerboseOption
+from hpbuild.cli.output import Output
+from hpbuild.errors import ExitStatus
+
+
+def inspect(
+    file: Annotated[
+        Path, typer.Argument(metavar="X.hpb|PE", show_default=False, help="A package or a PE image.")
+    ],
+    asm: Annotated[
+        bool, typer.Option("--asm", help="Package: disassemble the code that it carries.")
+    ] = False,
+    baseline: Annotated[
+        Path | None,
+        typer.Option(metavar="PATH", show_default=False, help="With --asm: the baseline, for the old side."),
+    ] = None,
+    format: FormatOption = Format.TEXT,  # noqa: A002 - the option's name
+    verbose: VerboseOption = 0,
+    color: ColorOption = Color.AUTO,
+) -> int:
+    """Show what is in a package, or in a PE image. Shows only: nothing is verified."""
+    from hpbuild.cli.inspecting import inspection
+
+    output = Output(format=format, verbose=verbose, color=color)
+    document, blocks = inspection(file, asm=asm, baseline=baseline)
+    output.emit(document, lambda entries: blocks(entries, output.full))
+    return ExitStatus.YES

@@ -1,0 +1,101 @@
+"""Steps of ``inspect``: what kind of file it is, and reading its parts."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from hpbuild.codes import cli as codes
+from hpbuild.errors import Finding, HpbuildError
+from hpbuild.report.blocks import Block
+from hpbuild.report.document import Document
+
+Blocks = Callable[[Document, bool], list[Block]]
+
+BUNDLE_MAGIC = b"PK\x03\x04"
+IMAGE_MAGIC = b"MZ"
+
+
+def inspection(path: Path, *, asm: bool, baseline: Path | None) -> tuple[Document, Blocks]:
+    """The document of a package or an image, and the function that makes text of it.
+
+    Raises HpbuildError: HP9004 for a path that cannot be read, HP9010 for another kind of file, HP9001 for
+    options that do not fit, and the codes of the readers."""
+    magic = _first_bytes(path)
+    if baseline is not None and not asm:
+        raise HpbuildError(codes.USAGE, "hpbuild inspect", "--baseline is only for --asm")
+    if magic == BUNDLE_MAGIC:
+        return _package(path, asm=asm, baseline=baseline)
+    if not magic.startswith(IMAGE_MAGIC):
+        raise HpbuildError(codes.UNKNOWN_KIND, str(path), f"it starts with {magic.hex(' ') or 'nothing'}")
+    if asm:
+        raise HpbuildError(codes.USAGE, "hpbuild inspect", "--asm is only for packages")
+    return _image(path)
+
+
+def _first_bytes(path: Path) -> bytes:
+    if path.exists() and not path.is_file():
+        kind = "a directory" if path.is_dir() else "no regular file"
+        raise HpbuildError(codes.FILE_UNUSABLE, str(path), f"it is {kind}")
+    with path.open("rb") as stream:
+        return stream.read(4)
+
+
+def _package(path: Path, *, asm: bool, baseline: Path | None) -> tuple[Document, Blocks]:
+    from hpbuild.bundle.reader import read_bundle_file
+    from hpbuild.bundle.statement import decode_statement, to_document
+    from hpbuild.cli.packages import disassembled, key_hints
+    from hpbuild.manifest.codec import decode
+    from hpbuild.report import disassembly, inspect
+
+    bundle = read_bundle_file(path)
+    manifest = decode(bundle.manifest)
+    statement = to_document(decode_statement(bundle.statement))
+    document = inspect.document(
+        str(path), bundle.sha256.hex, bundle.members, manifest, statement, key_hints(bundle)
+    )
+    if asm:
+        document["disassembly"] = disassembled(bundle, manifest, baseline)
+
+    def blocks(entries: Document, full: bool) -> list[Block]:
+        return inspect.blocks(entries, full=full) + disassembly.blocks(entries.get("disassembly", ()))
+
+    return document, blocks
+
+
+def _image(path: Path) -> tuple[Document, Blocks]:
+    from hpbuild.pe.exports import exports
+    from hpbuild.pe.hotpatch_table import read_hotpatch_table
+    from hpbuild.pe.identity import identity
+    from hpbuild.pe.imports import imports
+    from hpbuild.pe.reader import read_image
+    from hpbuild.pe.relocations import relocation_sites
+    from hpbuild.pe.unwind import runtime_functions
+    from hpbuild.report import inspect_image
+
+    image = read_image(path)
+    findings: list[Finding] = []
+    counts = {
+        "runtime functions": _part(findings, lambda: len(runtime_functions(image).begin)),
+        "exports": _part(findings, lambda: len(exports(image))),
+        "imports": _part(findings, lambda: len(imports(image))),
+        "relocation sites": _part(findings, lambda: len(relocation_sites(image))),
+    }
+    document = inspect_image.document(
+        str(path),
+        image,
+        pin=_part(findings, lambda: identity(image, cross_check=False)),
+        counts={name: count for name, count in counts.items() if count is not None},
+        hotpatch_table=_part(findings, lambda: read_hotpatch_table(image)),
+        findings=findings,
+    )
+    return document, lambda entries, full: inspect_image.blocks(entries, full=full)
+
+
+def _part(findings: list[Finding], read: Callable[[], Any]) -> Any:
+    """What ``read`` gives; when it refuses, None, and its finding is kept: one broken table does not hide
+    the others from somebody who is looking."""
+    try:
+        return read()
+    except HpbuildError as error:
+        findings.append(error.finding)
+        return None

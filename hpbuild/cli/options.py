@@ -1,0 +1,83 @@
+"""The options that several commands share, written once.
+
+Every option can be set in the environment as ``HPBUILD_<COMMAND>_<OPTION>``; those of the output also
+as ``HPBUILD_<OPTION>`` for all commands at once.
+"""
+
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+OUTPUT_PANEL = "Output"
+
+
+class Format(StrEnum):
+    """Form of the result on stdout."""
+
+    TEXT = "text"
+    JSON = "json"
+
+
+class Color(StrEnum):
+    """When to colour text."""
+
+    AUTO = "auto"
+    ALWAYS = "always"
+    NEVER = "never"
+
+
+FormatOption = Annotated[
+    Format,
+    typer.Option(
+        "--format",
+        envvar="HPBUILD_FORMAT",
+        rich_help_panel=OUTPUT_PANEL,
+        help="Form of the result on stdout: text to read, or a JSON document with a published schema.",
+    ),
+]
+QuietOption = Annotated[
+    bool,
+    typer.Option(
+        "--quiet", "-q", envvar="HPBUILD_QUIET", rich_help_panel=OUTPUT_PANEL, help="No progress, no log."
+    ),
+]
+VerboseOption = Annotated[
+    int,
+    typer.Option(
+        "--verbose",
+        "-v",
+        count=True,
+        envvar="HPBUILD_VERBOSE",
+        show_default=False,
+        rich_help_panel=OUTPUT_PANEL,
+        help="Full lists in the text, and a log of the stages on stderr; -vv logs every step.",
+    ),
+]
+ColorOption = Annotated[
+    Color,
+    typer.Option(
+        "--color",
+        envvar="HPBUILD_COLOR",
+        rich_help_panel=OUTPUT_PANEL,
+        help="Colour the text; auto means on a terminal, unless NO_COLOR is set.",
+    ),
+]
+
+BaselineArgument = Annotated[
+    Path, typer.Argument(metavar="BASELINE", show_default=False, help="What is installed: a file or a tree.")
+]
+FixedArgument = Annotated[
+    Path, typer.Argument(metavar="FIXED", show_default=False, help="What it should be: a file or a tree.")
+]
+BundleArgument = Annotated[Path, typer.Argument(metavar="X.hpb", show_default=False, help="The package.")]
+SymbolsOption = Annotated[
+    str,
+    typer.Option(
+        "--symbols",
+        metavar="auto|none|PATH",
+        help="Where names and sizes come from: auto looks beside the files, none uses the binaries alone, "
+        "PATH is a PDB or a directory of them.",
+    ),
+]

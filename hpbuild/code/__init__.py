@@ -1,0 +1,1 @@
+"""Machine code: function boundaries, references, jump tables, exception data."""

@@ -1,0 +1,171 @@
+"""Linear decoding of one run of code into its references. The only hot loop of the package.
+
+The decoder is iced-x86; addresses given to it are RVAs, so branch and RIP-relative targets come out as
+RVAs. Formats: Intel SDM volume 2, chapter 2 (ModRM, SIB and RIP-relative addressing).
+"""
+
+from array import array
+from dataclasses import dataclass
+from enum import IntEnum
+
+from iced_x86 import (
+    Code,
+    Decoder,
+    FlowControl,
+    Instruction,
+    MemorySize,
+    MemorySizeExt,
+    Mnemonic,
+    OpKind,
+    Register,
+    RegisterExt,
+)
+
+
+class RefKind(IntEnum):
+    """What kind of reference a field is. Order matters: kinds up to CALL are control transfers."""
+
+    BRANCH = 0
+    """rel8 or rel32 jump that leaves the run."""
+    CALL = 1
+    """rel32 call."""
+    LEA = 2
+    """RIP-relative address taken."""
+    MEMORY = 3
+    """RIP-relative memory operand."""
+    ABSOLUTE = 4
+    """64-bit address with a base relocation."""
+    IMAGE_BASE = 5
+    """32-bit displacement that is an RVA, in a function that holds the image base in a register."""
+
+
+_NEXT = int(FlowControl.NEXT)
+_CALL = int(FlowControl.CALL)
+_CONDITIONAL = int(FlowControl.CONDITIONAL_BRANCH)
+_UNCONDITIONAL = int(FlowControl.UNCONDITIONAL_BRANCH)
+_XBEGIN = int(FlowControl.XBEGIN_XABORT_XEND)
+_BRANCHES = frozenset((_CALL, _CONDITIONAL, _UNCONDITIONAL, _XBEGIN))
+_NEAR = int(OpKind.NEAR_BRANCH64)
+_LEA = int(Mnemonic.LEA)
+_FINAL = frozenset(
+    int(flow)
+    for flow in (
+        FlowControl.UNCONDITIONAL_BRANCH,
+        FlowControl.INDIRECT_BRANCH,
+        FlowControl.RETURN,
+        FlowControl.EXCEPTION,
+        FlowControl.INTERRUPT,
+    )
+)
+MAX_TARGET = 1 << 31
+"""Targets outside [0, 2 GiB) are recorded as this value: no image of hpbuild is that large."""
+
+
+class ReferenceColumns:
+    """Growing columns of references; one row a field. ``meta`` packs kind, width, trailing, access."""
+
+    __slots__ = ("meta", "site", "target")
+
+    def __init__(self) -> None:
+        self.site = array("I")
+        self.target = array("Q")
+        self.meta = array("I")
+
+    def add(self, site: int, target: int, meta: int) -> None:
+        """Append one row."""
+        self.site.append(site)
+        self.target.append(target if 0 <= target < MAX_TARGET else MAX_TARGET)
+        self.meta.append(meta)
+
+
+def pack(kind: int, width: int, trailing: int, access: int) -> int:
+    """kind (4 bits), field width (4), bytes of the instruction behind it (4), bytes accessed (16)."""
+    return kind | width << 4 | trailing << 8 | min(access, 0xFFFF) << 12
+
+
+_ACCESS = {value: MemorySizeExt.size(value) for value in vars(MemorySize).values() if isinstance(value, int)}
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """What one linear pass found. ``bad`` is the RVA of the first byte that is no instruction, or -1;
+    ``falls_through`` is True when the last instruction can reach the byte after the run;
+    ``image_base`` holds the registers (full-width numbers) that took the image base."""
+
+    bad: int
+    falls_through: bool
+    image_base: frozenset[int]
+
+
+def scan(code: bytes, start: int, columns: ReferenceColumns) -> Run:
+    """Decode ``code`` (lying at RVA ``start``) and append every reference that leaves it.
+
+    RIP-relative operands are always references, also when they point into the run (tables in code).
+    """
+    end = start + len(code)
+    decoder = Decoder(64, code, ip=start)
+    offsets = decoder.get_constant_offsets
+    add = columns.add
+    bad, last, registers = -1, _NEXT, set[int]()
+    for insn in decoder:
+        flow = last = insn.flow_control
+        if flow in _BRANCHES and insn.op0_kind == _NEAR:
+            target = insn.near_branch_target
+            if start <= target < end and flow != _CALL:
+                continue
+            width = offsets(insn).immediate_size if flow != _CALL else 4
+            kind = RefKind.CALL if flow == _CALL else RefKind.BRANCH
+            add(insn.next_ip - width, target, pack(kind, width, 0, 0))
+        elif insn.is_ip_rel_memory_operand:
+            place = offsets(insn).displacement_offset
+            target = insn.ip_rel_memory_address
+            if insn.mnemonic == _LEA:
+                add(insn.ip + place, target, pack(RefKind.LEA, 4, insn.len - place - 4, 0))
+                if target == 0:
+                    registers.add(insn.op0_register)
+            else:
+                size = _ACCESS.get(insn.memory_size, 0)
+                add(insn.ip + place, target, pack(RefKind.MEMORY, 4, insn.len - place - 4, size))
+        elif insn.code == 0:
+            bad = insn.ip
+            break
+    return Run(bad, last not in _FINAL, frozenset(registers))
+
+
+def image_base_operands(
+    code: bytes, start: int, registers: frozenset[int], limit: int, columns: ReferenceColumns
+) -> None:
+    """Append the displacements of operands that use one of ``registers`` (holding the image base) and
+    lie in ``[4096, limit)``: RVAs without a base relocation, as MSVC makes them for tables."""
+    decoder = Decoder(64, code, ip=start)
+    for insn in decoder:
+        if insn.memory_displ_size != 4 or insn.is_ip_rel_memory_operand:
+            continue
+        if insn.memory_base not in registers and insn.memory_index not in registers:
+            continue
+        displacement = insn.memory_displacement
+        if 4096 <= displacement < limit:
+            place = decoder.get_constant_offsets(insn).displacement_offset
+            size = 0 if insn.mnemonic == _LEA else _ACCESS.get(insn.memory_size, 0)
+            trailing = insn.len - place - 4
+            columns.add(insn.ip + place, displacement, pack(RefKind.IMAGE_BASE, 4, trailing, size))
+
+
+def instructions(code: bytes, start: int) -> list[Instruction]:
+    """All instructions of ``code`` at RVA ``start``; decoding stops at a byte that is none."""
+    found = []
+    for insn in Decoder(64, code, ip=start):
+        if insn.code == Code.INVALID:
+            break
+        found.append(insn)
+    return found
+
+
+def is_final(insn: Instruction) -> bool:
+    """True when control never passes to the next instruction (ret, jmp, ud2, int3)."""
+    return insn.flow_control in _FINAL
+
+
+def full_register(register: int) -> int:
+    """The 64-bit register that contains ``register``."""
+    return int(RegisterExt.full_register(register)) if register != Register.NONE else 0

@@ -1,0 +1,101 @@
+"""Code that no unwind table describes: leaf functions, thunks, assembly, and the filler between.
+
+A gap is decoded linearly and cut where control cannot fall through and either filler follows, or a
+known start, or a 16-byte boundary.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from iced_x86 import Decoder, FlowControl, Mnemonic, OpKind
+
+from hpbuild.code.decode import is_final
+
+_BRANCH_FLOWS = frozenset((int(FlowControl.CONDITIONAL_BRANCH), int(FlowControl.UNCONDITIONAL_BRANCH)))
+_FILLER = frozenset((int(Mnemonic.INT3), int(Mnemonic.NOP)))
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """``[start, end)`` of a gap; ``kind`` is 'code', 'padding' or 'opaque'."""
+
+    start: int
+    end: int
+    kind: str
+
+
+def split_gap(code: bytes, start: int, starts: frozenset[int] | set[int]) -> list[Piece]:
+    """Cut the gap ``code`` at RVA ``start`` into pieces. ``starts`` are addresses known to begin a
+    function or datum; they always cut."""
+    pieces: list[Piece] = []
+    end = start + len(code)
+    bounds = sorted(address for address in starts if start < address < end)
+    for begin, stop in zip([start, *bounds], [*bounds, end], strict=True):
+        run = code[begin - start : stop - start]
+        zeros = _zero_run(run, 0) if begin in starts else 0
+        if zeros:  # something names these zeros: they are data, not filler
+            pieces.append(Piece(begin, begin + zeros, "opaque"))
+        pieces.extend(_split_run(run[zeros:], begin + zeros))
+    return pieces
+
+
+def _zero_run(code: bytes, at: int) -> int:
+    """Length of the run of zero bytes at ``at`` when it is filler (8 or more, or to the end), else 0."""
+    stop = at
+    while stop < len(code) and code[stop] == 0:
+        stop += 1
+    return stop - at if stop - at >= 8 or stop == len(code) else 0
+
+
+def _split_run(code: bytes, start: int) -> Iterator[Piece]:
+    at = 0
+    while at < len(code):
+        filler = _filler_length(code, at, start)
+        if filler:
+            yield Piece(start + at, start + at + filler, "padding")
+            at += filler
+            continue
+        stop, valid = _code_end(code, at, start)
+        if stop > at:
+            yield Piece(start + at, start + stop, "code")
+        if not valid:
+            yield Piece(start + stop, start + len(code), "opaque")
+            return
+        at = stop
+
+
+def _filler_length(code: bytes, at: int, start: int) -> int:
+    """Bytes of filler at ``at``: zeros, int3 or no-operations."""
+    length = _zero_run(code, at)
+    if length:
+        return length
+    for insn in Decoder(64, code[at:], ip=start + at):
+        if insn.mnemonic not in _FILLER or insn.code == 0:
+            break
+        length += insn.len
+    return length
+
+
+def _code_end(code: bytes, at: int, start: int) -> tuple[int, bool]:
+    """Offset behind the function that begins at ``at``, and False when a byte there is no instruction."""
+    furthest = start + at
+    position = at
+    for insn in Decoder(64, code[at:], ip=start + at):
+        if insn.code == 0:
+            return position, False
+        position += insn.len
+        if insn.flow_control in _BRANCH_FLOWS and insn.op0_kind == OpKind.NEAR_BRANCH64:
+            target = insn.near_branch_target
+            if start + at <= target < start + len(code):
+                furthest = max(furthest, target)
+        if not is_final(insn) or position >= len(code):
+            continue
+        address = start + position
+        if address > furthest and (address % 16 == 0 or _is_filler(code, position)):
+            return position, True
+    return position, True
+
+
+def _is_filler(code: bytes, at: int) -> bool:
+    insn = Decoder(64, code[at : at + 15]).decode()
+    return insn.code != 0 and insn.mnemonic in _FILLER or _zero_run(code, at) > 0

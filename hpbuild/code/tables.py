@@ -1,0 +1,70 @@
+"""Jump tables and tables of relative addresses, found from the code that reads them.
+
+Two families: MSVC reads ``[imagebase + index*4 + RVA]`` and the entries are RVAs, in the code section
+behind the function; clang and gcc read ``movsxd r, [table + index*4]; add r, table`` and the entries
+are relative to the table, in read-only data.
+"""
+
+import re
+
+import numpy as np
+
+from iced_x86 import Mnemonic, OpKind, Register
+
+from hpbuild.code.decode import full_register, instructions
+from hpbuild.pe.image import Image
+
+# REX.W 63 /r with a SIB byte of scale 4: 4x 63 [mod rm=100] [10......]
+_MOVSXD = re.compile(rb"[\x48-\x4f]\x63[\x04\x0c\x14\x1c\x24\x2c\x34\x3c\x44\x4c\x54\x5c\x64\x6c\x74\x7c][\x80-\xbf]")
+
+
+def relative_tables(code: bytes, start: int) -> set[int]:
+    """RVAs of the tables that the fragment ``code`` at ``start`` reads as table-relative."""
+    if not _MOVSXD.search(code):
+        return set()
+    holds: dict[int, int] = {}
+    tables: set[int] = set()
+    for insn in instructions(code, start):
+        if insn.mnemonic == Mnemonic.LEA and insn.is_ip_rel_memory_operand:
+            holds[full_register(insn.op0_register)] = insn.ip_rel_memory_address
+            continue
+        if insn.mnemonic == Mnemonic.MOVSXD and insn.op1_kind == OpKind.MEMORY:
+            base = full_register(insn.memory_base)
+            if insn.memory_index_scale == 4 and insn.memory_index != Register.NONE and base in holds:
+                tables.add(holds[base])
+    return tables
+
+
+def relative_entries(image: Image, table: int, stop: int) -> list[int]:
+    """Targets of the entries of the relative table at ``table``, up to ``stop`` (the next thing known
+    there). A table that begins with a code address ends at the first entry that is none, another one at
+    the first entry that is a code address or lies outside the image."""
+    count = max(0, min(stop, image.size_of_image) - table) // 4
+    values = np.frombuffer(image.read(table, count * 4), dtype="<i4").astype(np.int64) + table
+    kept: list[int] = []
+    jumps = False
+    for target in values.tolist():
+        section = image.section_at(target)
+        if section is None:
+            break
+        if not kept:
+            jumps = section.executable
+        if section.executable != jumps:
+            break
+        kept.append(target)
+    return kept
+
+
+def rva_entries(image: Image, table: int, stop: int, bounds: list[tuple[int, int]]) -> list[int]:
+    """Targets of the RVA table at ``table`` up to ``stop``: entries that point into ``bounds``."""
+    kept = []
+    for at in range(table, min(stop, image.size_of_image) - 3, 4):
+        target = image.u32(at)
+        if not _inside(target, bounds):
+            break
+        kept.append(target)
+    return kept
+
+
+def _inside(rva: int, bounds: list[tuple[int, int]]) -> bool:
+    return any(start <= rva < end for start, end in bounds)

@@ -1,0 +1,1 @@
+"""The wire model of a package: manifest values, their codec, schemas and consistency."""

@@ -1,0 +1,53 @@
+"""Readers of the textual fields that manifest, statement and policies share."""
+
+import re
+from datetime import UTC, datetime
+
+from hpbuild.codes import manifest as codes
+from hpbuild.manifest.readers import Node
+
+_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,127}")
+_DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}Z")
+MAX_PATH_TEXT = 1024
+MAX_LIST = 10_000
+
+
+def read_id(node: Node) -> str:
+    """A package id: letters, digits and ``._+-``, at most 128 characters."""
+    text = node.text(128, empty=False)
+    if not _ID.fullmatch(text):
+        raise node.error(
+            codes.BAD_TEXT, "an id has letters, digits, '.', '_', '+' and '-', a letter or digit first"
+        )
+    return text
+
+
+def read_created(node: Node) -> str:
+    """A UTC time such as ``2025-01-31T12:00:00Z`` (RFC 3339), or ''."""
+    text = node.text(20)
+    if text:
+        parse_time(node, text)
+    return text
+
+
+def parse_time(node: Node, text: str) -> datetime:
+    """The moment ``text`` names (RFC 3339 in UTC, whole seconds); HP4016 at ``node`` when it names none."""
+    if not _DATE.fullmatch(text):
+        raise node.error(codes.BAD_DATE, f"{text!r} is not of the form 2025-01-31T12:00:00Z")
+    try:
+        return datetime.strptime(text, "%Y-%m-%dT%H:%M:%SZ").replace(tzinfo=UTC)
+    except ValueError:
+        raise node.error(codes.BAD_DATE, f"{text!r} is not a day and time of the calendar") from None
+
+
+def read_path(node: Node) -> str:
+    """A module path as text; its grammar is checked by ``consistency``."""
+    return node.text(MAX_PATH_TEXT, empty=False)
+
+
+def read_unique_texts(node: Node) -> tuple[str, ...]:
+    """A list of different non-empty strings of at most 200 characters."""
+    texts = tuple(item.text(200, empty=False) for item in node.items(MAX_LIST))
+    if len(set(texts)) != len(texts):
+        raise node.error(codes.OUT_OF_RANGE, "an element occurs twice")
+    return texts

@@ -1,0 +1,167 @@
+"""The address map: fixed data to baseline data, each with its evidence; code comes from the pairing."""
+
+from dataclasses import dataclass
+from enum import IntEnum
+
+import numpy as np
+
+from hpbuild.code.model import I64
+from hpbuild.match.agreement import Agreement, DataPairs, agree
+from hpbuild.match.atoms import Memory
+from hpbuild.match.pairing import Pairing
+from hpbuild.match.sides import Side
+
+Columns = tuple[I64, I64]
+
+
+class Evidence(IntEnum):
+    """Why an atom of the fixed image corresponds to a place of the baseline."""
+
+    NONE = 0
+    TESTIMONY = 1
+    NAME = 2
+    NEIGHBOUR = 3
+    ALIGNMENT = 4
+    """The same place in the code of a changed function."""
+
+    @property
+    def label(self) -> str:
+        """Name for reports."""
+        return self.name.lower()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DataMap:
+    """By fixed atom: ``baseline`` the RVA of its counterpart or -1, ``evidence``, and ``same`` False
+    where the content differs."""
+
+    baseline: I64
+    evidence: I64
+    same: np.ndarray[tuple[int], np.dtype[np.bool_]]
+
+
+def map_data(fixed: Side, baseline: Side, pairing: Pairing, aligned: Columns) -> tuple[Agreement, DataMap]:
+    """Judge all testimony and extend the map to data that only neighbours or changed functions speak for.
+
+    ``aligned`` are atom pairs suggested by the code of changed functions (fixed, baseline).
+    """
+    named = _named(fixed, baseline)
+    extra = named
+    agreement = agree(fixed, baseline, pairing, extra)
+    data = _settle(fixed, baseline, agreement.data, named)
+    for _ in range(4):
+        fresh = _neighbours(fixed, baseline, data)
+        if not len(fresh[0]):
+            break
+        extra = (np.concatenate([extra[0], fresh[0]]), np.concatenate([extra[1], fresh[1]]))
+        before = int((data.baseline >= 0).sum())
+        agreement = agree(fixed, baseline, pairing, extra)
+        data = _settle(fixed, baseline, agreement.data, named)
+        if int((data.baseline >= 0).sum()) == before:
+            break
+    return agreement, _align(fixed, baseline, data, aligned)
+
+
+def _named(fixed: Side, baseline: Side) -> Columns:
+    """Atoms that begin at a data symbol or data export of one name, unique on both sides."""
+    left, right = _unique_names(fixed), _unique_names(baseline)
+    common = sorted(left.keys() & right.keys())
+    pairs = [
+        (left[name], right[name])
+        for name in common
+        if (fixed.atoms.memory[left[name]] == Memory.RODATA) == (baseline.atoms.memory[right[name]] == Memory.RODATA)
+    ]
+    table = np.array(pairs, dtype=np.int64).reshape(-1, 2)
+    return table[:, 0], table[:, 1]
+
+
+def _unique_names(side: Side) -> dict[str, int]:
+    found: dict[str, int] = {}
+    many: set[str] = set()
+    rows = list(side.atoms.names.items())
+    rows += [(side.atoms.one(rva), name) for rva, name in side.program.exported_data.items()]
+    for atom, name in rows:
+        if atom >= 0 and found.setdefault(name, atom) != atom:
+            many.add(name)
+    return {name: atom for name, atom in found.items() if name not in many}
+
+
+def _settle(fixed: Side, baseline: Side, pairs: DataPairs, named: Columns) -> DataMap:
+    """One counterpart for each atom: valid pairs, equal content first, then the lowest address."""
+    rows = np.flatnonzero(pairs.valid)
+    rows = rows[np.lexsort((pairs.baseline[rows], ~pairs.same[rows], pairs.fixed[rows]))]
+    atoms, first = np.unique(pairs.fixed[rows], return_index=True)
+    rows = rows[first]
+    place = np.full(len(fixed.atoms), -1, dtype=np.int64)
+    evidence = np.zeros(len(fixed.atoms), dtype=np.int64)
+    same = np.zeros(len(fixed.atoms), dtype=np.bool_)
+    place[atoms] = baseline.atoms.start[pairs.baseline[rows]] if len(rows) else place[atoms]
+    evidence[atoms] = Evidence.TESTIMONY
+    same[atoms] = pairs.same[rows]
+    by_name = np.isin(atoms, named[0])
+    evidence[atoms[by_name]] = Evidence.NAME
+    return DataMap(baseline=place, evidence=evidence, same=same)
+
+
+def _neighbours(fixed: Side, baseline: Side, data: DataMap) -> Columns:
+    """Candidates for unmapped atoms: at the distance of the mapped atom before or behind in the section.
+    Writable atoms only where both distances agree or one side has no mapped atom."""
+    mapped = np.flatnonzero(data.baseline >= 0)
+    free = np.flatnonzero(data.baseline < 0)
+    if not len(mapped) or not len(free):
+        return np.zeros(0, dtype=np.int64), np.zeros(0, dtype=np.int64)
+    shift = data.baseline[mapped] - fixed.atoms.start[mapped]
+    place = np.searchsorted(mapped, free)
+    section = fixed.atoms.section
+    before = np.maximum(place - 1, 0)
+    after = np.minimum(place, len(mapped) - 1)
+    has_before = (place > 0) & (section[mapped[before]] == section[free])
+    has_after = (place < len(mapped)) & (section[mapped[after]] == section[free])
+    taken = np.zeros(len(baseline.atoms), dtype=np.bool_)
+    taken[baseline.atoms.at(data.baseline[mapped])] = True
+    writable = fixed.atoms.memory[free] != Memory.RODATA
+    agreed = ~(has_before & has_after) | (shift[before] == shift[after])
+    alone, start_shift = _section_shifts(fixed, baseline, free, has_before | has_after)
+    parts = []
+    for has, distance in ((has_before, shift[before]), (has_after, shift[after]), (alone, start_shift)):
+        target = fixed.atoms.start[free] + distance
+        atom = baseline.atoms.at(target)
+        starts = baseline.atoms.start[np.maximum(atom, 0)] == target
+        memory = baseline.atoms.memory[np.maximum(atom, 0)] == fixed.atoms.memory[free]
+        ok = (has != 0) & (atom >= 0) & starts & memory & ~taken[np.maximum(atom, 0)] & (~writable | agreed)
+        parts.append((free[ok], atom[ok]))
+    return np.concatenate([part[0] for part in parts]), np.concatenate([part[1] for part in parts])
+
+
+def _section_shifts(
+    fixed: Side, baseline: Side, free: I64, known: np.ndarray[tuple[int], np.dtype[np.bool_]]
+) -> Columns:
+    """For atoms of sections without any mapped atom: whether the baseline has a section of that name, and
+    the distance between the two sections' starts."""
+    names = {section.name: section.rva for section in reversed(baseline.program.image.sections)}
+    sections = fixed.program.image.sections
+    shift = np.array([names.get(section.name, section.rva) - section.rva for section in sections], dtype=np.int64)
+    there = np.array([section.name in names for section in sections], dtype=np.int64)
+    section = fixed.atoms.section[free]
+    return np.where(known, 0, there[section]), shift[section]
+
+
+def _align(fixed: Side, baseline: Side, data: DataMap, aligned: Columns) -> DataMap:
+    """Fill what is still unmapped from the places that changed functions name alike, first come."""
+    place, evidence, same = data.baseline.copy(), data.evidence.copy(), data.same.copy()
+    taken = set(baseline.atoms.at(place[place >= 0]).tolist())
+    for left, right in zip(aligned[0].tolist(), aligned[1].tolist(), strict=True):
+        kinds = fixed.atoms.memory[left] == Memory.RODATA, baseline.atoms.memory[right] == Memory.RODATA
+        if place[left] >= 0 or right in taken or kinds[0] != kinds[1]:
+            continue
+        taken.add(right)
+        place[left] = baseline.atoms.start[right]
+        evidence[left] = Evidence.ALIGNMENT
+        same[left] = _same_content(fixed, baseline, left, right)
+    return DataMap(baseline=place, evidence=evidence, same=same)
+
+
+def _same_content(fixed: Side, baseline: Side, left: int, right: int) -> bool:
+    """Equal bytes without any field: content whose fields were not judged does not count as equal."""
+    low, high = int(fixed.atoms.first_field[left]), int(fixed.atoms.last_field[left])
+    return low == high and bool(fixed.atoms.digest[left] == baseline.atoms.digest[right])

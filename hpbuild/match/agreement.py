@@ -1,0 +1,256 @@
+"""Testimony: every pair of equal forms says which addresses correspond, and all of it must agree.
+
+A reference agrees when both its ends lie in paired code at the same offset, in data that corresponds, or
+at the same named thing of the loader. Data corresponds when its bytes are equal and its own fields
+agree. That is a greatest fixed point: assume that all agrees, strike out what cannot, follow the
+consequences. Writable data and named constants keep their identity when their content differs: then the
+datum has changed, not whoever refers to it.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from hpbuild.code.model import I64
+from hpbuild.match.atoms import Memory
+from hpbuild.match.content import contents_agree
+from hpbuild.match.pairing import Pairing
+from hpbuild.match.sides import Places, Side
+
+Bool = np.ndarray[tuple[int], np.dtype[np.bool_]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DataPairs:
+    """Candidate pairs of atoms. ``valid``: the two are the same datum; ``same``: with the same content."""
+
+    fixed: I64
+    baseline: I64
+    valid: Bool
+    same: Bool
+
+    def __len__(self) -> int:
+        return len(self.fixed)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Agreement:
+    """``identical`` by fixed fragment; ``first_bad`` the first disagreeing row of the fixed references (-1:
+    none, -2: the unwind record) for pairs of equal form; ``data`` what identical fragments testify."""
+
+    identical: Bool
+    first_bad: I64
+    data: DataPairs
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Claims:
+    """Rows (owner, agreed so far, index of a data pair or -1)."""
+
+    owner: I64
+    agreed: Bool
+    pair: I64
+
+
+def expand(first: I64, last: I64, owners: I64) -> tuple[I64, I64]:
+    """Rows ``first[o]..last[o]`` of every owner, concatenated: (owner of each row, row)."""
+    counts = last[owners] - first[owners]
+    owner = np.repeat(owners, counts)
+    offsets = np.arange(len(owner)) - np.repeat(np.cumsum(counts) - counts, counts)
+    return owner, first[owner] + offsets
+
+
+def agree(fixed: Side, baseline: Side, pairing: Pairing, extra: tuple[I64, I64]) -> Agreement:
+    """Which pairs of equal form are identical functions, and what their data correspondences are.
+
+    ``extra`` are further pairs of atoms to judge (from neighbours or names), columns fixed and baseline.
+    """
+    same_form = np.flatnonzero((pairing.fixed >= 0) & (fixed.forms != 0))
+    same_form = same_form[fixed.forms[same_form] == baseline.forms[pairing.fixed[same_form]]]
+    owner, row = expand(fixed.first, fixed.last, same_form)
+    other = baseline.first[pairing.fixed[owner]] + row - fixed.first[owner]
+    agreed, left, right = judge(fixed, baseline, pairing, take(fixed.targets, row), take(baseline.targets, other))
+    unwind_f, unwind_b = _unwind_places(fixed, baseline, pairing, same_form)
+    unwind = judge(fixed, baseline, pairing, unwind_f, unwind_b)
+    owner, row = np.concatenate([owner, same_form]), np.concatenate([row, np.full(len(same_form), -2)])
+    agreed, left, right = (np.concatenate(parts) for parts in zip((agreed, left, right), unwind, strict=True))
+    pairs, index = _closure(fixed, baseline, pairing, left, right, extra)
+    agreed &= (index < 0) | pairs.valid[np.maximum(index, 0)] if len(pairs) else index < 0
+    identical = np.zeros(len(fixed.forms), dtype=np.bool_)
+    identical[same_form] = True
+    identical[owner[~agreed]] = False
+    first_bad = np.full(len(fixed.forms), -1, dtype=np.int64)
+    bad = np.flatnonzero(~agreed)[::-1]
+    first_bad[owner[bad]] = row[bad]
+    return Agreement(identical=identical, first_bad=first_bad, data=pairs)
+
+
+def take(places: Places, rows: I64) -> Places:
+    """The given rows of ``places``."""
+    return Places(
+        code=places.code[rows], atom=places.atom[rows], offset=places.offset[rows], other=places.other[rows]
+    )
+
+
+def _unwind_places(fixed: Side, baseline: Side, pairing: Pairing, rows: I64) -> tuple[Places, Places]:
+    def places(side: Side, fragments: I64) -> Places:
+        unwind = side.program.fragments.unwind[fragments]
+        atom = np.where(unwind > 0, side.atoms.at(unwind), -1)
+        none = np.where(unwind > 0, 0, 1)
+        return Places(code=np.full(len(unwind), -1), atom=atom, offset=np.zeros(len(unwind), dtype=np.int64), other=none)
+
+    return places(fixed, rows), places(baseline, pairing.fixed[rows])
+
+
+def judge(fixed: Side, baseline: Side, pairing: Pairing, left: Places, right: Places) -> tuple[Bool, I64, I64]:
+    """Compare two columns of places: (agreed or not yet known, atom pairs to check or -1)."""
+    count = len(left.code)
+    if not count:
+        return np.zeros(0, dtype=np.bool_), np.zeros(0, dtype=np.int64), np.zeros(0, dtype=np.int64)
+    offset = left.offset == right.offset
+    code = np.maximum(left.code, 0)
+    both_code = (left.code >= 0) & (right.code >= 0)
+    partner = pairing.fixed[code]
+    inner = fixed.forms[code] == baseline.forms[np.maximum(partner, 0)]
+    code_ok = both_code & offset & (partner == right.code) & ((left.offset == 0) | inner)
+    both_atom = (left.atom >= 0) & (right.atom >= 0)
+    if len(fixed.atoms) and len(baseline.atoms):
+        writable = fixed.atoms.memory[np.maximum(left.atom, 0)] != Memory.RODATA
+        writable_b = baseline.atoms.memory[np.maximum(right.atom, 0)] != Memory.RODATA
+        both_atom &= writable == writable_b
+    atom_ok = both_atom & offset
+    neither = (left.code < 0) & (right.code < 0) & (left.atom < 0) & (right.atom < 0)
+    other_ok = neither & (left.other == right.other) & (left.other != 0)
+    agreed: Bool = code_ok | atom_ok | other_ok
+    return agreed, np.where(atom_ok, left.atom, -1), np.where(atom_ok, right.atom, -1)
+
+
+def _closure(
+    fixed: Side, baseline: Side, pairing: Pairing, left: I64, right: I64, extra: tuple[I64, I64]
+) -> tuple[DataPairs, I64]:
+    """All data pairs that follow from the given ones, judged; and each given row's index into them."""
+    width = len(baseline.atoms) + 1
+    keys = np.where(left >= 0, left * width + right, -1)
+    known = np.unique(np.concatenate([keys[keys >= 0], extra[0] * width + extra[1]]))
+    votes = _votes(known, keys)
+    fresh, edges = known, _Edges()
+    same = np.zeros(0, dtype=np.bool_)
+    content: dict[str, list[np.ndarray[tuple[int], np.dtype[np.int64]]]] = {"key": [], "same": []}
+    while len(fresh):
+        equal = contents_agree(fixed, baseline, fresh // width, fresh % width)
+        content["key"].append(fresh)
+        content["same"].append(equal.astype(np.int64))
+        parent, child, agreed = _children(fixed, baseline, pairing, fresh[equal], width)
+        edges.add(parent, child, agreed)
+        candidates = np.unique(child[child >= 0])
+        fresh = candidates[~np.isin(candidates, known, assume_unique=True)]
+        known = np.union1d(known, fresh)
+    if content["key"]:
+        order = np.argsort(np.concatenate(content["key"]))
+        same = np.concatenate(content["same"])[order].astype(np.bool_)
+    pairs = _strike(fixed, baseline, known, width, same, edges, votes)
+    return pairs, np.where(keys >= 0, np.searchsorted(known, keys), -1)
+
+
+def _votes(known: I64, keys: I64) -> dict[int, int]:
+    values, counts = np.unique(keys[keys >= 0], return_counts=True)
+    return dict(zip(values.tolist(), counts.tolist(), strict=True)) if len(known) else {}
+
+
+class _Edges:
+    """Rows (parent pair, child pair or -1, agreed) gathered wave by wave."""
+
+    __slots__ = ("_parts",)
+
+    def __init__(self) -> None:
+        self._parts: list[tuple[I64, I64, Bool]] = []
+
+    def add(self, parent: I64, child: I64, agreed: Bool) -> None:
+        self._parts.append((parent, child, agreed))
+
+    def columns(self) -> tuple[I64, I64, Bool]:
+        """All rows."""
+        none = np.zeros(0, dtype=np.int64)
+        parts = [(none, none, np.zeros(0, dtype=np.bool_)), *self._parts]
+        return (
+            np.concatenate([part[0] for part in parts]),
+            np.concatenate([part[1] for part in parts]),
+            np.concatenate([part[2] for part in parts]),
+        )
+
+
+def _children(
+    fixed: Side, baseline: Side, pairing: Pairing, keys: I64, width: int
+) -> tuple[I64, I64, Bool]:
+    """Fields of pairs with equal content: (pair key, key of the pair they lead to or -1, agreed)."""
+    left, right = keys // width, keys % width
+    order = np.arange(len(keys))
+    number, row = expand(fixed.atoms.first_field[left], fixed.atoms.last_field[left], order)
+    other = baseline.atoms.first_field[right[number]] + row - fixed.atoms.first_field[left[number]]
+    none = np.zeros(0, dtype=np.int64)
+    if not len(row):
+        return none, none, np.zeros(0, dtype=np.bool_)
+    agreed, atom_f, atom_b = judge(fixed, baseline, pairing, take(fixed.pointers, row), take(baseline.pointers, other))
+    child = np.where(atom_f >= 0, atom_f * width + atom_b, -1)
+    tables = fixed.program.fields.form[row] == 2
+    origin, origin_f, origin_b = judge(
+        fixed, baseline, pairing, take(fixed.origins, row[tables]), take(baseline.origins, other[tables])
+    )
+    parent = np.concatenate([keys[number], keys[number[tables]]])
+    child = np.concatenate([child, np.where(origin_f >= 0, origin_f * width + origin_b, -1)])
+    return parent, child, np.concatenate([agreed, origin])
+
+
+def _strike(
+    fixed: Side, baseline: Side, known: I64, width: int, same: Bool, edges: _Edges, votes: dict[int, int]
+) -> DataPairs:
+    """Strike out pairs until nothing contradicts: competing writable pairs, unequal constants, parents of
+    struck pairs."""
+    left, right = known // width, known % width
+    soft = _soft(fixed, baseline, left, right)
+    valid = np.ones(len(known), dtype=np.bool_)
+    valid[_losers(fixed, known, left, right, votes)] = False
+    parent, child, agreed = edges.columns()
+    parent_at = np.searchsorted(known, parent)
+    child_at = np.where(child >= 0, np.searchsorted(known, child), -1)
+    while True:
+        child_ok = agreed & ((child_at < 0) | valid[np.maximum(child_at, 0)]) if len(child) else agreed
+        content = same.copy()
+        content[parent_at[~child_ok]] = False
+        settled = valid & (content | soft)
+        if np.array_equal(settled, valid) and np.array_equal(content, same):
+            return DataPairs(fixed=left, baseline=right, valid=valid, same=same)
+        valid, same = settled, content
+
+
+def _soft(fixed: Side, baseline: Side, left: I64, right: I64) -> Bool:
+    """Pairs whose identity does not rest on their content: variables, and constants of one name."""
+    if not len(left):
+        return np.zeros(0, dtype=np.bool_)
+    named = np.array(
+        [
+            name is not None and baseline.atoms.names.get(b) == name
+            for name, b in zip((fixed.atoms.names.get(a) for a in left.tolist()), right.tolist(), strict=True)
+        ],
+        dtype=np.bool_,
+    )
+    return named | (fixed.atoms.memory[left] != Memory.RODATA)
+
+
+def _losers(fixed: Side, known: I64, left: I64, right: I64, votes: dict[int, int]) -> list[int]:
+    """Pairs of writable atoms that contradict a pair with more testimony."""
+    if not len(left):
+        return []
+    rows = np.flatnonzero(fixed.atoms.memory[left] != Memory.RODATA).tolist()
+    ranked = sorted(rows, key=lambda row: (-votes.get(int(known[row]), 0), int(known[row])))
+    taken_f: set[int] = set()
+    taken_b: set[int] = set()
+    losers = []
+    for row in ranked:
+        a, b = int(left[row]), int(right[row])
+        if a in taken_f or b in taken_b:
+            losers.append(row)
+            continue
+        taken_f.add(a)
+        taken_b.add(b)
+    return losers

@@ -1,0 +1,164 @@
+"""Data cut into atoms: from one known address to the next.
+
+Every address that code, data or symbols name begins an atom, so a reference always points at an atom's
+first byte. What the loader owns (metadata) and code are no atoms; data inside executable sections is.
+"""
+
+import hashlib
+from dataclasses import dataclass
+from enum import IntEnum
+
+import numpy as np
+
+from hpbuild.code.model import I64, U8, Program
+from hpbuild.pe.symbols import SymbolKind
+
+
+class Memory(IntEnum):
+    """What the loader makes of an atom's bytes."""
+
+    RODATA = 0
+    DATA = 1
+    BSS = 2
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Atoms:
+    """Columns over atoms, ascending. ``digest`` is a 64-bit digest of the content with every field
+    zeroed and of the places and forms of the fields; ``first_field`` and ``last_field`` delimit the
+    atom's rows in ``Program.fields``; ``names`` by atom index, where a symbol begins."""
+
+    start: I64
+    end: I64
+    memory: U8
+    section: I64
+    digest: I64
+    first_field: I64
+    last_field: I64
+    names: dict[int, str]
+
+    def __len__(self) -> int:
+        return len(self.start)
+
+    def at(self, rva: I64) -> I64:
+        """Index of the atom that holds each address, -1 where none does."""
+        if not len(self.start):
+            return np.full(len(rva), -1, dtype=np.int64)
+        index = np.searchsorted(self.start, rva, side="right") - 1
+        inside = (index >= 0) & (rva < self.end[np.maximum(index, 0)])
+        return np.where(inside, index, -1)
+
+    def one(self, rva: int) -> int:
+        """Index of the atom that holds ``rva``, or -1."""
+        return int(self.at(np.array([rva], dtype=np.int64))[0])
+
+
+def masked_memory(program: Program) -> U8:
+    """The mapped image with every reference of code and every data field zeroed."""
+    memory = program.image.memory.copy()
+    references = program.references
+    for width in (1, 4, 8):
+        sites = references.site[references.width == width]
+        memory[sites[:, None] + np.arange(width)] = 0
+    for form, width in ((0, 8), (1, 4), (2, 4), (3, 4)):
+        sites = program.fields.site[program.fields.form == form]
+        memory[sites[:, None] + np.arange(width)] = 0
+    return memory
+
+
+def cut_atoms(program: Program, masked: U8) -> Atoms:
+    """All atoms of a program. ``masked`` is the result of ``masked_memory``."""
+    runs = _data_runs(program)
+    starts = np.array([run[0] for run in runs], dtype=np.int64)
+    ends = np.array([run[1] for run in runs], dtype=np.int64)
+    anchors = _anchors(program, starts)
+    owner = np.searchsorted(starts, anchors, side="right") - 1
+    inside = (owner >= 0) & (anchors < ends[np.maximum(owner, 0)]) if len(starts) else np.zeros(0, dtype=bool)
+    start, owner = anchors[inside], owner[inside]
+    end = np.minimum(np.append(start[1:], ends[-1] if len(ends) else 0), ends[owner]) if len(start) else start
+    section = np.array([run[2] for run in runs], dtype=np.int64)[owner]
+    first = np.searchsorted(program.fields.site, start)
+    last = np.searchsorted(program.fields.site, end)
+    return Atoms(
+        start=start,
+        end=end,
+        memory=_memory(program, start, section),
+        section=section,
+        digest=_digests(program, masked, start, end, first, last),
+        first_field=first,
+        last_field=last,
+        names=_names(program, start),
+    )
+
+
+def _data_runs(program: Program) -> list[tuple[int, int, int]]:
+    """Runs (start, end, section index) that are neither code nor filler in code nor loader structures."""
+    fragments = program.fragments
+    code = ~fragments.opaque
+    taken = list(zip(fragments.start[code].tolist(), fragments.end[code].tolist(), strict=True))
+    taken += [(start, end) for start, end in program.padding.tolist()]
+    taken += [(start, end) for _, start, end in program.metadata]
+    taken.sort()
+    runs, index = [], 0
+    for number, section in enumerate(program.image.sections):
+        at, stop = int(section.rva), section.rva + section.virtual_size
+        while index < len(taken) and taken[index][0] < stop:
+            start, end = taken[index]
+            if start > at:
+                runs.append((at, start, number))
+            at = max(at, end)
+            if end > stop:
+                break
+            index += 1
+        if at < stop:
+            runs.append((at, stop, number))
+    return runs
+
+
+def _anchors(program: Program, runs: I64) -> I64:
+    """Every address that may begin an atom, ascending and distinct."""
+    records = np.array(program.exceptions.records, dtype=np.int64).reshape(-1, 2)
+    named = np.array(
+        [s.rva for s in program.symbols.items if s.kind is SymbolKind.DATA]
+        + [s.rva + s.size for s in program.symbols.items if s.kind is SymbolKind.DATA and s.size],
+        dtype=np.int64,
+    )
+    opaque = program.fragments.start[program.fragments.opaque]
+    sections = [s.rva + s.raw_size for s in program.image.sections if s.raw_size < s.virtual_size]
+    exported = np.array(sorted(program.exported_data), dtype=np.int64)
+    parts = [program.references.target, program.fields.target, program.fields.origin, named, opaque, runs, exported]
+    parts += [records[:, 0], records.sum(axis=1), np.array(sections, dtype=np.int64)]
+    return np.unique(np.concatenate(parts))
+
+
+def _memory(program: Program, start: I64, section: I64) -> U8:
+    sections = program.image.sections
+    writable = np.array([s.writable for s in sections], dtype=bool)[section]
+    filled = np.array([s.rva + s.raw_size for s in sections], dtype=np.int64)[section]
+    kind = np.where(start >= filled, Memory.BSS, Memory.DATA)
+    return np.where(writable, kind, Memory.RODATA).astype(np.uint8)
+
+
+def _digests(program: Program, masked: U8, start: I64, end: I64, first: I64, last: I64) -> I64:
+    fields = program.fields
+    view = memoryview(masked)
+    digests = np.zeros(len(start), dtype=np.int64)
+    blake = hashlib.blake2b
+    rows = zip(start.tolist(), end.tolist(), first.tolist(), last.tolist(), strict=True)
+    for number, (begin, stop, low, high) in enumerate(rows):
+        state = blake(view[begin:stop], digest_size=8)
+        if high > low:
+            state.update((fields.site[low:high] - begin).tobytes())
+            state.update(fields.form[low:high].tobytes())
+        digests[number] = int.from_bytes(state.digest(), "little", signed=True)
+    return digests
+
+
+def _names(program: Program, start: I64) -> dict[int, str]:
+    names: dict[int, str] = {}
+    symbols = [symbol for symbol in program.symbols.items if symbol.kind is SymbolKind.DATA]
+    places = np.searchsorted(start, np.array([symbol.rva for symbol in symbols], dtype=np.int64))
+    for symbol, place in zip(symbols, places.tolist(), strict=True):
+        if place < len(start) and start[place] == symbol.rva:
+            names.setdefault(place, symbol.name)
+    return names

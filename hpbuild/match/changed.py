@@ -1,0 +1,149 @@
+"""Pairs for functions whose form differs or is not unique: who calls them, where they lie, how alike."""
+
+import numpy as np
+
+from hpbuild.code.model import I64
+from hpbuild.match.agreement import expand
+from hpbuild.match.pairing import Level, Pairing
+from hpbuild.match.sides import Side
+from hpbuild.match.similarity import Shapes, similarity
+
+MIN_REFERENCE = 0.15
+MIN_LAYOUT = 0.35
+MIN_GLOBAL = 0.6
+MAX_CANDIDATES = 4_000_000
+
+
+def pair_by_reference(fixed: Side, baseline: Side, pairing: Pairing, shapes: tuple[Shapes, Shapes]) -> int:
+    """Pair free fragments that references of paired, equal forms name in the same place."""
+    owners = np.flatnonzero((pairing.fixed >= 0) & (fixed.forms != 0))
+    owners = owners[fixed.forms[owners] == baseline.forms[pairing.fixed[owners]]]
+    owner, row = expand(fixed.first, fixed.last, owners)
+    other = baseline.first[pairing.fixed[owner]] + row - fixed.first[owner]
+    left, right = fixed.targets.code[row], baseline.targets.code[other]
+    ok = (left >= 0) & (right >= 0) & (fixed.targets.offset[row] == 0) & (baseline.targets.offset[other] == 0)
+    left, right = left[ok], right[ok]
+    free = (pairing.fixed[left] < 0) & (pairing.baseline[right] < 0)
+    if not free.any():
+        return 0
+    pairs, votes = np.unique(np.stack([left[free], right[free]]), axis=1, return_counts=True)
+    return _take_best(pairs[0], pairs[1], votes, fixed, baseline, pairing, shapes)
+
+
+def _take_best(
+    left: I64, right: I64, votes: I64, fixed: Side, baseline: Side, pairing: Pairing, shapes: tuple[Shapes, Shapes]
+) -> int:
+    made = 0
+    order = np.lexsort((right, left, -votes))
+    for index in order.tolist():
+        a, b = int(left[index]), int(right[index])
+        if pairing.fixed[a] >= 0 or pairing.baseline[b] >= 0:
+            continue
+        if fixed.forms[a] == baseline.forms[b] or similarity(shapes[0].of(a), shapes[1].of(b)) >= MIN_REFERENCE:
+            made += pairing.add(np.array([a]), np.array([b]), Level.REFERENCE)
+    return made
+
+
+def pair_by_layout(fixed: Side, baseline: Side, pairing: Pairing, shapes: tuple[Shapes, Shapes]) -> int:
+    """Pair free fragments between the same paired neighbours, in order, where they are alike."""
+    made = 0
+    code = np.flatnonzero(fixed.forms != 0)
+    other = np.flatnonzero(baseline.forms != 0)
+    place = np.full(len(baseline.forms), -1, dtype=np.int64)
+    place[other] = np.arange(len(other))
+    runs = _free_runs(pairing.fixed[code] < 0)
+    for low, high in runs:
+        before = int(place[pairing.fixed[code[low - 1]]]) if low else -1
+        after = int(place[pairing.fixed[code[high]]]) if high < len(code) else len(other)
+        middle = other[before + 1 : after]
+        middle = middle[pairing.baseline[middle] < 0] if before < after else middle[:0]
+        if not len(middle) or len(middle) * (high - low) > MAX_CANDIDATES // 64:
+            continue
+        left, right = code[low:high].tolist(), middle.tolist()
+        scores = [[_likeness(fixed, baseline, pairing, shapes, a, b) for b in right] for a in left]
+        for a, b in _align(left, right, scores):
+            made += pairing.add(np.array([a]), np.array([b]), Level.LAYOUT)
+    return made
+
+
+def _free_runs(free: np.ndarray[tuple[int], np.dtype[np.bool_]]) -> list[tuple[int, int]]:
+    edges = np.flatnonzero(np.diff(np.concatenate([[False], free, [False]]).astype(np.int8)))
+    return list(zip(edges[::2].tolist(), edges[1::2].tolist(), strict=True))
+
+
+def _likeness(
+    fixed: Side, baseline: Side, pairing: Pairing, shapes: tuple[Shapes, Shapes], a: int, b: int
+) -> float:
+    """Similarity of two fragments; 0 when both have symbols of different names, or when they have one form
+    and known targets contradict."""
+    if fixed.program.symbols.source != "none" and baseline.program.symbols.source != "none":
+        ours, theirs = fixed.program.names.get(a), baseline.program.names.get(b)
+        if ours and theirs and ours != theirs:
+            return 0.0
+    if fixed.forms[a] == baseline.forms[b]:
+        left = fixed.targets.code[fixed.first[a] : fixed.last[a]]
+        right = baseline.targets.code[baseline.first[b] : baseline.last[b]]
+        both = (left >= 0) & (right >= 0)
+        known = both & ((pairing.fixed[left] >= 0) | (pairing.baseline[right] >= 0))
+        return 0.0 if np.any(pairing.fixed[left[known]] != right[known]) else 1.0
+    return similarity(shapes[0].of(a), shapes[1].of(b))
+
+
+def _align(left: list[int], right: list[int], scores: list[list[float]]) -> list[tuple[int, int]]:
+    """Best order-preserving pairing of two short lists by score (dynamic programming)."""
+    best = [[0.0] * (len(right) + 1) for _ in range(len(left) + 1)]
+    for i in range(len(left) - 1, -1, -1):
+        for j in range(len(right) - 1, -1, -1):
+            score = scores[i][j]
+            take = best[i + 1][j + 1] + score if score >= MIN_LAYOUT else 0.0
+            best[i][j] = max(take, best[i + 1][j], best[i][j + 1])
+    found, i, j = [], 0, 0
+    while i < len(left) and j < len(right):
+        score = scores[i][j]
+        if score >= MIN_LAYOUT and best[i][j] == best[i + 1][j + 1] + score:
+            found.append((left[i], right[j]))
+            i, j = i + 1, j + 1
+        elif best[i][j] == best[i + 1][j]:
+            i += 1
+        else:
+            j += 1
+    return found
+
+
+def pair_by_similarity(fixed: Side, baseline: Side, pairing: Pairing, shapes: tuple[Shapes, Shapes]) -> int:
+    """Pair what is left where each is clearly the other's nearest. Skipped when there is too much of it."""
+    left = np.flatnonzero((pairing.fixed < 0) & (fixed.forms != 0)).tolist()
+    right = np.flatnonzero((pairing.baseline < 0) & (baseline.forms != 0)).tolist()
+    if not left or not right or len(left) * len(right) > MAX_CANDIDATES // 16:
+        return 0
+    rows = []
+    for a in left:
+        shape = shapes[0].of(a)
+        for b in right:
+            other = shapes[1].of(b)
+            small, large = sorted((shape.total(), other.total()))
+            if small >= MIN_GLOBAL * large:
+                score = similarity(shape, other)
+                if score >= MIN_GLOBAL:
+                    rows.append((-score, a, b))
+    made = 0
+    for _, a, b in sorted(rows):
+        if pairing.fixed[a] < 0 and pairing.baseline[b] < 0:
+            made += pairing.add(np.array([a]), np.array([b]), Level.SIMILARITY)
+    return made
+
+
+def pair_by_order(fixed: Side, baseline: Side, pairing: Pairing, colours: tuple[I64, I64]) -> int:
+    """Pair what cannot be told apart (equal colour, as often on both sides) in address order."""
+    left = np.flatnonzero((pairing.fixed < 0) & (fixed.forms != 0))
+    right = np.flatnonzero((pairing.baseline < 0) & (baseline.forms != 0))
+    left = left[np.argsort(colours[0][left], kind="stable")]
+    right = right[np.argsort(colours[1][right], kind="stable")]
+    keys_l, first_l, count_l = np.unique(colours[0][left], return_index=True, return_counts=True)
+    keys_r, first_r, count_r = np.unique(colours[1][right], return_index=True, return_counts=True)
+    _, i, j = np.intersect1d(keys_l, keys_r, assume_unique=True, return_indices=True)
+    same = count_l[i] == count_r[j]
+    i, j = i[same], j[same]
+    _, rows = expand(first_l, first_l + count_l, i)
+    _, others = expand(first_r, first_r + count_r, j)
+    return pairing.add(left[rows], right[others], Level.ORDER)

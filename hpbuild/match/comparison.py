@@ -1,0 +1,39 @@
+"""Comparing two programs: the one entry of this package, and everything it found.
+
+The order of the steps is the algorithm: prepare both sides, pair their fragments, align what changed,
+judge all testimony, map the data.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from hpbuild.code.model import Program
+from hpbuild.match.address_map import DataMap, map_data
+from hpbuild.match.agreement import Agreement
+from hpbuild.match.alignment import aligned_atoms, aligned_references
+from hpbuild.match.funnel import pair_fragments
+from hpbuild.match.pairing import Pairing
+from hpbuild.match.sides import Side, prepare
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Comparison:
+    """The working result that planning builds on; ``hpbuild.match.facts`` makes the report of it."""
+
+    fixed: Side
+    baseline: Side
+    pairing: Pairing
+    agreement: Agreement
+    data: DataMap
+
+
+def compare(baseline: Program, fixed: Program) -> Comparison:
+    """Compare two programs. Deterministic: the same programs give the same result."""
+    left, right = prepare(fixed), prepare(baseline)
+    pairing = pair_fragments(left, right)
+    paired = np.flatnonzero((pairing.fixed >= 0) & (left.forms != 0))
+    changed = paired[left.forms[paired] != right.forms[pairing.fixed[paired]]]
+    aligned = aligned_atoms(left, right, aligned_references(left, right, pairing, changed))
+    agreement, data = map_data(left, right, pairing, aligned)
+    return Comparison(fixed=left, baseline=right, pairing=pairing, agreement=agreement, data=data)

@@ -1,0 +1,274 @@
+"""From the working comparison to facts for people: functions, data, and where every byte belongs."""
+
+from collections import Counter
+from dataclasses import dataclass
+
+import numpy as np
+
+from hpbuild.code.decode import RefKind
+from hpbuild.code.model import I64, Program
+from hpbuild.match.address_map import Evidence
+from hpbuild.match.alignment import first_difference
+from hpbuild.match.atoms import Memory
+from hpbuild.match.comparison import Comparison
+from hpbuild.match.model import Change, DatumChange, Difference, FunctionChange, Summary
+from hpbuild.match.pairing import Level
+from hpbuild.match.sides import Side
+from hpbuild.values import Interval
+
+_RESERVED = {".idata": "imports", ".edata": "exports", ".reloc": "relocations", ".rsrc": "resources"}
+_MEMORY = {Memory.RODATA: "rodata", Memory.DATA: "data", Memory.BSS: "bss"}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FunctionFact:
+    """A function of the fixed image by its fragments; ``partner`` is the root of its counterpart or -1."""
+
+    root: int
+    fragments: tuple[int, ...]
+    partner: int
+    identical: bool
+
+
+def fixed_functions(comparison: Comparison) -> tuple[FunctionFact, ...]:
+    """All functions of the fixed image; a function is identical when all its fragments are, and pair with
+    fragments of one baseline function."""
+    fixed, baseline = comparison.fixed.program.fragments, comparison.baseline.program.fragments
+    partner, identical = comparison.pairing.fixed, comparison.agreement.identical
+    facts = []
+    for root, members in groups(comparison.fixed.program).items():
+        mate = int(partner[root])
+        home = int(baseline.root[mate]) if mate >= 0 else -1
+        same = all(bool(identical[m]) and int(baseline.root[partner[m]]) == home for m in members)
+        facts.append(FunctionFact(root=root, fragments=members, partner=home, identical=same))
+    assert len(fixed) >= len(facts)
+    return tuple(facts)
+
+
+def groups(program: Program) -> dict[int, tuple[int, ...]]:
+    """Root fragment -> all its code fragments, root first, in address order."""
+    found: dict[int, list[int]] = {}
+    for index in np.flatnonzero(~program.fragments.opaque).tolist():
+        found.setdefault(int(program.fragments.root[index]), []).append(index)
+    return {
+        root: (root, *(member for member in members if member != root))
+        for root, members in sorted(found.items())
+        if not program.fragments.opaque[root]
+    }
+
+
+def ranges(program: Program, fragments: tuple[int, ...]) -> tuple[Interval, ...]:
+    """Address ranges of fragments."""
+    table = program.fragments
+    return tuple(Interval(int(table.start[index]), int(table.end[index])) for index in fragments)
+
+
+def describe(comparison: Comparison) -> Difference:
+    """The report's facts: what is not identical, counts, and the byte account of the fixed image."""
+    facts = fixed_functions(comparison)
+    theirs = groups(comparison.baseline.program)
+    changes = [_function_change(comparison, fact, theirs) for fact in facts if not fact.identical]
+    changes += _removed(comparison, facts, theirs)
+    data = data_changes(comparison)
+    account, mapped = byte_account(comparison, facts)
+    count = Counter(change.change for change in changes)
+    levels = Counter(Level(int(level)).label for level in comparison.pairing.level.tolist() if level)
+    kinds = Counter(change.change for change in data)
+    summary = Summary(
+        functions_baseline=len(theirs),
+        functions_fixed=len(facts),
+        identical=sum(fact.identical for fact in facts),
+        changed=count[Change.CHANGED],
+        added=count[Change.ADDED],
+        removed=count[Change.REMOVED],
+        data_changed=kinds[Change.CHANGED],
+        data_added=kinds[Change.ADDED],
+        data_removed=kinds[Change.REMOVED],
+        levels=tuple(sorted(levels.items())),
+    )
+    return Difference(
+        summary=summary, functions=tuple(changes), data=tuple(data), account=account, mapped=mapped
+    )
+
+
+def _function_change(
+    comparison: Comparison, fact: FunctionFact, theirs: dict[int, tuple[int, ...]]
+) -> FunctionChange:
+    program = comparison.fixed.program
+    added = fact.partner < 0
+    return FunctionChange(
+        name=program.name_of(fact.root),
+        change=Change.ADDED if added else Change.CHANGED,
+        baseline=() if added else ranges(comparison.baseline.program, theirs.get(fact.partner, (fact.partner,))),
+        fixed=ranges(program, fact.fragments),
+        level="" if added else Level(int(comparison.pairing.level[fact.root])).label,
+        reason="no counterpart in the baseline" if added else reason(comparison, fact),
+    )
+
+
+def _removed(
+    comparison: Comparison, facts: tuple[FunctionFact, ...], theirs: dict[int, tuple[int, ...]]
+) -> list[FunctionChange]:
+    kept = {fact.partner for fact in facts}
+    program = comparison.baseline.program
+    return [
+        FunctionChange(
+            name=program.name_of(root),
+            change=Change.REMOVED,
+            baseline=ranges(program, members),
+            fixed=(),
+            level="",
+            reason="no counterpart in the fixed image",
+        )
+        for root, members in theirs.items()
+        if root not in kept
+    ]
+
+
+def reason(comparison: Comparison, fact: FunctionFact) -> str:
+    """The first difference of a changed function, in words."""
+    fixed, baseline, pairing = comparison.fixed, comparison.baseline, comparison.pairing
+    for fragment in fact.fragments:
+        partner = int(pairing.fixed[fragment])
+        if partner < 0:
+            return f"the part at {int(fixed.program.fragments.start[fragment]):#x} has no counterpart"
+        if fixed.forms[fragment] != baseline.forms[partner]:
+            ours, theirs = first_difference(fixed, baseline, fragment, partner)
+            return f"code differs, first at {_place(ours)} (baseline {_place(theirs)})"
+        row = int(comparison.agreement.first_bad[fragment])
+        if row == -2:
+            return "unwind information differs"
+        if row >= 0:
+            other = int(baseline.first[partner]) + row - int(fixed.first[fragment])
+            return _reference_reason(fixed, baseline, row, other)
+        if baseline.program.fragments.root[partner] != fact.partner:
+            return "its parts belong to different functions of the baseline"
+    return "differs"
+
+
+def _place(rva: int) -> str:
+    return f"{rva:#x}" if rva >= 0 else "the end"
+
+
+def _reference_reason(fixed: Side, baseline: Side, row: int, other: int) -> str:
+    kind = RefKind(int(fixed.program.references.kind[row])).name.lower()
+    site = int(fixed.program.references.site[row])
+    ours, theirs = int(fixed.program.references.target[row]), int(baseline.program.references.target[other])
+    what = "content of a constant" if fixed.targets.atom[row] >= 0 else "target"
+    return f"{what} differs: {kind} at {site:#x} names {ours:#x}, in the baseline {theirs:#x}"
+
+
+def data_changes(comparison: Comparison) -> list[DatumChange]:
+    """Changed, added and removed data."""
+    fixed, baseline, data = comparison.fixed, comparison.baseline, comparison.data
+    named = referenced(fixed)
+    found = []
+    for atom in np.flatnonzero((data.baseline < 0) | ~data.same).tolist():
+        place = int(data.baseline[atom])
+        if place < 0 and is_filler(fixed, atom, named):
+            continue
+        if reserved_class(fixed, atom, named):
+            continue
+        found.append(_datum_change(comparison, atom, place))
+    kept = np.zeros(len(baseline.atoms), dtype=np.bool_)
+    places = baseline.atoms.at(data.baseline[data.baseline >= 0])
+    kept[places[places >= 0]] = True
+    starts = np.sort(data.baseline[data.baseline >= 0])
+    theirs = referenced(baseline)
+    for atom in np.flatnonzero(~kept).tolist():
+        if is_filler(baseline, atom, theirs) or reserved_class(baseline, atom, theirs):
+            continue
+        if _covered(fixed, data.baseline, starts, int(baseline.atoms.start[atom])):
+            continue
+        run = Interval(int(baseline.atoms.start[atom]), int(baseline.atoms.end[atom]))
+        found.append(
+            DatumChange(
+                name=baseline.atoms.names.get(atom, ""),
+                change=Change.REMOVED,
+                kind=_MEMORY[Memory(int(baseline.atoms.memory[atom]))],
+                baseline=run,
+                fixed=None,
+                reason="no counterpart in the fixed image",
+            )
+        )
+    return found
+
+
+def _covered(fixed: Side, places: I64, starts: I64, rva: int) -> bool:
+    """True when ``rva`` lies inside the counterpart of a longer fixed atom."""
+    index = int(np.searchsorted(starts, rva, side="right")) - 1
+    if index < 0:
+        return False
+    atom = int(np.flatnonzero(places == starts[index])[0])
+    return bool(rva < starts[index] + fixed.atoms.end[atom] - fixed.atoms.start[atom])
+
+
+def _datum_change(comparison: Comparison, atom: int, place: int) -> DatumChange:
+    fixed, baseline = comparison.fixed, comparison.baseline
+    run = Interval(int(fixed.atoms.start[atom]), int(fixed.atoms.end[atom]))
+    other = None
+    why = "no counterpart in the baseline"
+    if place >= 0:
+        mate = baseline.atoms.one(place)
+        other = Interval(place, int(baseline.atoms.end[mate]) if mate >= 0 else place + len(run))
+        why = f"content differs (paired by {Evidence(int(comparison.data.evidence[atom])).label})"
+    return DatumChange(
+        name=fixed.atoms.names.get(atom, ""),
+        change=Change.ADDED if place < 0 else Change.CHANGED,
+        kind=_MEMORY[Memory(int(fixed.atoms.memory[atom]))],
+        baseline=other,
+        fixed=run,
+        reason=why,
+    )
+
+
+def referenced(side: Side) -> np.ndarray[tuple[int], np.dtype[np.bool_]]:
+    """By atom: something names it (a reference, a field, a symbol that is not import book-keeping)."""
+    named = np.zeros(len(side.atoms), dtype=np.bool_)
+    for atoms in (side.targets.atom, side.pointers.atom):
+        named[atoms[atoms >= 0]] = True
+    named[[atom for atom, name in side.atoms.names.items() if not name.startswith(".idata$")]] = True
+    return named
+
+
+def is_filler(side: Side, atom: int, named: np.ndarray[tuple[int], np.dtype[np.bool_]]) -> bool:
+    """True for zeros (or int3 in code sections) that nothing names."""
+    start, end = int(side.atoms.start[atom]), int(side.atoms.end[atom])
+    code = side.program.image.section_at(start)
+    filler = bytes((0, 0xCC)) if code is not None and code.executable else b"\0"
+    return not named[atom] and not side.program.image.read(start, end - start).strip(filler)
+
+
+def reserved_class(side: Side, atom: int, named: np.ndarray[tuple[int], np.dtype[np.bool_]]) -> str:
+    """Metadata class of an atom that no code and no relocated pointer names, in a section that linkers
+    keep for loader structures (mingw leaves import book-keeping in .idata); '' for anything else."""
+    klass = _RESERVED.get(side.program.image.sections[int(side.atoms.section[atom])].name, "")
+    if not klass or side.atoms.first_field[atom] != side.atoms.last_field[atom]:
+        return ""
+    return "" if named[atom] else klass
+
+
+def byte_account(comparison: Comparison, facts: tuple[FunctionFact, ...]) -> tuple[tuple[tuple[str, int], ...], int]:
+    """Bytes of the fixed image by class, and their total: headers and every section's virtual size."""
+    fixed, data = comparison.fixed, comparison.data
+    program, sizes = fixed.program, Counter[str]()
+    length = program.fragments.end - program.fragments.start
+    for fact in facts:
+        klass = "identical-code" if fact.identical else "added-code" if fact.partner < 0 else "changed-code"
+        sizes[klass] += int(length[list(fact.fragments)].sum())
+    sizes["padding"] += int((program.padding[:, 1] - program.padding[:, 0]).sum())
+    for name, start, end in program.metadata:
+        sizes[name] += end - start
+    span = fixed.atoms.end - fixed.atoms.start
+    mapped = data.baseline >= 0
+    sizes["identical-data"] += int(span[mapped & data.same].sum())
+    sizes["changed-data"] += int(span[mapped & ~data.same].sum())
+    named = referenced(fixed)
+    for atom in np.flatnonzero(~mapped).tolist():
+        klass = "padding" if is_filler(fixed, atom, named) else reserved_class(fixed, atom, named) or "added-data"
+        sizes[klass] += int(span[atom])
+    headers = 0 if any(name == "headers" for name, _, _ in program.metadata) else program.image.size_of_headers
+    sizes["headers"] += headers
+    sections = sum(section.virtual_size for section in program.image.sections)
+    total = sections + program.image.size_of_headers
+    return tuple(sorted((name, size) for name, size in sizes.items() if size)), total

@@ -1,0 +1,45 @@
+"""Canonical form of code fragments: equal forms differ at most in what their references name."""
+
+import hashlib
+
+import numpy as np
+
+from hpbuild.code.model import I64, U8, Program
+
+
+def fragment_forms(program: Program, masked: U8) -> I64:
+    """A 64-bit digest for each fragment: its bytes with reference fields zeroed, and the place, width and
+    kind of every reference. Opaque fragments get 0: they are data."""
+    fragments, references = program.fragments, program.references
+    first = np.searchsorted(references.site, fragments.start)
+    last = np.searchsorted(references.site, fragments.end)
+    owner = references.fragment
+    place = references.site - fragments.start[owner] if len(references) else references.site
+    shape = place << 8 | references.kind.astype(np.int64) << 4 | references.width
+    view = memoryview(masked)
+    forms = np.zeros(len(fragments), dtype=np.int64)
+    blake = hashlib.blake2b
+    rows = zip(
+        fragments.start.tolist(),
+        fragments.end.tolist(),
+        first.tolist(),
+        last.tolist(),
+        fragments.opaque.tolist(),
+        strict=True,
+    )
+    for number, (start, end, low, high, opaque) in enumerate(rows):
+        if opaque:
+            continue
+        state = blake(view[start:end], digest_size=8)
+        state.update(shape[low:high].tobytes())
+        forms[number] = int.from_bytes(state.digest(), "little", signed=True) | 1
+    return forms
+
+
+def reference_ranges(program: Program) -> tuple[I64, I64]:
+    """First and one-past-last row of each fragment in ``program.references``."""
+    fragments, references = program.fragments, program.references
+    return (
+        np.searchsorted(references.site, fragments.start),
+        np.searchsorted(references.site, fragments.end),
+    )

@@ -1,0 +1,80 @@
+"""The growing one-to-one relation between the fragments of two programs, each pair with its level."""
+
+from enum import IntEnum
+
+import numpy as np
+
+from hpbuild.code.model import I64
+
+
+class Level(IntEnum):
+    """What evidence made a pair, strongest first. A pair keeps the level that made it."""
+
+    NONE = 0
+    SYMBOL = 1
+    EXPORT = 2
+    FORM = 3
+    CONTEXT = 4
+    REFERENCE = 5
+    LAYOUT = 6
+    SIMILARITY = 7
+    ORDER = 8
+
+    @property
+    def label(self) -> str:
+        """Name for reports."""
+        return self.name.lower()
+
+
+class Pairing:
+    """``fixed[i]`` is the baseline fragment paired with fixed fragment ``i``, -1 when none; ``baseline``
+    the inverse; ``level[i]`` the level of fixed fragment ``i``."""
+
+    __slots__ = ("baseline", "fixed", "level")
+
+    def __init__(self, fixed: int, baseline: int) -> None:
+        self.fixed: I64 = np.full(fixed, -1, dtype=np.int64)
+        self.baseline: I64 = np.full(baseline, -1, dtype=np.int64)
+        self.level: I64 = np.zeros(fixed, dtype=np.int64)
+
+    def add(self, fixed: I64, baseline: I64, level: Level) -> int:
+        """Pair where both sides are free and nothing in this call contradicts; the number of pairs made."""
+        if not len(fixed):
+            return 0
+        free = (self.fixed[fixed] < 0) & (self.baseline[baseline] < 0)
+        fixed, baseline = np.unique(np.stack([fixed[free], baseline[free]]), axis=1)
+        once = _once(fixed) & _once(baseline)
+        fixed, baseline = fixed[once], baseline[once]
+        self.fixed[fixed] = baseline
+        self.baseline[baseline] = fixed
+        self.level[fixed] = level
+        return len(fixed)
+
+    def drop(self, fixed: I64) -> None:
+        """Undo the pairs of these fixed fragments."""
+        paired = fixed[self.fixed[fixed] >= 0]
+        self.baseline[self.fixed[paired]] = -1
+        self.fixed[paired] = -1
+        self.level[paired] = Level.NONE
+
+
+def _once(values: I64) -> np.ndarray[tuple[int], np.dtype[np.bool_]]:
+    """True where a value occurs exactly once."""
+    _, inverse, counts = np.unique(values, return_inverse=True, return_counts=True)
+    single: np.ndarray[tuple[int], np.dtype[np.bool_]] = counts[inverse] == 1
+    return single
+
+
+def join_unique(left: I64, right: I64, left_free: I64, right_free: I64) -> tuple[I64, I64]:
+    """Indices (into the whole columns) of rows whose key occurs once among the free rows of each side.
+    ``left_free`` and ``right_free`` are the indices to consider."""
+    left_keys, left_rows = _single_keys(left[left_free], left_free)
+    right_keys, right_rows = _single_keys(right[right_free], right_free)
+    _, i, j = np.intersect1d(left_keys, right_keys, assume_unique=True, return_indices=True)
+    return left_rows[i], right_rows[j]
+
+
+def _single_keys(keys: I64, rows: I64) -> tuple[I64, I64]:
+    values, index, counts = np.unique(keys, return_index=True, return_counts=True)
+    single = counts == 1
+    return values[single], rows[index[single]]

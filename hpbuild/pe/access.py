@@ -1,0 +1,108 @@
+"""Bounded access to the mapped bytes of an image, with the reader's own code on every way out."""
+
+import struct
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from hpbuild.errors import Code, HpbuildError
+from hpbuild.pe.image import Image, Section
+from hpbuild.values import Interval, Rva
+
+Words = npt.NDArray[np.uint32]
+
+EXPORT, IMPORT, RESOURCE, EXCEPTION, CERTIFICATE, BASERELOC, DEBUG = range(7)
+TLS, LOAD_CONFIG, BOUND_IMPORT, IAT, DELAY_IMPORT, CLR = 9, 10, 11, 12, 13, 14
+"""Indices of the data directories (PE specification, section "Optional Header Data Directories")."""
+
+NAME_LIMIT = 16384
+"""Longest name that is read, in bytes; compilers stop at 4096 characters for decorated names."""
+
+
+def backed(section: Section) -> Interval:
+    """RVAs of ``section`` whose bytes come from the file."""
+    return Interval(section.rva, section.rva + min(section.raw_size, section.virtual_size))
+
+
+def mapped_bytes(image: Image, rva: int, size: int, code: Code, what: str) -> bytes:
+    """``size`` bytes at ``rva``; refuses with ``code`` when they leave the image."""
+    if rva < 0 or size < 0 or rva + size > image.size_of_image:
+        raise HpbuildError(code, image.name, f"{what} at RVA {rva:#x}, {size:#x} bytes, leaves the image")
+    return image.memory[rva : rva + size].tobytes()
+
+
+def unpack(image: Image, layout: str, rva: int, code: Code, what: str) -> tuple[Any, ...]:
+    """Little-endian structure ``layout`` (as in ``struct``) at ``rva``; refuses with ``code`` outside."""
+    return struct.unpack("<" + layout, mapped_bytes(image, rva, struct.calcsize("<" + layout), code, what))
+
+
+def words(image: Image, rva: int, count: int, code: Code, what: str) -> Words:
+    """``count`` 32-bit values from ``rva`` that lie in the file bytes of one section."""
+    section = image.section_at(rva)
+    if section is None or not backed(section).covers(Interval(rva, rva + 4 * count)):
+        raise HpbuildError(
+            code, image.name, f"{what} at RVA {rva:#x}, {count} entries, leaves its section's file bytes"
+        )
+    return np.frombuffer(image.memory[rva : rva + 4 * count].tobytes(), dtype="<u4").astype(
+        np.uint32, copy=False
+    )
+
+
+def name_bytes(image: Image, rva: int, code: Code, what: str) -> bytes:
+    """The bytes before the NUL at ``rva``; refuses with ``code`` when there is no NUL within reach."""
+    if 0 <= rva < image.size_of_image:
+        for reach in (128, NAME_LIMIT):
+            chunk = image.memory[rva : rva + reach].tobytes()
+            end = chunk.find(b"\0")
+            if end >= 0:
+                return chunk[:end]
+    raise HpbuildError(code, image.name, f"{what} at RVA {rva:#x} is no NUL-terminated string")
+
+
+def name_budget(image: Image) -> int:
+    """How many bytes of names a table may name in all; names that share bytes could exceed any file."""
+    return 2 * len(image.data) + NAME_LIMIT
+
+
+def printable(raw: bytes) -> str:
+    """``raw`` as text: UTF-8 where it is; other bytes, control characters and backslashes escaped, so
+    that different bytes give different texts and no byte can steer a terminal."""
+    if raw.isascii():
+        text = raw.decode("ascii")
+        if text.isprintable() and "\\" not in text:
+            return text
+    text = raw.replace(b"\\", b"\\\\").decode("utf-8", "backslashreplace")
+    # Two digits for single bytes, more for code points: U+0080 and the stray byte 80 stay apart.
+    return "".join(
+        c if c.isprintable() else f"\\x{ord(c):02x}" if c.isascii() else f"\\u{ord(c):04x}" for c in text
+    )
+
+
+def to_rva(image: Image, address: int, code: Code, what: str) -> Rva:
+    """RVA of an absolute address at the preferred base; refuses with ``code`` outside the image."""
+    rva = address - image.image_base
+    if not 0 <= rva < image.size_of_image:
+        raise HpbuildError(code, image.name, f"{what} {address:#x} lies outside the image")
+    return Rva(rva)
+
+
+def merged(starts: npt.NDArray[np.int64], ends: npt.NDArray[np.int64]) -> tuple[Interval, ...]:
+    """Sorted disjoint intervals that cover the given half-open ranges; empty ranges vanish."""
+    keep = ends > starts
+    starts, ends = starts[keep], ends[keep]
+    if not len(starts):
+        return ()
+    order = np.argsort(starts, kind="stable")
+    starts, ends = starts[order], np.maximum.accumulate(ends[order])
+    first = np.flatnonzero(np.concatenate(([True], starts[1:] > ends[:-1])))
+    last = np.concatenate((first[1:] - 1, [len(starts) - 1]))
+    return tuple(Interval(a, b) for a, b in zip(starts[first].tolist(), ends[last].tolist(), strict=True))
+
+
+def merged_intervals(intervals: "list[Interval] | tuple[Interval, ...]") -> tuple[Interval, ...]:
+    """``merged`` for a list of intervals."""
+    return merged(
+        np.array([i.start for i in intervals], dtype=np.int64),
+        np.array([i.end for i in intervals], dtype=np.int64),
+    )

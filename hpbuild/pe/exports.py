@@ -1,0 +1,141 @@
+"""The export directory. Source: PE specification, section "The .edata Section (Image Only)"."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from hpbuild.codes import pe as codes
+from hpbuild.errors import HpbuildError
+from hpbuild.pe.access import (
+    EXPORT,
+    Words,
+    merged_intervals,
+    name_budget,
+    name_bytes,
+    printable,
+    unpack,
+    words,
+)
+from hpbuild.pe.image import Image
+from hpbuild.values import Interval, Rva
+
+MAX_ORDINALS = 0x10000
+_DIRECTORY = "IIHHIIIIIII"
+_DIRECTORY_SIZE = 40
+
+
+@dataclass(frozen=True, slots=True)
+class Export:
+    """One exported name or, with ``name`` '', one exported ordinal that has no name.
+
+    ``rva`` is 0 and ``forwarder`` 'dll.name' for a forwarded export, else ``forwarder`` is ''.
+    """
+
+    name: str
+    ordinal: int
+    rva: Rva
+    forwarder: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Tables:
+    library: Rva
+    base: int
+    functions_at: int
+    functions: Words
+    names_at: int
+    names: Words
+    ordinals_at: int
+    ordinals: tuple[int, ...]
+
+
+def exports(image: Image) -> tuple[Export, ...]:
+    """All exports by ordinal, then name; unused ordinals are left out.
+
+    Raises HpbuildError: HP1201 malformed, HP1202 a name's ordinal without address.
+    """
+    tables = _tables(image)
+    if tables is None:
+        return ()
+    named: dict[int, list[str]] = {}
+    left = name_budget(image)
+    for rva, index in zip(tables.names.tolist(), tables.ordinals, strict=True):
+        raw = name_bytes(image, rva, codes.EXPORT_MALFORMED, "name")
+        left -= len(raw)
+        if left < 0:
+            raise HpbuildError(codes.EXPORT_MALFORMED, image.name, "the names are longer than the file")
+        named.setdefault(index, []).append(printable(raw))
+    found = []
+    directory = image.directories[EXPORT]
+    for index, rva in enumerate(tables.functions.tolist()):
+        if not rva:
+            continue
+        forwarder = ""
+        if rva in directory:
+            forwarder = printable(name_bytes(image, rva, codes.EXPORT_MALFORMED, "forwarder"))
+            if not forwarder:
+                raise HpbuildError(codes.EXPORT_MALFORMED, image.name, f"empty forwarder at RVA {rva:#x}")
+        target = Rva(0 if forwarder else rva)
+        found += [
+            Export(name, tables.base + index, target, forwarder) for name in sorted(named.get(index, [""]))
+        ]
+    return tuple(found)
+
+
+def export_extents(image: Image) -> tuple[Interval, ...]:
+    """RVAs of the directory, its three tables and every string; sorted, disjoint. As ``exports``."""
+    tables = _tables(image)
+    if tables is None:
+        return ()
+    directory = image.directories[EXPORT]
+    strings = [rva for rva in tables.functions.tolist() if rva in directory]
+    strings += tables.names.tolist()
+    if tables.library:
+        strings.append(tables.library)
+    found = [Interval(directory.start, directory.start + _DIRECTORY_SIZE)]
+    for at, size in (
+        (tables.functions_at, 4 * len(tables.functions)),
+        (tables.names_at, 4 * len(tables.names)),
+        (tables.ordinals_at, 2 * len(tables.ordinals)),
+    ):
+        found.append(Interval(at, at + size))
+    for rva in strings:
+        found.append(Interval(rva, rva + len(name_bytes(image, rva, codes.EXPORT_MALFORMED, "name")) + 1))
+    return merged_intervals(found)
+
+
+def _tables(image: Image) -> _Tables | None:
+    directory = image.directories[EXPORT]
+    if not len(directory):
+        return None
+    if len(directory) < _DIRECTORY_SIZE:
+        raise HpbuildError(codes.EXPORT_MALFORMED, image.name, f"directory of {len(directory)} bytes")
+    (_, _, _, _, library, base, function_count, name_count, functions, names, ordinals) = unpack(
+        image, _DIRECTORY, directory.start, codes.EXPORT_MALFORMED, "export directory"
+    )
+    if function_count > MAX_ORDINALS or name_count > MAX_ORDINALS:
+        raise HpbuildError(
+            codes.EXPORT_MALFORMED, image.name, f"{function_count} functions, {name_count} names"
+        )
+    address_table = _table(image, functions, function_count, "address table")
+    if (address_table >= image.size_of_image).any():
+        raise HpbuildError(codes.EXPORT_MALFORMED, image.name, "an exported address leaves the image")
+    ordinal_table = _ordinals(image, ordinals, name_count)
+    for index in ordinal_table:
+        if index >= function_count or not address_table[index]:
+            raise HpbuildError(codes.EXPORT_ORDINAL, image.name, f"a name has ordinal index {index}")
+    return _Tables(
+        library=Rva(library), base=base, functions_at=functions, functions=address_table, names_at=names,
+        names=_table(image, names, name_count, "name pointer table"), ordinals_at=ordinals,
+        ordinals=ordinal_table,
+    )  # fmt: skip
+
+
+def _table(image: Image, rva: int, count: int, what: str) -> Words:
+    if not count:
+        return np.zeros(0, dtype=np.uint32)
+    return words(image, rva, count, codes.EXPORT_MALFORMED, what)
+
+
+def _ordinals(image: Image, rva: int, count: int) -> tuple[int, ...]:
+    return unpack(image, f"{count}H", rva, codes.EXPORT_MALFORMED, "ordinal table") if count else ()

@@ -1,0 +1,145 @@
+"""Where loader metadata lies: the named classes of the byte account that are not program code or data."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from hpbuild.pe.access import BASERELOC, EXCEPTION, LOAD_CONFIG, RESOURCE, TLS, merged, merged_intervals
+from hpbuild.pe.debug import debug_info
+from hpbuild.pe.exports import export_extents
+from hpbuild.pe.image import IMAGE_SCN_MEM_DISCARDABLE, Image
+from hpbuild.pe.imports import import_extents
+from hpbuild.pe.load_config import load_config
+from hpbuild.pe.tls import DIRECTORY_SIZE, tls
+from hpbuild.pe.unwind import MAX_CHAIN, UNW_FLAG_CHAININFO, runtime_functions, unwind_table
+from hpbuild.values import Interval
+
+CLASSES = (
+    "headers",
+    "exception-directory",
+    "unwind-information",
+    "relocations",
+    "exports",
+    "import-address-table",
+    "imports",
+    "delay-imports",
+    "resources",
+    "load-configuration",
+    "guard-tables",
+    "tls-directory",
+    "debug",
+)
+"""Class names in order of precedence: a byte that two classes claim belongs to the earlier one."""
+
+Extents = tuple[Interval, ...]
+_DWARF_PREFIXES = (".debug_", ".zdebug_")
+
+
+@dataclass(frozen=True, slots=True)
+class MetadataRuns:
+    """Disjoint half-open RVA ranges sorted by start; ``kinds`` index ``CLASSES``."""
+
+    starts: npt.NDArray[np.uint32]
+    ends: npt.NDArray[np.uint32]
+    kinds: npt.NDArray[np.uint8]
+
+
+def metadata_extents(image: Image) -> tuple[tuple[str, Interval], ...]:
+    """(class name, RVAs) sorted by address, disjoint. Raises HpbuildError as the table readers do."""
+    runs = metadata_runs(image)
+    rows = zip(runs.kinds.tolist(), runs.starts.tolist(), runs.ends.tolist(), strict=True)
+    return tuple((CLASSES[kind], Interval(start, end)) for kind, start, end in rows)
+
+
+def metadata_runs(image: Image) -> MetadataRuns:
+    """The same as arrays, for images with very many records."""
+    classes = _classes(image)
+    starts = [np.array([i.start for i in classes[name]], dtype=np.int64) for name in CLASSES]
+    ends = [np.array([i.end for i in classes[name]], dtype=np.int64) for name in CLASSES]
+    # Elementary segments between all borders; each goes to the first class that covers it.
+    borders = np.unique(np.concatenate(starts + ends))
+    owner = np.full(len(borders), len(CLASSES), dtype=np.uint8)
+    for kind in reversed(range(len(CLASSES))):
+        depth = np.zeros(len(borders), dtype=np.int64)
+        depth[np.searchsorted(borders, starts[kind])] += 1
+        depth[np.searchsorted(borders, ends[kind])] -= 1
+        owner[np.cumsum(depth) > 0] = kind
+    first = np.flatnonzero(np.concatenate(([True], owner[1:] != owner[:-1])))
+    stop = np.append(borders[first[1:]], borders[-1])
+    used = owner[first] < len(CLASSES)
+    return MetadataRuns(
+        borders[first][used].astype(np.uint32), stop[used].astype(np.uint32), owner[first][used]
+    )
+
+
+def unwind_extents(image: Image) -> Extents:
+    """RVAs of every unwind record that the exception directory reaches, chained ones included, without
+    language data; sorted, disjoint."""
+    pending = np.unique(runtime_functions(image).unwind)
+    starts, ends = [], []
+    for _ in range(MAX_CHAIN + 1):
+        if not len(pending):
+            break
+        table = unwind_table(image, pending)
+        starts.append(pending.astype(np.int64))
+        ends.append(pending.astype(np.int64) + table.size)
+        linked = (table.flags & UNW_FLAG_CHAININFO) != 0
+        pending = np.setdiff1d(table.chained[linked, 2], np.concatenate(starts))
+    return merged(np.concatenate(starts), np.concatenate(ends)) if starts else ()
+
+
+def _classes(image: Image) -> dict[str, Extents]:
+    """Each class' extents, sorted and disjoint within the class."""
+    found = import_extents(image)
+    directories = image.directories
+    return {
+        "headers": (Interval(0, image.size_of_headers),),
+        "exception-directory": _present(directories[EXCEPTION]),
+        "unwind-information": unwind_extents(image),
+        "relocations": _present(directories[BASERELOC]),
+        "exports": export_extents(image),
+        "import-address-table": found.slots,
+        "imports": found.tables,
+        "delay-imports": found.delay,
+        "resources": _present(directories[RESOURCE]),
+        "tls-directory": _tls(image),
+        "debug": merged_intervals([*debug_info(image).extents, *_dwarf(image)]),
+        **_load_config(image),
+    }
+
+
+def _present(directory: Interval) -> Extents:
+    return (directory,) if len(directory) else ()
+
+
+def _tls(image: Image) -> Extents:
+    start = image.directories[TLS].start
+    return () if tls(image) is None else (Interval(start, start + DIRECTORY_SIZE),)
+
+
+def _load_config(image: Image) -> dict[str, Extents]:
+    config = load_config(image)
+    if config is None:
+        return {"load-configuration": (), "guard-tables": ()}
+    start = image.directories[LOAD_CONFIG].start
+    own = [Interval(start, start + config.size), *config.volatile_metadata]
+    if config.dynamic_relocations is not None:
+        own.append(config.dynamic_relocations)
+    tables = (
+        config.guard_functions_table, config.guard_iat_table, config.guard_longjump_table,
+        config.guard_eh_cont_table,
+    )  # fmt: skip
+    return {"load-configuration": merged_intervals(own), "guard-tables": merged_intervals(tables)}
+
+
+def _dwarf(image: Image) -> list[Interval]:
+    """Sections with DWARF records of GNU and LLVM tools: discardable, neither code nor writable."""
+    return [
+        section.range
+        for section in image.sections
+        if section.name.startswith(_DWARF_PREFIXES)
+        and section.characteristics & IMAGE_SCN_MEM_DISCARDABLE
+        and not section.executable
+        and not section.writable
+    ]

@@ -1,0 +1,1 @@
+"""Program databases (PDB): container, debug information stream, symbol records."""

@@ -1,0 +1,180 @@
+"""Files and bytes to ``Image``: safe opening, pre-flight, mapping, cross-check with pefile."""
+
+import errno
+import os
+import stat
+import struct
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from hpbuild.codes import pe as codes
+from hpbuild.errors import HpbuildError
+from hpbuild.pe.access import CLR, LOAD_CONFIG
+from hpbuild.pe.image import Image
+from hpbuild.pe.preflight import MACHINE_X64, Headers, preflight
+
+MAX_FILE = 1 << 31
+_CHUNK = 1 << 24
+_COMIMAGE_FLAGS_ILONLY = 1
+_CHPE_METADATA_POINTER = 0xC8
+_OPEN_CODES = {
+    errno.ENOENT: codes.FILE_NOT_FOUND,
+    errno.ENOTDIR: codes.FILE_NOT_FOUND,
+    errno.EISDIR: codes.IS_A_DIRECTORY,
+    errno.EACCES: codes.NO_PERMISSION,
+    errno.EPERM: codes.NO_PERMISSION,
+    errno.ENXIO: codes.SPECIAL_FILE,
+}
+
+
+def read_image(path: Path) -> Image:
+    """Read and parse the PE file at ``path``; the image is named by the file's name.
+
+    Raises HpbuildError: HP1001 to HP1008 for the file, else as ``parse_image``.
+    """
+    return parse_image(read_file(path), path.name)
+
+
+def read_file(path: Path, limit: int = MAX_FILE) -> bytes:
+    """The bytes of the regular file ``path``, at most ``limit``, proved unchanged while reading.
+
+    Raises HpbuildError with HP1001 to HP1008.
+    """
+    # O_NONBLOCK: opening a pipe must not wait for a writer.
+    flags = (
+        os.O_RDONLY | getattr(os, "O_BINARY", 0) | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_CLOEXEC", 0)
+    )
+    try:
+        if path.is_dir():
+            raise HpbuildError(codes.IS_A_DIRECTORY, str(path), "is a directory")
+        descriptor = os.open(path, flags)
+    except OSError as error:
+        code = _OPEN_CODES.get(error.errno or 0, codes.READ_FAILED)
+        raise HpbuildError(code, str(path), error.strerror or "cannot be opened") from error
+    except ValueError as error:
+        raise HpbuildError(codes.FILE_NOT_FOUND, str(path), str(error)) from error
+    with os.fdopen(descriptor, "rb", buffering=0) as stream:
+        try:
+            return _read_whole(stream.fileno(), str(path), limit)
+        except OSError as error:
+            raise HpbuildError(codes.READ_FAILED, str(path), error.strerror or "read error") from error
+
+
+def _read_whole(descriptor: int, place: str, limit: int) -> bytes:
+    before = os.fstat(descriptor)
+    if not stat.S_ISREG(before.st_mode):
+        raise HpbuildError(codes.SPECIAL_FILE, place, "is a pipe, socket or device")
+    if before.st_size > limit:
+        raise HpbuildError(codes.FILE_TOO_LARGE, place, f"{before.st_size} bytes, the limit is {limit}")
+    if not before.st_size:
+        raise HpbuildError(codes.EMPTY_FILE, place, "the file has no bytes")
+    # One buffer of the announced size: the file bytes exist once, however large.
+    chunks = []
+    left = before.st_size + 1
+    while left > 0 and (chunk := os.read(descriptor, min(left, max(_CHUNK, before.st_size + 1)))):
+        chunks.append(chunk)
+        left -= len(chunk)
+    data = chunks[0] if len(chunks) == 1 else b"".join(chunks)
+    after = os.fstat(descriptor)
+    if _state(before) != _state(after) or len(data) != before.st_size:
+        raise HpbuildError(
+            codes.FILE_CHANGED,
+            place,
+            f"{before.st_size} bytes announced, {len(data)} read, {after.st_size} after",
+        )
+    return data
+
+
+def _state(status: os.stat_result) -> tuple[int, int, int, int]:
+    return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns
+
+
+def parse_image(data: bytes, name: str) -> Image:
+    """Parse the file bytes of a PE32+ image for x64; ``name`` is only for messages and ``Image.name``.
+
+    Raises HpbuildError with HP1010 to HP1033.
+    """
+    headers = preflight(data, name)
+    _cross_check(data, name, headers)
+    optional = headers.optional
+    image = Image(
+        name=name,
+        data=data,
+        memory=_map(data, headers),
+        machine=MACHINE_X64,
+        image_base=optional.image_base,
+        entry_point=optional.entry_point,
+        time_date_stamp=headers.time_date_stamp,
+        checksum=optional.checksum,
+        size_of_image=optional.size_of_image,
+        size_of_headers=optional.size_of_headers,
+        section_alignment=optional.section_alignment,
+        file_alignment=optional.file_alignment,
+        linker_version=optional.linker_version,
+        characteristics=headers.characteristics,
+        dll_characteristics=optional.dll_characteristics,
+        subsystem=optional.subsystem,
+        sections=headers.sections,
+        directories=headers.directories,
+    )
+    _refuse_managed(image)
+    _refuse_hybrid(image)
+    return image
+
+
+def _map(data: bytes, headers: Headers) -> npt.NDArray[np.uint8]:
+    """The image as the loader maps it: headers, then each section's file bytes, zeros elsewhere."""
+    memory = np.zeros(headers.optional.size_of_image, dtype=np.uint8)
+    file = np.frombuffer(data, dtype=np.uint8)
+    memory[: headers.optional.size_of_headers] = file[: headers.optional.size_of_headers]
+    limits = [s.rva for s in headers.sections[1:]] + [headers.optional.size_of_image]
+    for section, limit in zip(headers.sections, limits, strict=True):
+        size = min(section.raw_size, limit - section.rva)
+        memory[section.rva : section.rva + size] = file[section.raw_offset : section.raw_offset + size]
+    memory.setflags(write=False)
+    return memory
+
+
+def _cross_check(data: bytes, name: str, headers: Headers) -> None:
+    """Compare with pefile's reading of sections, directories and entry point (HP1033)."""
+    import pefile
+
+    try:
+        other = pefile.PE(data=data, fast_load=True)
+    except (pefile.PEFormatError, struct.error, ValueError, LookupError, TypeError, AttributeError) as error:
+        raise HpbuildError(codes.AMBIGUOUS_IMAGE, name, f"pefile refuses the image: {error}") from error
+    sections = tuple(
+        (s.Misc_VirtualSize, s.VirtualAddress, s.SizeOfRawData, s.PointerToRawData) for s in other.sections
+    )
+    optional = other.OPTIONAL_HEADER
+    directories = [(d.VirtualAddress, d.Size) for d in optional.DATA_DIRECTORY]
+    directories += [(0, 0)] * (len(headers.directories) - len(directories))
+    checks = (
+        ("sections", headers.raw_sections, sections),
+        ("directories", [(d.start, len(d)) for d in headers.directories], directories),
+        ("entry point", headers.optional.entry_point, optional.AddressOfEntryPoint),
+        ("image base", headers.optional.image_base, optional.ImageBase),
+        ("size of image", headers.optional.size_of_image, optional.SizeOfImage),
+    )
+    for what, ours, theirs in checks:
+        if ours != theirs:
+            raise HpbuildError(codes.AMBIGUOUS_IMAGE, name, f"{what}: {ours} against pefile's {theirs}")
+
+
+def _refuse_managed(image: Image) -> None:
+    directory = image.directories[CLR]
+    if len(directory) >= 20 and image.u32(directory.start + 16) & _COMIMAGE_FLAGS_ILONLY:
+        raise HpbuildError(codes.DOTNET_ONLY, image.name, "the CLR header has the ILONLY flag")
+
+
+def _refuse_hybrid(image: Image) -> None:
+    """ARM64EC images carry the x64 machine type; only CHPEMetadataPointer gives them away."""
+    directory = image.directories[LOAD_CONFIG]
+    if len(directory) < 4 or directory.start + _CHPE_METADATA_POINTER + 8 > image.size_of_image:
+        return
+    if image.u32(directory.start) >= _CHPE_METADATA_POINTER + 8 and image.u64(
+        directory.start + _CHPE_METADATA_POINTER
+    ):
+        raise HpbuildError(codes.ARM64_HYBRID, image.name, "the load configuration has hybrid metadata")

@@ -1,0 +1,214 @@
+"""The order of the stages, readable as the algorithm; the API for other programs.
+
+    read -> analyse -> compare -> plan -> link -> describe -> prove -> assemble
+
+Every function here is from values to values apart from reading the named files.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from hpbuild import __version__
+from hpbuild.assembly.certificate import certificate
+from hpbuild.assembly.loading import load_pair
+from hpbuild.assembly.modules import module_entry
+from hpbuild.assembly.trees import FilePair, pair_files
+from hpbuild.bundle.contents import image_findings
+from hpbuild.bundle.reader import Bundle
+from hpbuild.bundle.writer import assemble as assemble_bundle
+from hpbuild.codes import prove as prove_codes
+from hpbuild.errors import Finding, HpbuildError
+from hpbuild.manifest.codec import decode
+from hpbuild.manifest.model import Manifest, Module
+from hpbuild.match.comparison import Comparison, compare
+from hpbuild.match.facts import describe
+from hpbuild.match.model import Difference
+from hpbuild.patchimage.link import link
+from hpbuild.plan.model import Exclusion, Plan
+from hpbuild.plan.planner import make_plan
+from hpbuild.prove.proof import Proof, prove_module
+
+Progress = Callable[[str, str, int, int], None]
+"""(stage, subject, done, total); total 0 when unknown."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DiffOptions:
+    """``symbols``: 'auto', 'none', or the path of the baseline's symbol file."""
+
+    symbols: str = "auto"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModuleDiff:
+    """One module: the facts, what the plan thinks of them, and the verdict 'identical', 'hotpatchable' or
+    'refused'. ``symbols`` says where names come from (baseline/fixed)."""
+
+    baseline: str
+    fixed: str
+    verdict: str
+    symbols: str
+    difference: Difference
+    findings: tuple[Finding, ...]
+    exclusions: tuple[Exclusion, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BuildRequest:
+    """What ``build`` was asked for; ``created`` is RFC 3339 UTC or ''."""
+
+    baseline: Path
+    fixed: Path
+    id: str
+    sequence: int
+    product: str
+    advisories: tuple[str, ...]
+    created: str
+    symbols: str = "auto"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BuildResult:
+    """``members`` are the patch images by member name, empty when refused or when nothing is to patch."""
+
+    manifest: Manifest
+    members: Mapping[str, bytes]
+    diffs: tuple[ModuleDiff, ...]
+    proofs: tuple[Proof, ...]
+    refused: bool
+
+
+def diff_modules(
+    baseline: Path, fixed: Path, options: DiffOptions, progress: Progress
+) -> tuple[ModuleDiff, ...]:
+    """Compare two files, or all modules that differ between two directories.
+
+    Raises HpbuildError for inputs that cannot be read or paired.
+    """
+    release = pair_files(baseline, fixed)
+    return tuple(_examine(pair, options.symbols, progress)[0] for pair in release.pairs)
+
+
+def build(request: BuildRequest, progress: Progress) -> BuildResult:
+    """Make and prove all parts of a package. A refusal is in the result, with every finding.
+
+    Raises HpbuildError for inputs that cannot be read, paired, linked or described.
+    """
+    release = pair_files(request.baseline, request.fixed)
+    diffs: list[ModuleDiff] = []
+    modules: list[Module] = []
+    members: dict[str, bytes] = {}
+    proofs: list[Proof] = []
+    unchanged = list(release.unchanged)
+    for pair in release.pairs:
+        diff, comparison, plan = _examine(pair, request.symbols, progress)
+        diffs.append(diff)
+        if plan.refused:
+            continue
+        if not plan.functions:
+            unchanged.append(pair.path)
+            continue
+        entry, image = _make(pair, comparison, plan, diff, request.sequence, progress)
+        modules.append(entry)
+        members[entry.image.member] = image
+        proofs.append(_prove(entry, image, comparison, plan, progress))
+    refused = any(diff.verdict == "refused" for diff in diffs)
+    return BuildResult(
+        manifest=_manifest(request, modules, sorted(unchanged) if release.tree else []),
+        members={} if refused else members,
+        diffs=tuple(diffs),
+        proofs=tuple(proofs),
+        refused=refused,
+    )
+
+
+def assemble(result: BuildResult) -> bytes:
+    """The unsigned bundle. Raises HpbuildError when a part does not fit its format."""
+    return assemble_bundle(result.manifest, result.members)
+
+
+def prove_bundle(
+    bundle: Bundle, baseline: Path, fixed: Path, symbols: str, progress: Progress
+) -> tuple[Proof, ...]:
+    """Prove every module of a bundle against the two builds. The certificate is made anew and believed by
+    nobody: the proof checks it.
+
+    Raises HpbuildError: HP4305 or HP4306 for a package without its patch images, a module that is not
+    among the files, inputs that cannot be read.
+    """
+    manifest = decode(bundle.manifest)
+    for finding in image_findings(bundle, manifest):
+        raise HpbuildError(finding.code, finding.place, finding.cause)
+    pairs = {pair.path: pair for pair in pair_files(baseline, fixed).pairs}
+    if len(manifest.modules) == 1 and not baseline.is_dir():
+        pairs = {manifest.modules[0].path: next(iter(pairs.values()))}
+    proofs = []
+    for module in manifest.modules:
+        if module.path not in pairs:
+            raise HpbuildError(prove_codes.WRONG_IMAGES, module.path, "not among the given files, or unchanged")
+        _, comparison, plan = _examine(pairs[module.path], symbols, progress)
+        proofs.append(_prove(module, bundle.members[module.image.member], comparison, plan, progress))
+    return tuple(proofs)
+
+
+def _examine(pair: FilePair, symbols: str, progress: Progress) -> tuple[ModuleDiff, Comparison, Plan]:
+    """Analyse, compare and plan one module."""
+    programs = load_pair(pair.baseline, pair.fixed, symbols, progress)
+    progress("compare", pair.path, 0, 0)
+    comparison = compare(programs.baseline, programs.fixed)
+    progress("plan", pair.path, 0, 0)
+    plan = make_plan(comparison)
+    difference = describe(comparison)
+    sources = (programs.baseline.symbols.source, programs.fixed.symbols.source)
+    return (
+        ModuleDiff(
+            baseline=str(pair.baseline),
+            fixed=str(pair.fixed),
+            verdict=_verdict(difference, plan),
+            symbols=sources[0] if sources[0] == sources[1] else "/".join(sources),
+            difference=difference,
+            findings=plan.findings,
+            exclusions=plan.exclusions,
+        ),
+        comparison,
+        plan,
+    )
+
+
+def _verdict(difference: Difference, plan: Plan) -> str:
+    if plan.refused:
+        return "refused"
+    same = not difference.functions and not difference.data and not plan.exclusions
+    return "identical" if same else "hotpatchable"
+
+
+def _make(
+    pair: FilePair, comparison: Comparison, plan: Plan, diff: ModuleDiff, sequence: int, progress: Progress
+) -> tuple[Module, bytes]:
+    """Link the patch image and describe it."""
+    progress("link", pair.path, 0, 0)
+    baseline, fixed = comparison.baseline.program.image, comparison.fixed.program.image
+    linked = link(plan, baseline, sequence)
+    entry = module_entry(pair.path, baseline, fixed, plan, linked, diff.difference.account)
+    return entry, linked.data
+
+
+def _prove(module: Module, image: bytes, comparison: Comparison, plan: Plan, progress: Progress) -> Proof:
+    claims = certificate(comparison, plan)
+    return prove_module(
+        claims, module, image, comparison.baseline.program.image, comparison.fixed.program.image, progress
+    )
+
+
+def _manifest(request: BuildRequest, modules: list[Module], unchanged: list[str]) -> Manifest:
+    return Manifest(
+        id=request.id,
+        product=request.product,
+        sequence=request.sequence,
+        advisories=request.advisories,
+        created=request.created,
+        tool=f"hpbuild {__version__}",
+        modules=tuple(sorted(modules, key=lambda module: module.path)),
+        unchanged=tuple(unchanged),
+    )

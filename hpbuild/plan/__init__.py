@@ -1,0 +1,1 @@
+"""Decisions: what a package carries, how entries are redirected, what is permitted."""

@@ -1,0 +1,182 @@
+"""From the selection to chunks: bytes with fields that say what they refer to."""
+
+from collections.abc import Iterator
+
+from hpbuild.code.decode import RefKind
+from hpbuild.code.model import FieldForm
+from hpbuild.codes import plan as codes
+from hpbuild.errors import Finding
+from hpbuild.match.atoms import Memory
+from hpbuild.match.facts import ranges
+from hpbuild.plan.model import Chunk, ChunkKind, Field, FieldKind, Target, UnwindEntry
+from hpbuild.plan.objects import extent
+from hpbuild.plan.resolve import Resolver, Where, where
+from hpbuild.values import Interval
+
+_FORMS = {
+    FieldForm.ADDR64: FieldKind.ADDR64,
+    FieldForm.ADDR32NB: FieldKind.ADDR32NB,
+    FieldForm.TABLE32: FieldKind.TABLE32,
+    FieldForm.END32NB: FieldKind.ADDR32NB,
+}
+_KINDS = {Memory.RODATA: ChunkKind.RODATA, Memory.DATA: ChunkKind.DATA, Memory.BSS: ChunkKind.BSS}
+MAX_ALIGNMENT = 64
+
+
+class ChunkList:
+    """Chunks in the making: first every chunk gets its number, then its fields are resolved."""
+
+    def __init__(self, resolver: Resolver) -> None:
+        self._resolver = resolver
+        self._side = resolver.comparison.fixed
+        self._code: list[tuple[int, tuple[int, ...], Interval]] = []
+        self._data: list[tuple[int, tuple[int, ...], Interval]] = []
+        self._unwind: list[tuple[int, Interval]] = []
+        self.function_chunks: dict[int, tuple[int, ...]] = {}
+        self.object_chunk: dict[int, int] = {}
+
+    def number(self) -> None:
+        """Give every carried run of code, unwind record and object its chunk number."""
+        count = 0
+        selection, fragments = self._resolver.selection, self._side.program.fragments
+        for root in selection.functions:
+            runs = list(self._runs(root))
+            self.function_chunks[root] = tuple(range(count, count + len(runs)))
+            for members, run in runs:
+                self._code.append((count, members, run))
+                for member in members:
+                    offset = int(fragments.start[member]) - run.start
+                    self._resolver.fragment_chunk[member] = (count, offset)
+                count += 1
+        for rva in self._records():
+            size = dict(self._side.program.exceptions.records)[rva]
+            self._unwind.append((count, Interval(rva, rva + size)))
+            atoms = self._side.atoms
+            atom = atoms.one(rva)
+            while atom < len(atoms) and int(atoms.start[atom]) < rva + size:
+                self._resolver.atom_chunk[atom] = (count, int(atoms.start[atom]) - rva)
+                atom += 1
+            count += 1
+        for first, (members, _) in selection.objects.items():
+            run = extent(self._side, members)
+            self._data.append((count, members, run))
+            self.object_chunk[first] = count
+            for member in members:
+                self._resolver.atom_chunk[member] = (count, int(self._side.atoms.start[member]) - run.start)
+            count += 1
+
+    def _runs(self, root: int) -> Iterator[tuple[tuple[int, ...], Interval]]:
+        """Runs of adjoining fragments of a function, the entry's run first."""
+        fact = self._resolver.selection.facts[root]
+        ordered = sorted(zip(ranges(self._side.program, fact.fragments), fact.fragments, strict=True))
+        joined: list[tuple[list[int], int, int]] = []
+        for run, fragment in ordered:
+            if joined and joined[-1][2] == run.start:
+                joined[-1] = ([*joined[-1][0], fragment], joined[-1][1], run.end)
+            else:
+                joined.append(([fragment], run.start, run.end))
+        entry = int(self._side.program.fragments.start[root])
+        joined.sort(key=lambda item: (item[1] != entry, item[1]))
+        for members, start, end in joined:
+            yield tuple(members), Interval(start, end)
+
+    def sources(self, root: int) -> tuple[Interval, ...]:
+        """Ranges in the fixed image of a function's chunks, in step with them."""
+        return tuple(run for number, _, run in self._code if number in self.function_chunks[root])
+
+    def _records(self) -> list[int]:
+        """Unwind records of the carried fragments and those they are chained to, by address."""
+        fragments = self._side.program.fragments
+        found = {int(fragments.unwind[member]) for _, members, _ in self._code for member in members}
+        found.discard(0)
+        for rva in sorted(found & self._side.program.exceptions.unknown):
+            finding = Finding(codes.EXCEPTION_DATA, f"unwind record at {rva:#x}", "its language data is not understood")
+            self._resolver.findings.setdefault((finding.place, ""), finding)
+        return sorted(rva for rva in found if rva in dict(self._side.program.exceptions.records))
+
+    def chunks(self) -> tuple[Chunk, ...]:
+        """All chunks, in the order of their numbers."""
+        made: dict[int, Chunk] = {}
+        for number, members, run in self._code:
+            name = self._side.program.name_of(members[0])
+            fields = tuple(self._code_fields(members, run, name))
+            made[number] = self._chunk(ChunkKind.CODE, name, run, 16, fields)
+        for number, run in self._unwind:
+            fields = tuple(self._data_fields(run, f"unwind record at {run.start:#x}"))
+            made[number] = self._chunk(ChunkKind.UNWIND, f"unwind_{run.start:x}", run, 4, fields)
+        for number, members, run in self._data:
+            kind = _KINDS[Memory(int(self._side.atoms.memory[members[0]]))]
+            name = self._side.atoms.names.get(members[0]) or f"data_{run.start:x}"
+            alignment = min(MAX_ALIGNMENT, run.start & -run.start)
+            made[number] = self._chunk(kind, name, run, alignment, tuple(self._data_fields(run, name)))
+        return tuple(made[number] for number in sorted(made))
+
+    def _chunk(self, kind: ChunkKind, name: str, run: Interval, alignment: int, fields: tuple[Field, ...]) -> Chunk:
+        content = b"" if kind is ChunkKind.BSS else self._side.program.image.read(run.start, len(run))
+        return Chunk(kind=kind, name=name, source=run, size=len(run), content=content, alignment=alignment, fields=fields)
+
+    def _code_fields(self, members: tuple[int, ...], run: Interval, owner: str) -> Iterator[Field]:
+        side, references = self._side, self._side.program.references
+        for member in members:
+            for row in range(int(side.first[member]), int(side.last[member])):
+                kind = RefKind(int(references.kind[row]))
+                place = where(side.targets, row, int(references.target[row]))
+                if kind is RefKind.IMAGE_BASE and place.code >= 0:
+                    cause = f"a table is read below its start at {int(references.site[row]):#x}"
+                    self._resolver.refuse(owner, cause)
+                target = self._resolver.target(place, kind <= RefKind.CALL, owner)
+                yield Field(
+                    offset=int(references.site[row]) - run.start,
+                    kind=_code_kind(kind, int(references.width[row])),
+                    target=target,
+                    trailing=int(references.trailing[row]),
+                )
+
+    def _data_fields(self, run: Interval, owner: str) -> Iterator[Field]:
+        side, fields = self._side, self._side.program.fields
+        low, high = fields.site.searchsorted([run.start, run.end]).tolist()
+        for row in range(low, high):
+            form = FieldForm(int(fields.form[row]))
+            site = int(fields.site[row])
+            place = where(side.pointers, row, int(fields.target[row]))
+            origin = None
+            if form is FieldForm.TABLE32:
+                start = int(fields.origin[row])
+                origin = self._origin(where(side.origins, row, start), run, owner)
+            yield Field(
+                offset=site - run.start,
+                kind=_FORMS[form],
+                target=self._pointer(place, form, owner),
+                origin=origin,
+            )
+
+    def _pointer(self, place: Where, form: FieldForm, owner: str) -> Target:
+        """ADDR32NB fields of unwind records and jump tables follow the code; pointers keep identity."""
+        follows = form in (FieldForm.END32NB, FieldForm.TABLE32) or (
+            form is FieldForm.ADDR32NB and place.code >= 0 and place.code in self._resolver.fragment_chunk
+        )
+        return self._resolver.target(place, follows, owner)
+
+    def _origin(self, place: Where, run: Interval, owner: str) -> Target:
+        return self._resolver.target(place, False, owner)
+
+    def unwind_entries(self) -> tuple[UnwindEntry, ...]:
+        """The future rows of the exception directory."""
+        entries = []
+        fragments = self._side.program.fragments
+        for number, members, run in self._code:
+            for member in members:
+                rva = int(fragments.unwind[member])
+                chunk = self._resolver.atom_chunk.get(self._side.atoms.one(rva)) if rva else None
+                if chunk is not None:
+                    begin, end = int(fragments.start[member]) - run.start, int(fragments.end[member]) - run.start
+                    entries.append(UnwindEntry(number, begin, end, Target(*chunk)))
+        return tuple(entries)
+
+
+def _code_kind(kind: RefKind, width: int) -> FieldKind:
+    if kind is RefKind.ABSOLUTE:
+        return FieldKind.ADDR64
+    if kind is RefKind.IMAGE_BASE:
+        return FieldKind.ADDR32NB
+    return FieldKind.REL8 if width == 1 else FieldKind.REL32

@@ -1,0 +1,121 @@
+"""Objects: the runs of atoms that must be carried together because code may index across them."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from hpbuild.match.sides import Side
+from hpbuild.pe.symbols import SymbolKind
+from hpbuild.values import Interval
+
+
+@dataclass(frozen=True, slots=True)
+class Users:
+    """Who refers to each atom: ``functions`` by atom holds root fragments, ``atoms`` by atom the atoms whose
+    fields point at it."""
+
+    functions: dict[int, frozenset[int]]
+    atoms: dict[int, frozenset[int]]
+
+
+def users(side: Side) -> Users:
+    """Collect the users of every atom of one side."""
+    program = side.program
+    functions: dict[int, set[int]] = {}
+    rows = np.flatnonzero(side.targets.atom >= 0)
+    roots = program.fragments.root[program.references.fragment[rows]]
+    pairs = np.unique(np.stack([side.targets.atom[rows], roots]), axis=1)
+    for atom, root in pairs.T.tolist():
+        functions.setdefault(atom, set()).add(root)
+    atoms: dict[int, set[int]] = {}
+    fields = np.flatnonzero(side.pointers.atom >= 0)
+    holders = side.atoms.at(program.fields.site[fields])
+    for atom, holder in zip(side.pointers.atom[fields].tolist(), holders.tolist(), strict=True):
+        if holder >= 0:
+            atoms.setdefault(atom, set()).add(holder)
+    return Users(
+        functions={atom: frozenset(found) for atom, found in functions.items()},
+        atoms={atom: frozenset(found) for atom, found in atoms.items()},
+    )
+
+
+class Objects:
+    """Which atoms form one object with a given atom."""
+
+    __slots__ = ("_named", "_side", "_users")
+
+    def __init__(self, side: Side, who: Users) -> None:
+        self._side = side
+        self._users = who
+        self._named = _symbol_runs(side)
+
+    def of(self, atom: int) -> tuple[int, ...]:
+        """All atoms of the object that ``atom`` belongs to, ascending: the symbol's extent; in code the whole
+        run of data; else the atom and those behind it that only its own users refer to."""
+        run = self._named.get(atom)
+        if run is not None:
+            return run
+        if self._in_code(atom):
+            return self._contiguous(atom)
+        atoms = self._side.atoms
+        mine = self._users.functions.get(atom, frozenset())
+        if self._is_string(atom):
+            return (atom,)
+        members = [atom]
+        while members[-1] + 1 < len(atoms) and self._adjoins(members[-1]):
+            following = members[-1] + 1
+            others = self._users.functions.get(following, frozenset())
+            named = following in atoms.names or following in self._users.atoms
+            if named or not others <= mine or (not others and self._side.atoms.memory[atom] != 0):
+                break
+            members.append(following)
+        return tuple(members)
+
+    def _adjoins(self, atom: int) -> bool:
+        atoms = self._side.atoms
+        return bool(
+            atoms.end[atom] == atoms.start[atom + 1]
+            and atoms.section[atom] == atoms.section[atom + 1]
+            and atoms.memory[atom] == atoms.memory[atom + 1]
+        )
+
+    def _in_code(self, atom: int) -> bool:
+        return self._side.program.image.sections[int(self._side.atoms.section[atom])].executable
+
+    def _contiguous(self, atom: int) -> tuple[int, ...]:
+        first = last = atom
+        while first and self._adjoins(first - 1):
+            first -= 1
+        while last + 1 < len(self._side.atoms) and self._adjoins(last):
+            last += 1
+        return tuple(range(first, last + 1))
+
+    def _is_string(self, atom: int) -> bool:
+        """A run of text that ends inside the atom: nothing behind its end mark belongs to it."""
+        start, end = int(self._side.atoms.start[atom]), int(self._side.atoms.end[atom])
+        content = self._side.program.image.read(start, end - start)
+        text = content.split(b"\0", 1)[0]
+        return 0 < len(text) < len(content) and all(byte >= 0x20 or byte in b"\t\n\r" for byte in text)
+
+
+def _symbol_runs(side: Side) -> dict[int, tuple[int, ...]]:
+    """Atom -> atoms of its symbol, where the symbol's size is known."""
+    runs: dict[int, tuple[int, ...]] = {}
+    atoms = side.atoms
+    for symbol in side.program.symbols.items:
+        if symbol.kind is not SymbolKind.DATA or not symbol.size:
+            continue
+        first = atoms.one(symbol.rva)
+        last = int(np.searchsorted(atoms.start, symbol.rva + symbol.size))
+        if first < 0 or int(atoms.start[first]) != symbol.rva:
+            continue
+        run = tuple(range(first, max(first + 1, last)))
+        for atom in run:
+            if len(runs.get(atom, ())) < len(run):
+                runs[atom] = run
+    return runs
+
+
+def extent(side: Side, members: tuple[int, ...]) -> Interval:
+    """Address range of an object."""
+    return Interval(int(side.atoms.start[members[0]]), int(side.atoms.end[members[-1]]))

@@ -1,0 +1,116 @@
+"""From the comparison to the plan: what is carried, how entries are redirected, what is permitted."""
+
+from hpbuild.codes import plan as codes
+from hpbuild.errors import Finding
+from hpbuild.match.comparison import Comparison
+from hpbuild.match.facts import groups, ranges, reason
+from hpbuild.match.pairing import Level
+from hpbuild.plan.chunks import ChunkList
+from hpbuild.plan.exclusions import declared_exclusions
+from hpbuild.plan.folding import folded
+from hpbuild.plan.model import CarriedDatum, CarriedFunction, ChunkKind, Plan, Reason, RedirectionSite
+from hpbuild.plan.objects import extent
+from hpbuild.plan.redirections import branch_targets, choose
+from hpbuild.plan.resolve import Resolver
+from hpbuild.plan.selection import Selection, select
+from hpbuild.values import Interval
+
+
+def make_plan(comparison: Comparison) -> Plan:
+    """Decide for one pair of images. The findings say whether the plan may become a package."""
+    selection = select(comparison)
+    resolver = Resolver(comparison, selection)
+    numbered = ChunkList(resolver)
+    numbered.number()
+    chunks = numbered.chunks()
+    functions = tuple(_function(comparison, selection, numbered, root) for root in selection.functions)
+    redirections, no_room = _redirect(comparison, selection, functions)
+    data = tuple(
+        CarriedDatum(
+            name=chunks[numbered.object_chunk[first]].name,
+            reason=why,
+            kind=ChunkKind(chunks[numbered.object_chunk[first]].kind),
+            cause=_data_cause(why),
+            chunk=numbered.object_chunk[first],
+            fixed=extent(comparison.fixed, members),
+            baseline=_old_place(comparison, members),
+        )
+        for first, (members, why) in selection.objects.items()
+    )
+    exclusions, notes = declared_exclusions(comparison, selection, resolver.atom_chunk)
+    findings = [*selection.findings, *resolver.findings.values(), *no_room, *notes]
+    findings += folded(comparison, selection)
+    findings += _weak(comparison, functions)
+    return Plan(
+        chunks=chunks,
+        functions=functions,
+        data=data,
+        unwind=numbered.unwind_entries(),
+        redirections=redirections,
+        exclusions=exclusions,
+        findings=tuple(sorted(set(findings), key=lambda finding: (finding.code.id, finding.place, finding.cause))),
+        uses=tuple(sorted(resolver.uses, key=lambda use: (use.range, use.constant))),
+    )
+
+
+def _function(comparison: Comparison, selection: Selection, numbered: ChunkList, root: int) -> CarriedFunction:
+    fact, why = selection.facts[root], selection.functions[root]
+    program, other = comparison.fixed.program, comparison.baseline.program
+    chunks = numbered.function_chunks[root]
+    baseline: tuple[Interval, ...] = ()
+    if fact.partner >= 0:
+        baseline = ranges(other, groups(other).get(fact.partner, (fact.partner,)))
+    cause = {Reason.ADDED: "no counterpart in the baseline", Reason.REFERRER: "refers to changed data"}
+    return CarriedFunction(
+        name=program.name_of(root),
+        reason=why,
+        level=Level(int(comparison.pairing.level[root])).label if fact.partner >= 0 else "",
+        cause=cause.get(why) or reason(comparison, fact),
+        chunks=chunks,
+        fixed=numbered.sources(root),
+        baseline=baseline,
+    )
+
+
+def _redirect(
+    comparison: Comparison, selection: Selection, functions: tuple[CarriedFunction, ...]
+) -> tuple[tuple[RedirectionSite, ...], list[Finding]]:
+    program = comparison.baseline.program
+    named = branch_targets(program)
+    sites: list[RedirectionSite] = []
+    findings: list[Finding] = []
+    for index, root in enumerate(selection.functions):
+        partner = selection.facts[root].partner
+        if partner < 0:
+            continue
+        chosen = choose(program, named, index, partner, functions[index].name)
+        if isinstance(chosen, Finding):
+            findings.append(chosen)
+        else:
+            sites.append(chosen)
+    return tuple(sites), findings
+
+
+def _data_cause(why: Reason) -> str:
+    return {
+        Reason.CHANGED: "content differs",
+        Reason.ADDED: "no counterpart in the baseline",
+        Reason.REFERRER: "points into carried code",
+    }[why]
+
+
+def _old_place(comparison: Comparison, members: tuple[int, ...]) -> Interval | None:
+    place = int(comparison.data.baseline[members[0]])
+    if place < 0:
+        return None
+    mate = comparison.baseline.atoms.one(place)
+    return Interval(place, int(comparison.baseline.atoms.end[mate]) if mate >= 0 else place)
+
+
+def _weak(comparison: Comparison, functions: tuple[CarriedFunction, ...]) -> list[Finding]:
+    weak = {Level.SIMILARITY.label, Level.ORDER.label}
+    return [
+        Finding(codes.WEAK_PAIR, function.name, f"paired by {function.level}")
+        for function in functions
+        if function.level in weak
+    ]

@@ -1,0 +1,202 @@
+"""Which functions and data the package must carry: the closure over references.
+
+Starts from the changed functions and changed constants. New functions and data come along when something
+carried uses them; a changed constant takes along every function that refers to it.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+
+from hpbuild.codes import plan as codes
+from hpbuild.errors import Finding
+from hpbuild.match.atoms import Memory
+from hpbuild.match.comparison import Comparison
+from hpbuild.match.facts import FunctionFact, fixed_functions, referenced, reserved_class
+from hpbuild.plan.model import Reason
+from hpbuild.plan.objects import Objects, Users, users
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Selection:
+    """``functions``: root -> reason; ``objects``: first atom -> (atoms, reason); ``object_of``: atom ->
+    first atom of its carried object."""
+
+    facts: dict[int, FunctionFact]
+    functions: dict[int, Reason]
+    objects: dict[int, tuple[tuple[int, ...], Reason]]
+    object_of: dict[int, int]
+    findings: tuple[Finding, ...]
+
+
+class _Closure:
+    """The work list. Not shared: lives only inside ``select``."""
+
+    def __init__(self, comparison: Comparison, facts: dict[int, FunctionFact], who: Users) -> None:
+        self.comparison = comparison
+        self.side = comparison.fixed
+        self.facts = facts
+        self.users = who
+        self.objects_of = Objects(comparison.fixed, who)
+        self.functions: dict[int, Reason] = {}
+        self.objects: dict[int, tuple[tuple[int, ...], Reason]] = {}
+        self.object_of: dict[int, int] = {}
+        self.findings: dict[tuple[str, str], Finding] = {}
+        self.pending: list[tuple[str, int]] = []
+
+    def refuse(self, finding: Finding) -> None:
+        self.findings.setdefault((finding.code.id, finding.place), finding)
+
+    def carry_function(self, root: int, reason: Reason) -> None:
+        if root not in self.functions:
+            self.functions[root] = reason
+            self.pending.append(("function", root))
+
+    def carry_object(self, atom: int, reason: Reason) -> None:
+        if atom in self.object_of:
+            return
+        members = tuple(member for member in self.objects_of.of(atom) if member not in self.object_of)
+        self.objects[members[0]] = (members, reason)
+        for member in members:
+            self.object_of[member] = members[0]
+        self.pending.append(("object", members[0]))
+
+    def run(self) -> None:
+        while self.pending:
+            kind, key = self.pending.pop()
+            if kind == "function":
+                self._function(key)
+            else:
+                self._object(key)
+
+    def _function(self, root: int) -> None:
+        program = self.side.program
+        for fragment in self.facts[root].fragments:
+            rows = range(int(self.side.first[fragment]), int(self.side.last[fragment]))
+            for row in rows:
+                self._code(int(self.side.targets.code[row]))
+                self._atom(int(self.side.targets.atom[row]), root)
+            unwind = self.side.atoms.one(int(program.fragments.unwind[fragment])) if program.fragments.unwind[fragment] else -1
+            if unwind >= 0:
+                self._fields(unwind)
+
+    def _object(self, first: int) -> None:
+        members, reason = self.objects[first]
+        for atom in members:
+            self._fields(atom)
+            if reason is not Reason.CHANGED:
+                continue
+            for root in self.users.functions.get(atom, frozenset()):
+                if root in self.facts:
+                    self.carry_function(root, Reason.REFERRER)
+            for holder in self.users.atoms.get(atom, frozenset()):
+                self._holder(holder, atom)
+
+    def _holder(self, holder: int, atom: int) -> None:
+        """Data that points at changed data must be carried too; a writable pointer cannot be."""
+        if self.side.atoms.memory[holder] != Memory.RODATA:
+            place = f"data at {int(self.side.atoms.start[holder]):#x}"
+            self.refuse(Finding(codes.STALE_POINTER, place, f"points at changed data at {int(self.side.atoms.start[atom]):#x}"))
+        elif holder not in self.object_of and not self._is_exception_data(holder):
+            self.carry_object(holder, Reason.CHANGED)
+
+    def _is_exception_data(self, atom: int) -> bool:
+        start = int(self.side.atoms.start[atom])
+        records = self.side.program.exceptions.records
+        index = int(np.searchsorted([record[0] for record in records], start, side="right")) - 1
+        return index >= 0 and start < sum(records[index])
+
+    def _fields(self, atom: int) -> None:
+        for row in range(int(self.side.atoms.first_field[atom]), int(self.side.atoms.last_field[atom])):
+            self._code(int(self.side.pointers.code[row]))
+            self._atom(int(self.side.pointers.atom[row]), -1)
+
+    def _code(self, fragment: int) -> None:
+        if fragment < 0:
+            return
+        root = int(self.side.program.fragments.root[fragment])
+        fact = self.facts.get(root)
+        if fact is not None and not fact.identical:
+            self.carry_function(root, Reason.ADDED if fact.partner < 0 else Reason.CHANGED)
+
+    def _atom(self, atom: int, root: int) -> None:
+        if atom < 0 or atom in self.object_of:
+            return
+        data = self.comparison.data
+        if data.baseline[atom] >= 0 and data.same[atom]:
+            if root >= 0 and self._enters(atom, root):
+                self.carry_object(atom, Reason.REFERRER)
+            return
+        if self.side.atoms.memory[atom] == Memory.RODATA:
+            self.carry_object(atom, Reason.ADDED if data.baseline[atom] < 0 else Reason.CHANGED)
+        elif data.baseline[atom] < 0:
+            self._variable(atom)
+        else:
+            self.refuse(changed_initialiser(self.comparison, atom))
+
+    def _enters(self, atom: int, root: int) -> bool:
+        """The atom is a jump table of the function: it points behind the function's entry."""
+        low, high = int(self.side.atoms.first_field[atom]), int(self.side.atoms.last_field[atom])
+        code, offset = self.side.pointers.code[low:high], self.side.pointers.offset[low:high]
+        inside = (code >= 0) & (self.side.program.fragments.root[np.maximum(code, 0)] == root)
+        return bool(np.any(inside & ((offset > 0) | (code != root))))
+
+    def _variable(self, atom: int) -> None:
+        """A writable atom without a counterpart: new, unless the baseline has one that lost its partner."""
+        if not self._surely_new(atom):
+            place = f"variable at {int(self.side.atoms.start[atom]):#x}"
+            self.refuse(Finding(codes.AMBIGUOUS_VARIABLE, place, "the baseline has variables without a counterpart too"))
+        self.carry_object(atom, Reason.ADDED)
+
+    def _surely_new(self, atom: int) -> bool:
+        baseline, data = self.comparison.baseline, self.comparison.data
+        name = self.side.atoms.names.get(atom)
+        if name and baseline.program.symbols.source != "none":
+            return name not in baseline.atoms.names.values()
+        kept = np.zeros(len(baseline.atoms), dtype=np.bool_)
+        places = baseline.atoms.at(data.baseline[data.baseline >= 0])
+        kept[places[places >= 0]] = True
+        orphans = ~kept & referenced(baseline) & (baseline.atoms.memory != Memory.RODATA)
+        return not bool(np.any(orphans))
+
+
+def select(comparison: Comparison) -> Selection:
+    """Decide what is carried, and collect the refusals that follow from data."""
+    facts = {fact.root: fact for fact in fixed_functions(comparison)}
+    closure = _Closure(comparison, facts, users(comparison.fixed))
+    for fact in facts.values():
+        if not fact.identical and fact.partner >= 0:
+            closure.carry_function(fact.root, Reason.CHANGED)
+    for atom in _changed_data(comparison):
+        if comparison.fixed.atoms.memory[atom] == Memory.RODATA:
+            if not closure._is_exception_data(atom):
+                closure.carry_object(atom, Reason.CHANGED)
+        else:
+            closure.refuse(changed_initialiser(comparison, atom))
+    closure.run()
+    return Selection(
+        facts=facts,
+        functions=dict(sorted(closure.functions.items())),
+        objects=dict(sorted(closure.objects.items())),
+        object_of=closure.object_of,
+        findings=tuple(closure.findings[key] for key in sorted(closure.findings)),
+    )
+
+
+def _changed_data(comparison: Comparison) -> Iterator[int]:
+    data = comparison.data
+    named = referenced(comparison.fixed)
+    for atom in np.flatnonzero((data.baseline >= 0) & ~data.same & named).tolist():
+        if not reserved_class(comparison.fixed, atom, named):
+            yield atom
+
+
+def changed_initialiser(comparison: Comparison, atom: int) -> Finding:
+    """The refusal for a writable atom whose initial content differs."""
+    atoms = comparison.fixed.atoms
+    start, end = int(atoms.start[atom]), int(atoms.end[atom])
+    name = atoms.names.get(atom, "")
+    place = f"variable {name or 'at'} {start:#x}"
+    other = int(comparison.data.baseline[atom])
+    return Finding(codes.CHANGED_INITIALISER, place, f"{end - start} bytes, in the baseline at {other:#x}")

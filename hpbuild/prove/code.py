@@ -1,0 +1,124 @@
+"""Steps 3 and 4: identical code against the baseline, carried code against the patch image."""
+
+from bisect import bisect_left, bisect_right
+from dataclasses import replace
+
+import numpy as np
+
+from hpbuild.codes import prove as codes
+from hpbuild.manifest.model import Module
+from hpbuild.pe.image import Image
+from hpbuild.pe.unwind import primary_begins, runtime_functions
+from hpbuild.prove.checks import Check, Recorder
+from hpbuild.prove.claims import Claims, Rows
+from hpbuild.prove.compare import Runs, Side, claimed_fields, compare, join, pointers
+from hpbuild.prove.correspond import Correspondence
+from hpbuild.prove.decode import Numbers, Piece, References, references
+from hpbuild.prove.space import Space
+
+
+def identical_code(
+    claims: Claims, image: Image, fixed: Space, baseline: Space, judge: Correspondence
+) -> tuple[Check, int]:
+    """Step 3: every fragment called identical is, in bytes and in what it refers to.
+
+    Returns the step (it examined references) and the number of instructions decoded.
+    """
+    recorder = Recorder("P3", "identical code: references checked")
+    side = Side(
+        fixed=fixed,
+        other=baseline,
+        judge=judge,
+        carried=False,
+        differs=codes.CODE_DIFFERS,
+        refers=codes.CODE_REFERENCE,
+        relocated=codes.RELOCATIONS_DIFFER,
+    )
+    runs = Runs.claimed(claims.code, "code at")
+    count = _compare_code(recorder, side, runs, claims, image)
+    return recorder.done(), count
+
+
+def carried_code(
+    claims: Claims,
+    module: Module,
+    image: Image,
+    fixed: Space,
+    patch: Space,
+    delta: int,
+    judge: Correspondence,
+) -> tuple[Check, int]:
+    """Step 4: every function of the manifest is a copy of the fixed image's, as step 3.
+
+    ``patch`` is the patch image placed ``delta`` bytes above its nominal place.
+    """
+    recorder = Recorder("P4", "carried code: references checked")
+    rows: list[tuple[int, int, int, str]] = []
+    for function in module.functions:
+        lengths = [len(part) for part in function.fixed], [len(part) for part in function.patch]
+        if lengths[0] != lengths[1] or not lengths[0]:
+            recorder.fail(codes.MANIFEST_RANGES, function.name, f"lengths {lengths[0]} became {lengths[1]}")
+            continue
+        for part, copy in zip(function.fixed, function.patch, strict=True):
+            if part.end > image.size_of_image:
+                recorder.fail(codes.MANIFEST_RANGES, function.name, f"{part} lies outside the fixed image")
+            else:
+                rows.append((part.start, part.end, copy.start + delta, function.name))
+    side = Side(
+        fixed=fixed,
+        other=patch,
+        judge=judge,
+        carried=True,
+        differs=codes.CARRIED_CODE_DIFFERS,
+        refers=codes.CARRIED_CODE_REFERENCE,
+        relocated=codes.RELOCATIONS_DIFFER,
+    )
+    count = _compare_code(recorder, side, Runs.of(rows), claims, image)
+    return recorder.done(), count
+
+
+def _compare_code(recorder: Recorder, side: Side, runs: Runs, claims: Claims, image: Image) -> int:
+    """Decode ``runs`` without their opaque parts and compare them. Returns the number of instructions."""
+    rows, pieces = _without(runs, claims.opaque, _functions(image, runs.start))
+    limits = (image.size_of_headers, image.size_of_image)
+    decoded = references(side.fixed.memory, pieces, limits)
+    for at, piece in decoded.undecodable:
+        recorder.fail(codes.UNDECODABLE, runs.name(int(rows[piece])), f"no instruction at {at:#x}")
+    found = _in_runs(decoded.references, rows)
+    absolute = pointers(runs, side.fixed.relocated)
+    tables = claimed_fields(runs, claims.fields, within=claims.opaque)
+    everything = join([found, absolute, tables])
+    recorder.examined += len(everything)
+    compare(recorder, side, runs, everything)
+    return decoded.instructions
+
+
+def _in_runs(found: References, rows: Numbers) -> References:
+    return replace(found, row=rows[found.row]) if len(found) else found
+
+
+def _functions(image: Image, starts: Numbers) -> Numbers:
+    """For each address the begin of the function it belongs to by the unwind records, else itself."""
+    table = runtime_functions(image)
+    if not len(table):
+        return starts
+    row = np.searchsorted(table.begin, starts, side="right") - 1
+    inside = (row >= 0) & (starts < table.end[row])
+    return np.where(inside, primary_begins(image, table)[row], starts)
+
+
+def _without(runs: Runs, opaque: Rows, functions: Numbers) -> tuple[Numbers, list[Piece]]:
+    """What is left of ``runs`` without ``opaque``, and the run that each piece belongs to."""
+    holes = opaque.tolist()
+    ends = [end for _, end in holes]
+    rows: list[int] = []
+    pieces: list[Piece] = []
+    columns = zip(runs.start.tolist(), runs.end.tolist(), functions.tolist(), strict=True)
+    for row, (start, end, function) in enumerate(columns):
+        at = start
+        for low, high in [*holes[bisect_right(ends, start) : bisect_left(holes, [end])], [end, end]]:
+            if low > at:
+                rows.append(row)
+                pieces.append(Piece(at, low, start, end, function))
+            at = max(at, high)
+    return np.array(rows, dtype=np.int64), pieces

@@ -1,0 +1,179 @@
+"""Runs of the fixed image against the same runs elsewhere: bytes outside the references must be equal, and
+every reference must land on the counterpart of its target. Used for code and data, baseline and patch."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from hpbuild.errors import Code
+from hpbuild.prove.checks import Recorder
+from hpbuild.prove.claims import Rows
+from hpbuild.prove.correspond import Correspondence
+from hpbuild.prove.decode import Form, Numbers, References, Use
+from hpbuild.prove.space import Space
+
+
+@dataclass(frozen=True, slots=True)
+class Runs:
+    """Runs of the fixed image, sorted by start: ``shift`` is the distance to the counterpart; ``name`` gives
+    the words for a run by its index."""
+
+    start: Numbers
+    end: Numbers
+    shift: Numbers
+    name: Callable[[int], str]
+
+    @classmethod
+    def of(cls, rows: list[tuple[int, int, int, str]]) -> "Runs":
+        """Runs from (start, end, counterpart's start, name)."""
+        rows = sorted(rows)
+        table = np.array([row[:3] for row in rows], dtype=np.int64).reshape(-1, 3)
+        names = [row[3] for row in rows]
+        return cls(table[:, 0].copy(), table[:, 1].copy(), table[:, 2] - table[:, 0], names.__getitem__)
+
+    @classmethod
+    def claimed(cls, rows: Rows, what: str) -> "Runs":
+        """Runs from rows of the claims."""
+        table = rows.astype(np.int64)
+        start = table[:, 0].copy()
+        return cls(start, table[:, 1].copy(), table[:, 2] - start, lambda row: f"{what} {int(start[row]):#x}")
+
+    def __len__(self) -> int:
+        return len(self.start)
+
+    def holding(self, site: Numbers, width: Numbers | int) -> Numbers:
+        """Index of the run that holds all bytes of each field, or -1."""
+        if not len(self):
+            return np.full(len(site), -1, dtype=np.int64)
+        rows = np.searchsorted(self.start, site, side="right") - 1
+        return np.where((rows >= 0) & (site + width <= self.end[rows]), rows, -1)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Side:
+    """What is compared with the fixed image, and which codes the differences have."""
+
+    fixed: Space
+    other: Space
+    judge: Correspondence
+    carried: bool
+    differs: Code
+    refers: Code
+    relocated: Code
+
+
+def join(parts: list[References]) -> References:
+    """All columns of ``parts``, one after the other."""
+    columns = {
+        name: np.concatenate([getattr(part, name) for part in parts])
+        for name in ("site", "width", "anchor", "form", "use", "row")
+    }
+    return References(**columns)
+
+
+def pointers(runs: Runs, relocated: Numbers) -> References:
+    """The 8-byte fields with a base relocation in ``runs``; a field that leaves its run is left out (and so
+    fails as a difference of base relocations)."""
+    row = runs.holding(relocated, 8)
+    site, row = relocated[row >= 0], row[row >= 0]
+    ones = np.ones(len(site), dtype=np.int64)
+    return References(
+        site=site, width=8 * ones, anchor=0 * ones, form=ones * Form.ABSOLUTE, use=ones * Use.ADDRESS, row=row
+    )
+
+
+def claimed_fields(runs: Runs, fields: Rows, within: Rows | None = None) -> References:
+    """The claimed fields in ``runs``; with ``within`` only those that lie in one of these runs."""
+    table = fields.astype(np.int64)
+    row = runs.holding(table[:, 0], 4)
+    keep = row >= 0
+    if within is not None:
+        inner = Runs.claimed(np.column_stack((within, within[:, 0])), "")
+        keep &= inner.holding(table[:, 0], 4) >= 0
+    table, row = table[keep], row[keep]
+    form = np.array([0, Form.RVA, Form.TABLE, Form.END], dtype=np.int64)[table[:, 2]]
+    use = np.full(len(row), int(Use.UNWIND), dtype=np.int64)
+    return References(site=table[:, 0], width=table[:, 1], anchor=table[:, 3], form=form, use=use, row=row)
+
+
+def compare(recorder: Recorder, side: Side, runs: Runs, references: References) -> None:
+    """Record every difference of ``runs``; ``references.row`` indexes the runs."""
+    _compare_references(recorder, side, runs, references)
+    _compare_bytes(recorder, side, runs, references)
+    _compare_relocations(recorder, side, runs)
+
+
+def _compare_references(recorder: Recorder, side: Side, runs: Runs, references: References) -> None:
+    if not len(references):
+        return
+    shift = runs.shift[references.row]
+    origins, _ = side.judge.counterparts(references.anchor, references.use, side.carried)
+    own = (references.anchor >= runs.start[references.row]) & (references.anchor < runs.end[references.row])
+    origins = np.where(own, references.anchor + shift, origins)
+    here = side.fixed.targets(references, np.zeros_like(shift), references.anchor)
+    there = side.other.targets(references, shift, origins)
+    lost = (references.form == Form.TABLE) & (origins < 0)
+    wrong = np.flatnonzero(~side.judge.right(here, there, references.use, side.carried) | lost)
+    recorder.failures += max(len(wrong) - 100, 0)
+    for index in wrong[:100].tolist():
+        site, use = int(references.site[index]), int(references.use[index])
+        cause = side.judge.explain(int(here[index]), int(there[index]), use, side.carried)
+        recorder.fail(side.refers, runs.name(int(references.row[index])), f"field at {site:#x}: {cause}")
+
+
+def _compare_bytes(recorder: Recorder, side: Side, runs: Runs, references: References) -> None:
+    masked = np.zeros(len(side.fixed.memory), dtype=np.bool_)
+    for width in np.unique(references.width).tolist():
+        sites = references.site[references.width == width]
+        for byte in range(width):
+            masked[sites + byte] = True
+    fixed, other = side.fixed, side.other
+    rows = zip(runs.start.tolist(), runs.end.tolist(), runs.shift.tolist(), strict=True)
+    for row, (start, end, shift) in enumerate(rows):
+        here = fixed.memory[start:end]
+        there = other.slice(start + shift, end - start)
+        if len(there) != end - start:
+            recorder.fail(side.differs, runs.name(row), "the counterpart leaves the image")
+            continue
+        unequal = here != there
+        if unequal.any():
+            unequal &= ~masked[start:end]
+            if unequal.any():
+                at = int(np.argmax(unequal))
+                cause = (
+                    f"{int(unequal.sum())} bytes differ, first at {start + at:#x}: {int(here[at]):02x} in "
+                    f"the fixed image, {int(there[at]):02x} at {start + at + shift:#x}"
+                )
+                recorder.fail(side.differs, runs.name(row), cause)
+
+
+def _compare_relocations(recorder: Recorder, side: Side, runs: Runs) -> None:
+    """A base relocation in a run exactly where its counterpart has one."""
+    first, last = _between(side.fixed.relocated, runs.start, runs.end)
+    first_there, last_there = _between(side.other.relocated, runs.start + runs.shift, runs.end + runs.shift)
+    unequal = (last - first) != (last_there - first_there)
+    here, row = _gather(side.fixed.relocated, first, np.where(unequal, first, last))
+    there, _ = _gather(side.other.relocated, first_there, np.where(unequal, first_there, last_there))
+    unequal[row[here + runs.shift[row] != there]] = True
+    torn = runs.holding(here, 8) != row
+    unequal[row[torn]] = True
+    for index in np.flatnonzero(unequal).tolist():
+        cause = (
+            f"{int(last[index] - first[index])} base relocations in the fixed image, "
+            f"{int(last_there[index] - first_there[index])} in the counterpart, or at other places"
+        )
+        recorder.fail(side.relocated, runs.name(index), cause)
+
+
+def _between(sites: Numbers, start: Numbers, end: Numbers) -> tuple[Numbers, Numbers]:
+    return np.searchsorted(sites, start), np.searchsorted(sites, end)
+
+
+def _gather(sites: Numbers, first: Numbers, last: Numbers) -> tuple[Numbers, Numbers]:
+    """The sites of all runs one after the other, and the run of each."""
+    counts = last - first
+    row = np.repeat(np.arange(len(first)), counts)
+    before = np.cumsum(counts) - counts
+    index = np.arange(len(row)) - before[row] + first[row]
+    return sites[index], row

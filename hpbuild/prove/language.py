@@ -1,0 +1,67 @@
+"""Language-specific data that the patch image carries behind its unwind records: where it is, how long.
+
+Sources: Microsoft Learn, "x64 exception handling" (scope table of __C_specific_handler); the exception tables
+of the Itanium C++ ABI as gcc and clang write them (LSDA header, call-site table, type table).
+"""
+
+from hpbuild.prove.space import Space
+
+_MAX_SCOPES = 4096
+_MAX_TABLE = 1 << 20
+_LOWEST_CODE = 0x1000
+_LARGEST_SCOPE = 1 << 24
+_OMIT = 0xFF
+
+
+def language_size(space: Space, data: int) -> int:
+    """Bytes of the language data at ``data``: a scope table or an LSDA; 0 for any other form."""
+    scopes = scope_words(space, data)
+    return 4 + 4 * len(scopes) if scopes else _lsda_size(space, data)
+
+
+def scope_words(space: Space, data: int) -> list[int]:
+    """Begin, end, filter and target of every scope; empty when the data is no scope table."""
+    count = int.from_bytes(space.slice(data, 4).tobytes(), "little")
+    if not 0 < count <= _MAX_SCOPES:
+        return []
+    values = words(space, data + 4, 4 * count)
+    scopes = [values[at : at + 4] for at in range(0, len(values), 4)]
+    plausible = len(values) == 4 * count and all(
+        _LOWEST_CODE <= begin < end < space.end
+        and end - begin < _LARGEST_SCOPE
+        and handler < space.end
+        and target < space.end
+        for begin, end, handler, target in scopes
+    )
+    return values if plausible else []
+
+
+def words(space: Space, rva: int, count: int) -> list[int]:
+    """At most ``count`` little-endian 32-bit values from ``rva`` on; fewer where the space ends."""
+    raw = space.slice(rva, 4 * count) if rva >= space.start else space.memory[:0]
+    return [int(word) for word in raw[: len(raw) // 4 * 4].view("<u4").tolist()]
+
+
+def _lsda_size(space: Space, data: int) -> int:
+    """Up to the end of the type table, or without one of the call-site table; 0 when it is no LSDA."""
+    raw = space.slice(data, _MAX_TABLE).tobytes()
+    if len(raw) < 4 or raw[0] != _OMIT:
+        return 0
+    at, end = 2, 0
+    if raw[1] != _OMIT:
+        distance, at = _uleb(raw, at)
+        end = at + distance
+    size, at = _uleb(raw, at + 1)
+    end = max(end, at + size)
+    return end if end <= len(raw) else 0
+
+
+def _uleb(raw: bytes, at: int) -> tuple[int, int]:
+    """An unsigned LEB128 number (DWARF, "Variable Length Data") and the offset behind it; a number that is
+    too long or leaves the data is too large for any table."""
+    value = 0
+    for index, byte in enumerate(raw[at : at + 5]):
+        value |= (byte & 0x7F) << 7 * index
+        if byte < 0x80:
+            return value, at + index + 1
+    return _MAX_TABLE + 1, at

@@ -1,0 +1,84 @@
+"""Step 7, second part: the native hotpatch table says the same as the manifest."""
+
+from collections.abc import Iterable
+
+from hpbuild.codes import prove as codes
+from hpbuild.errors import HpbuildError
+from hpbuild.manifest.model import Module
+from hpbuild.patchimage.read import PatchImage
+from hpbuild.pe import hotpatch_format as native
+from hpbuild.pe.hotpatch_table import HotPatchBase, read_hotpatch_table
+from hpbuild.pe.image import Image
+from hpbuild.prove.checks import Check, Recorder
+from hpbuild.values import Digest
+
+
+def native_table(module: Module, patch: PatchImage, baseline: Image) -> Check:
+    """Its base is the baseline, its FUNCTION records are the redirections, and its records for references
+    into the baseline are the fixups that lead there."""
+    recorder = Recorder("P8", "native hotpatch table agrees with the manifest: records compared")
+    member = module.image.member
+    try:
+        table = read_hotpatch_table(patch.image)
+    except HpbuildError as error:
+        recorder.fail(codes.NATIVE_TABLE_DISAGREES, member, str(error.finding))
+        return recorder.done()
+    if table is None or len(table.bases) != 1:
+        recorder.fail(codes.NATIVE_TABLE_DISAGREES, member, "it does not name exactly one base image")
+        return recorder.done()
+    base = table.bases[0]
+    _base(recorder, member, base, baseline)
+    redirections = {
+        (int(item.entry), int(module.functions[item.function].patch[0].start))
+        for item in module.redirections
+        if 0 <= item.function < len(module.functions) and module.functions[item.function].patch
+    }
+    _agree(recorder, member, "FUNCTION", _records(base, native.KIND_FUNCTION), redirections)
+    _agree(recorder, member, "ABSOLUTE", _records(base, native.KIND_ABSOLUTE), set(_absolute(module, patch)))
+    sites = {(site, 0) for site, _ in _records(base, native.KIND_REL32)}
+    _agree(recorder, member, "REL32", sites, {(int(site), 0) for site in module.fixups.rel32})
+    entries = {(int(item.patch[0].start), 0) for item in module.functions if item.patch}
+    targets = {(site, 0) for site, _ in _records(base, native.KIND_CALL_TARGET)}
+    _agree(recorder, member, "CALL_TARGET", targets, entries)
+    known = {native.KIND_FUNCTION, native.KIND_ABSOLUTE, native.KIND_REL32, native.KIND_CALL_TARGET}
+    for chunk in base.chunks:
+        if chunk.kind not in known:
+            recorder.fail(codes.NATIVE_TABLE_DISAGREES, member, f"{chunk.name} records that nothing asks for")
+    return recorder.done()
+
+
+def _base(recorder: Recorder, member: str, base: HotPatchBase, baseline: Image) -> None:
+    stamps = (base.original_time_date_stamp, base.original_checksum)
+    if stamps != (baseline.time_date_stamp, baseline.checksum):
+        cause = f"it is for time stamp {stamps[0]:#x} and checksum {stamps[1]:#x}, not for the baseline's"
+        recorder.fail(codes.NATIVE_TABLE_DISAGREES, member, cause)
+    if base.hashes is not None and base.hashes.sha256 != Digest.of(baseline.data):
+        cause = f"it is for the file with SHA-256 {base.hashes.sha256.hex}"
+        recorder.fail(codes.NATIVE_TABLE_DISAGREES, member, cause)
+
+
+def _records(base: HotPatchBase, kind: int) -> set[tuple[int, int]]:
+    return {
+        (int(record.written), int(record.other))
+        for chunk in base.chunks
+        if chunk.kind == kind
+        for record in chunk.records
+    }
+
+
+def _absolute(module: Module, patch: PatchImage) -> Iterable[tuple[int, int]]:
+    """The absolute addresses that lead into the baseline: (site, target)."""
+    for site in module.fixups.addr64:
+        target = patch.image.u64(site) - patch.image.image_base
+        if target < patch.range.start:
+            yield int(site), target
+
+
+def _agree(
+    recorder: Recorder, member: str, kind: str, found: set[tuple[int, int]], wanted: set[tuple[int, int]]
+) -> None:
+    recorder.examined += len(wanted)
+    for what, rows in (("an extra", found - wanted), ("a missing", wanted - found)):
+        for site, target in sorted(rows):
+            cause = f"{what} {kind} record: {site:#x} and {target:#x}"
+            recorder.fail(codes.NATIVE_TABLE_DISAGREES, member, cause)

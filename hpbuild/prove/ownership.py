@@ -1,0 +1,164 @@
+"""Who owns an address of the fixed image, and where its counterparts lie. Built from claims and manifest.
+
+Import slots and loader metadata are taken from the two images themselves, not from the claims.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from enum import IntEnum
+
+import numpy as np
+
+from hpbuild.manifest.model import Module
+from hpbuild.pe.image import Image
+from hpbuild.pe.imports import imports
+from hpbuild.pe.metadata import metadata_extents
+from hpbuild.prove.claims import Claims
+from hpbuild.prove.decode import Numbers
+from hpbuild.values import Interval
+
+NOWHERE = -1
+_SLOT = 8
+_NEVER_REFERRED = frozenset(("unwind-information", "relocations", "exception-directory"))
+"""Loader tables that no code or data names; they have a step of their own."""
+
+
+class Owner(IntEnum):
+    """What an address of the fixed image belongs to."""
+
+    CODE = 0
+    DATA = 1
+    FUNCTION = 2
+    """Carried function."""
+    DATUM = 3
+    """Carried datum."""
+    METADATA = 4
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ownership:
+    """Sorted runs of the fixed image, columns of int64. ``baseline`` and ``patch`` are the distances to the
+    run's counterpart there, meaningless when ``in_baseline``/``in_patch`` is False. ``entry`` is the
+    baseline entry of a carried function in the row of its first range, else NOWHERE. ``number`` indexes
+    the claims' rows, the manifest's functions or its data."""
+
+    start: Numbers
+    end: Numbers
+    owner: Numbers
+    baseline: Numbers
+    patch: Numbers
+    entry: Numbers
+    number: Numbers
+
+    def find(self, addresses: Numbers) -> tuple[Numbers, Numbers]:
+        """(row of the last run that begins at or before the address, 1 when it holds the address; 2 when the
+        address is exactly its end; 0 otherwise)."""
+        rows = np.searchsorted(self.start, addresses, side="right") - 1
+        if not len(self.start):
+            return rows, np.zeros(len(addresses), dtype=np.int64)
+        ends = self.end[rows]
+        state = np.where(addresses < ends, 1, np.where(addresses == ends, 2, 0))
+        return rows, np.where(rows < 0, 0, state)
+
+
+@dataclass(frozen=True, slots=True)
+class Slots:
+    """Import slots of both images: sorted slot RVAs, and the number of the import that each holds."""
+
+    fixed: Numbers
+    fixed_key: Numbers
+    baseline: Numbers
+    baseline_key: Numbers
+    names: tuple[str, ...]
+
+
+def ownership(claims: Claims, module: Module, fixed: Image, baseline: Image, delta: int) -> Ownership:
+    """Runs of the fixed image; the patch image lies ``delta`` bytes above its nominal place."""
+    rows = [*_claimed(claims), *_carried(module, delta)]
+    taken = [(row[0], row[1]) for row in rows]
+    rows += _metadata(claims, fixed, baseline, taken)
+    rows.sort()
+    table = np.array(rows, dtype=np.int64).reshape(-1, 7)
+    start, end, owner, in_baseline, in_patch, entry, number = (np.ascontiguousarray(c) for c in table.T)
+    return Ownership(
+        start=start, end=end, owner=owner, baseline=in_baseline, patch=in_patch, entry=entry, number=number
+    )
+
+
+_Row = tuple[int, int, int, int, int, int, int]
+
+
+def _claimed(claims: Claims) -> Iterable[_Row]:
+    for owner, array in ((Owner.CODE, claims.code), (Owner.DATA, claims.data)):
+        for number, (start, end, baseline) in enumerate(array.tolist()):
+            yield start, end, owner, baseline - start, 0, NOWHERE, number
+
+
+def _carried(module: Module, delta: int) -> Iterable[_Row]:
+    for number, function in enumerate(module.functions):
+        entry = int(function.baseline[0].start) if function.baseline else NOWHERE
+        for fixed, patch in zip(function.fixed, function.patch, strict=False):
+            shift = patch.start + delta - fixed.start
+            yield fixed.start, fixed.end, Owner.FUNCTION, 0, shift, entry, number
+            entry = NOWHERE
+    for number, datum in enumerate(module.data):
+        shift = datum.patch.start + delta - datum.fixed.start
+        yield datum.fixed.start, datum.fixed.end, Owner.DATUM, 0, shift, NOWHERE, number
+
+
+def _metadata(claims: Claims, fixed: Image, baseline: Image, taken: list[tuple[int, int]]) -> Iterable[_Row]:
+    """The claimed metadata, cut at the borders of the loader tables; the n-th table of a class corresponds
+    to the n-th of the same class. ``taken`` runs never become metadata."""
+    there = _numbered(metadata_extents(baseline))
+    here = sorted(_numbered(metadata_extents(fixed)).items(), key=lambda item: item[1])
+    runs = [(0, fixed.size_of_headers), *claims.metadata.tolist()]
+    starts = np.array(sorted(start for start, _ in taken), dtype=np.int64)
+    ends = np.array(sorted(end for _, end in taken), dtype=np.int64)
+    reached = 0
+    for key, extent in here:
+        if key[0] in _NEVER_REFERRED or key not in there:
+            continue
+        for start, end in runs:
+            low, high = max(start, extent.start, reached), min(end, extent.end)
+            # Disjoint runs: as many begin before ``high`` as end at or before ``low``, or one is in between.
+            if low < high and np.searchsorted(starts, high) == np.searchsorted(ends, low, side="right"):
+                yield low, high, Owner.METADATA, there[key].start - extent.start, 0, NOWHERE, 0
+                reached = high
+
+
+def _numbered(extents: Iterable[tuple[str, Interval]]) -> dict[tuple[str, int], Interval]:
+    found: dict[tuple[str, int], Interval] = {}
+    counts: dict[str, int] = {}
+    for name, extent in sorted(extents, key=lambda item: (item[0], item[1].start)):
+        found[name, counts.get(name, 0)] = extent
+        counts[name] = counts.get(name, 0) + 1
+    return found
+
+
+def import_slots(fixed: Image, baseline: Image) -> Slots:
+    """The import slots of both images, numbered by what they import."""
+    keys: dict[tuple[str, str, int | None, bool], int] = {}
+    columns: list[Numbers] = []
+    for image in (fixed, baseline):
+        rows = [
+            (
+                int(item.slot),
+                keys.setdefault((item.library.lower(), item.name, item.ordinal, item.delay), len(keys)),
+            )
+            for item in imports(image)
+        ]
+        table = np.array(sorted(rows), dtype=np.int64).reshape(-1, 2)
+        columns += [np.ascontiguousarray(table[:, 0]), np.ascontiguousarray(table[:, 1])]
+    names = tuple(f"{library}!{name or ordinal}" for library, name, ordinal, _ in keys)
+    return Slots(columns[0], columns[1], columns[2], columns[3], names)
+
+
+def slot_of(slots: Numbers, keys: Numbers, addresses: Numbers) -> tuple[Numbers, Numbers]:
+    """(number of the import whose slot holds the address, or NOWHERE; offset in the slot)."""
+    if not len(slots):
+        nothing = np.full(len(addresses), NOWHERE, dtype=np.int64)
+        return nothing, nothing
+    rows = np.searchsorted(slots, addresses, side="right") - 1
+    offset = addresses - slots[rows]
+    inside = (rows >= 0) & (offset < _SLOT)
+    return np.where(inside, keys[rows], NOWHERE), np.where(inside, offset, NOWHERE)

@@ -1,0 +1,197 @@
+"""The closure proof of one module: all steps in order, and the document they make."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from hpbuild.codes import prove as codes
+from hpbuild.errors import Finding, HpbuildError
+from hpbuild.manifest.model import ByteClass, Module
+from hpbuild.pe.image import Image
+from hpbuild.pe.relocations import relocation_sites
+from hpbuild.pe.unwind import runtime_functions
+from hpbuild.prove.checks import Check, State, not_run
+from hpbuild.prove.claims import Claims, check_claims
+from hpbuild.prove.code import carried_code, identical_code
+from hpbuild.prove.compare import Runs
+from hpbuild.prove.correspond import Correspondence
+from hpbuild.prove.coverage import account, coverage
+from hpbuild.prove.data import data
+from hpbuild.prove.decode import Numbers
+from hpbuild.prove.native import native_table
+from hpbuild.prove.ownership import import_slots, ownership
+from hpbuild.prove.patch import Placed, nothing_else, placement
+from hpbuild.prove.remaining import remaining
+from hpbuild.prove.space import Space, image_space
+from hpbuild.prove.unwind import Scene, Table, carried_language, unwind
+from hpbuild.values import Digest, Interval
+
+Progress = Callable[[str, str, int, int], None]
+"""(stage, subject, done, total)."""
+
+_STEPS = 9
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProofSummary:
+    """Numbers of a proof. ``account`` are the bytes of the fixed image by class, ``delta`` the distance that
+    the patch image was moved by, ``image_base`` the one it was placed under."""
+
+    identical_fragments: int
+    carried_functions: int
+    carried_data: int
+    instructions: int
+    references: int
+    account: tuple[ByteClass, ...]
+    delta: int
+    image_base: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Proof:
+    """Result for one module. ``ok`` is True only when no step failed and all that must run ran."""
+
+    path: str
+    ok: bool
+    checks: tuple[Check, ...]
+    summary: ProofSummary
+
+    @property
+    def findings(self) -> tuple[Finding, ...]:
+        """The findings that were kept, of all steps in order."""
+        return tuple(finding for check in self.checks for finding in check.findings)
+
+
+def prove_module(
+    claims: Claims, module: Module, patch: bytes, baseline: Image, fixed: Image, progress: Progress
+) -> Proof:
+    """Show that ``baseline`` with the patch image ``patch`` (file bytes) is ``fixed``, as ``module`` says.
+
+    Failed steps are in the result. Raises HpbuildError: WRONG_IMAGES when the images are not those of the
+    manifest, MALFORMED_CLAIMS, and HP1xxx for images whose tables cannot be read.
+    """
+    for what, image, pin in (("baseline", baseline, module.baseline), ("fixed", fixed, module.fixed)):
+        if Digest.of(image.data) != pin.sha256:
+            raise HpbuildError(
+                codes.WRONG_IMAGES, f"{module.path}, {what}", f"its SHA-256 is not {pin.sha256.hex}"
+            )
+    check_claims(claims, fixed, baseline)
+    progress("prove", module.path, 0, _STEPS)
+    first, placed = placement(module, patch, baseline)
+    if placed is None:
+        return _unplaced(claims, module, first)
+    return _steps(claims, module, placed, (fixed, baseline), first, progress)
+
+
+def _steps(
+    claims: Claims,
+    module: Module,
+    placed: Placed,
+    images: tuple[Image, Image],
+    first: Check,
+    progress: Progress,
+) -> Proof:
+    fixed, baseline = images
+    here, there = (image_space(image, relocation_sites(image).astype(np.int64)) for image in images)
+    judge = Correspondence(
+        ownership(claims, module, fixed, baseline, placed.delta), import_slots(fixed, baseline)
+    )
+    checks = [first]
+
+    def step(check: Check) -> None:
+        checks.append(check)
+        progress("prove", module.path, len(checks), _STEPS)
+
+    scenes = _scenes(claims, module, placed, images, (here, there), judge)
+    language = carried_language(
+        scenes[1], Runs.of([(d.fixed.start, d.fixed.end, 0, d.name) for d in module.data])
+    )
+    rows = list(zip(language.start.tolist(), language.end.tolist(), language.shift.tolist(), strict=True))
+    copies = [
+        Interval(start + shift - placed.delta, end + shift - placed.delta) for start, end, shift in rows
+    ]
+    step(coverage(claims, module, fixed, [Interval(start, end) for start, end, _ in rows]))
+    identical, instructions = identical_code(claims, fixed, here, there, judge)
+    step(identical)
+    carried, more = carried_code(claims, module, fixed, here, placed.space, placed.delta, judge)
+    step(carried)
+    step(data(claims, module, images, (here, there, placed.space), placed.delta, judge))
+    step(unwind(scenes, language, claims))
+    step(nothing_else(module, placed, images, _in_use(claims), copies))
+    step(native_table(module, placed.image, baseline))
+    step(remaining(claims, module, fixed, baseline, judge))
+    references = identical.examined + carried.examined
+    summary = _summary(claims, module, placed, instructions + more, references)
+    return Proof(path=module.path, ok=_ok(checks), checks=tuple(checks), summary=summary)
+
+
+def _ok(checks: list[Check]) -> bool:
+    """Nothing failed; the patch image, the coverage and the account of the patch image were examined."""
+    ran = all(check.state is State.PASSED for check in checks if check.id in ("P1", "P2", "P7", "P9"))
+    return ran and all(check.state is not State.FAILED for check in checks)
+
+
+def _scenes(
+    claims: Claims,
+    module: Module,
+    placed: Placed,
+    images: tuple[Image, Image],
+    spaces: tuple[Space, Space],
+    judge: Correspondence,
+) -> tuple[Scene, ...]:
+    here, there = (_table(image) for image in images)
+    copies = [
+        (part.start, part.end, copy.start + placed.delta, function.name)
+        for function in module.functions
+        for part, copy in zip(function.fixed, function.patch, strict=False)
+        if part.end <= images[0].size_of_image
+    ]
+    claimed, carried = Runs.claimed(claims.code, "code at"), Runs.of(copies)
+    return (
+        Scene(claimed, here, there, spaces[0], (spaces[1],), judge, False),
+        Scene(carried, here, placed.runtime_functions(), spaces[0], (placed.space, spaces[1]), judge, True),
+    )
+
+
+def _table(image: Image) -> Table:
+    rows = runtime_functions(image)
+    return rows.begin.astype(np.int64), rows.end.astype(np.int64), rows.unwind.astype(np.int64)
+
+
+def _in_use(claims: Claims) -> Numbers:
+    """(start, end) in the baseline of all code and data that stays, by start."""
+    rows = np.concatenate([claims.code, claims.data]).astype(np.int64)
+    runs = np.column_stack((rows[:, 2], rows[:, 2] + rows[:, 1] - rows[:, 0]))
+    return runs[np.argsort(runs[:, 0], kind="stable")]
+
+
+def _unplaced(claims: Claims, module: Module, first: Check) -> Proof:
+    why = "the patch image could not be placed"
+    rest = (
+        ("P2", "every byte of the fixed image has a class: bytes"),
+        ("P3", "identical code: references checked"),
+        ("P4", "carried code: references checked"),
+        ("P5", "identical and carried data: runs compared"),
+        ("P6", "unwind records: functions compared"),
+        ("P7", "nothing else in the patch image, redirections: bytes accounted"),
+        ("P8", "native hotpatch table agrees with the manifest: records compared"),
+        ("P9", "everything else is equal or declared: items compared"),
+    )
+    checks = (first, *(not_run(identifier, title, why) for identifier, title in rest))
+    return Proof(path=module.path, ok=False, checks=checks, summary=_summary(claims, module, None, 0, 0))
+
+
+def _summary(
+    claims: Claims, module: Module, placed: Placed | None, instructions: int, references: int
+) -> ProofSummary:
+    return ProofSummary(
+        identical_fragments=len(claims.code),
+        carried_functions=len(module.functions),
+        carried_data=len(module.data),
+        instructions=instructions,
+        references=references,
+        account=account(claims, module),
+        delta=placed.delta if placed else 0,
+        image_base=placed.space.image_base if placed else 0,
+    )

@@ -1,0 +1,228 @@
+"""Step 6: unwind records of identical functions in the baseline, of carried ones in the patch image.
+
+Source: Microsoft Learn, "x64 exception handling" (RUNTIME_FUNCTION, UNWIND_INFO, scope table of
+__C_specific_handler). Read here once more, from bytes, because the patch image is read where it was placed.
+"""
+
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from hpbuild.codes import prove as codes
+from hpbuild.prove.checks import Check, Recorder
+from hpbuild.prove.claims import Claims
+from hpbuild.prove.compare import Runs, Side, claimed_fields, compare, join, pointers
+from hpbuild.prove.correspond import Correspondence
+from hpbuild.prove.decode import Numbers, Use
+from hpbuild.prove.language import language_size, scope_words, words
+from hpbuild.prove.space import Space
+
+_HANDLER, _CHAINED = 0x3, 0x4
+_MAX_CHAIN = 32
+_CONSTANT_FILTERS = (0, 1)
+Table = tuple[Numbers, Numbers, Numbers]
+"""Rows of an exception directory sorted by begin: begin, end, unwind record."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Record:
+    """UNWIND_INFO: ``head`` are its first 4 bytes, ``codes`` the codes without padding,
+    ``handler`` and ``data`` RVAs or 0, ``chained`` a row or None, ``size`` bytes without language data."""
+
+    head: bytes
+    codes: bytes
+    handler: int
+    data: int
+    chained: tuple[int, int, int] | None
+    size: int
+
+
+def read_record(space: Space, rva: int) -> Record | None:
+    """The unwind record at ``rva``, None when it leaves the space."""
+    head = space.slice(rva, 4).tobytes() if rva >= space.start else b""
+    if len(head) < 4:
+        return None
+    flags, count = head[0] >> 3, head[2]
+    tail = rva + 4 + 2 * (count + count % 2)
+    words = space.slice(tail, 12).tobytes()
+    unwind_codes = space.slice(rva + 4, 2 * count).tobytes()
+    need = 12 if flags & _CHAINED else 4 if flags & _HANDLER else 0
+    if len(words) < need or len(unwind_codes) < 2 * count:
+        return None
+    word = [int.from_bytes(words[at : at + 4], "little") for at in range(0, need, 4)]
+    return Record(
+        head=head,
+        codes=unwind_codes,
+        handler=word[0] if need == 4 else 0,
+        data=tail + 4 if need == 4 else 0,
+        chained=(word[0], word[1], word[2]) if need == 12 else None,
+        size=tail + need - rva,
+    )
+
+
+@dataclass(slots=True)
+class _Pairs:
+    """Pairs of addresses to be judged together at the end, and pairs of records already compared.
+    ``behind`` are pairs of language data that are compared as they lie behind their records."""
+
+    behind: set[tuple[int, int]]
+    target: list[int] = field(default_factory=list)
+    other: list[int] = field(default_factory=list)
+    use: list[int] = field(default_factory=list)
+    place: list[int] = field(default_factory=list)
+    seen: set[tuple[int, int]] = field(default_factory=set)
+
+    def add(self, target: int, other: int, use: Use, place: int) -> None:
+        """One pair; ``place`` is the RVA of the fixed image's record."""
+        self.target.append(target)
+        self.other.append(other)
+        self.use.append(use)
+        self.place.append(place)
+
+
+@dataclass(frozen=True, slots=True)
+class Scene:
+    """One comparison: ``runs`` of code, the table of the fixed image, the table and the spaces where the
+    counterparts run. ``others`` are searched in order for a record."""
+
+    runs: Runs
+    here: Table
+    there: Table
+    fixed: Space
+    others: tuple[Space, ...]
+    judge: Correspondence
+    carried: bool
+
+
+def unwind(scenes: tuple[Scene, ...], language: Runs, claims: Claims) -> Check:
+    """Step 6 over the identical code (first scene) and the carried code (second). ``language`` is what
+    ``carried_language`` says of the second."""
+    recorder = Recorder("P6", "unwind records: functions compared")
+    behind = set(zip(language.start.tolist(), (language.start + language.shift).tolist(), strict=True))
+    for scene in scenes:
+        _scene(recorder, scene, behind)
+        if scene.carried:
+            side = Side(
+                fixed=scene.fixed,
+                other=scene.others[0],
+                judge=scene.judge,
+                carried=True,
+                differs=codes.UNWIND_DIFFERS,
+                refers=codes.UNWIND_REFERENCE,
+                relocated=codes.RELOCATIONS_DIFFER,
+            )
+            fields = [pointers(language, scene.fixed.relocated), claimed_fields(language, claims.fields)]
+            compare(recorder, side, language, join(fields))
+    return recorder.done()
+
+
+def carried_language(scene: Scene, data: Runs) -> Runs:
+    """Runs of language data of the fixed image that the patch image has behind its unwind records.
+
+    ``scene`` is that of the carried code; ``data`` are the carried data, which are compared elsewhere.
+    """
+    rows: dict[tuple[int, int], tuple[int, int, int, str]] = {}
+    patch = scene.others[0]
+    for _, number, row, other in _matched(scene):
+        if row < 0 or other < 0:
+            continue
+        here = read_record(scene.fixed, int(scene.here[2][row]))
+        there = read_record(patch, int(scene.there[2][other]))
+        if here is None or there is None or not here.data or there.data < patch.start:
+            continue
+        size = language_size(scene.fixed, here.data)
+        place = np.array([here.data], dtype=np.int64)
+        if size and data.holding(place, 1)[0] < 0:
+            key = here.data, there.data
+            rows[key] = here.data, here.data + size, there.data, f"language data of {scene.runs.name(number)}"
+    return Runs.of(list(rows.values()))
+
+
+def _matched(scene: Scene) -> list[tuple[int, int, int, int]]:
+    """(address, run, row of the fixed image or -1, row of its counterpart or -1) for every row that begins
+    in a run, and for each run's first byte."""
+    starts, runs = scene.here[0], scene.runs
+    held = runs.holding(starts, 1)
+    at = np.concatenate([starts[held >= 0], runs.start])
+    run = np.concatenate([held[held >= 0], np.arange(len(runs))])
+    here, there = _row_at(scene.here, at), _row_at(scene.there, at + runs.shift[run])
+    return list(zip(at.tolist(), run.tolist(), here.tolist(), there.tolist(), strict=True))
+
+
+def _scene(recorder: Recorder, scene: Scene, behind: set[tuple[int, int]]) -> None:
+    pairs = _Pairs(behind)
+    for address, number, row, other in _matched(scene):
+        recorder.examined += 1
+        if row < 0 and other < 0:
+            continue
+        name, shift = scene.runs.name(number), int(scene.runs.shift[number])
+        if row < 0 or other < 0:
+            has = "no record in the fixed image, but" if row < 0 else "a record in the fixed image, but not"
+            recorder.fail(codes.UNWIND_MISSING, name, f"{address:#x} has {has} at {address + shift:#x}")
+            continue
+        begin, end, record = (int(column[row]) for column in scene.here)
+        begin2, end2, record2 = (int(column[other]) for column in scene.there)
+        if (begin + shift, end + shift) != (begin2, end2):
+            cause = f"[{begin:#x}, {end:#x}) became [{begin2:#x}, {end2:#x})"
+            recorder.fail(codes.UNWIND_DIFFERS, name, cause)
+            continue
+        _compare_records(recorder, scene, pairs, (record, record2), 0)
+    _judge(recorder, scene, pairs)
+
+
+def _row_at(table: Table, addresses: Numbers) -> Numbers:
+    if not len(table[0]):
+        return np.full(len(addresses), -1, dtype=np.int64)
+    row = np.searchsorted(table[0], addresses, side="right") - 1
+    return np.where((row >= 0) & (addresses < table[1][row]), row, -1)
+
+
+def _compare_records(
+    recorder: Recorder, scene: Scene, pairs: _Pairs, records: tuple[int, int], depth: int
+) -> None:
+    if records in pairs.seen:
+        return
+    pairs.seen.add(records)
+    place = f"unwind record {records[0]:#x}"
+    here = read_record(scene.fixed, records[0])
+    there = next(filter(None, (read_record(space, records[1]) for space in scene.others)), None)
+    if here is None or there is None or depth > _MAX_CHAIN:
+        recorder.fail(codes.UNWIND_DIFFERS, place, f"cannot be read, here or at {records[1]:#x}")
+        return
+    if (here.head, here.codes) != (there.head, there.codes):
+        cause = (
+            f"{(here.head + here.codes).hex()} became {(there.head + there.codes).hex()} at {records[1]:#x}"
+        )
+        recorder.fail(codes.UNWIND_DIFFERS, place, cause)
+        return
+    if here.chained is not None and there.chained is not None:
+        (begin, end, parent), (begin2, end2, parent2) = here.chained, there.chained
+        pairs.add(begin, begin2, Use.BRANCH, records[0])
+        if end - begin != end2 - begin2:
+            recorder.fail(codes.UNWIND_DIFFERS, place, "the chained row has another length")
+        _compare_records(recorder, scene, pairs, (parent, parent2), depth + 1)
+    elif here.handler:
+        pairs.add(here.handler, there.handler, Use.UNWIND, records[0])
+        if (here.data, there.data) not in pairs.behind:
+            pairs.add(here.data, there.data, Use.ACCESS, records[0])
+        _compare_scopes(scene, pairs, here.data, there.data)
+
+
+def _compare_scopes(scene: Scene, pairs: _Pairs, data: int, other: int) -> None:
+    """Add the addresses of a scope table of __C_specific_handler, if the language data is one: the claims
+    need not have named its fields."""
+    scopes = scope_words(scene.fixed, data)
+    space = next((space for space in scene.others if space.start <= other < space.end), scene.fixed)
+    found = words(space, other + 4, len(scopes))
+    for index, (value, value2) in enumerate(zip(scopes, found, strict=False)):
+        if not (index % 4 >= 2 and value in _CONSTANT_FILTERS and value == value2):
+            behind = index % 4 == 1
+            pairs.add(value - behind, value2 - behind, Use.ACCESS if index % 4 < 2 else Use.UNWIND, data)
+
+
+def _judge(recorder: Recorder, scene: Scene, pairs: _Pairs) -> None:
+    target, other = np.array(pairs.target, dtype=np.int64), np.array(pairs.other, dtype=np.int64)
+    use = np.array(pairs.use, dtype=np.int64)
+    for index in np.flatnonzero(~scene.judge.right(target, other, use, scene.carried)).tolist():
+        cause = scene.judge.explain(pairs.target[index], pairs.other[index], pairs.use[index], scene.carried)
+        recorder.fail(codes.UNWIND_REFERENCE, f"unwind record {pairs.place[index]:#x}", cause)

@@ -1,0 +1,127 @@
+"""The result of ``build``: what was written, or why nothing was."""
+
+from collections.abc import Sequence
+
+from hpbuild.manifest.model import Manifest, Module
+from hpbuild.prove.proof import Proof
+from hpbuild.report.blocks import Block, Heading, Line, Pairs, Table, Tone
+from hpbuild.report.diff import Diff
+from hpbuild.report.document import (
+    Document,
+    counted,
+    exclusion_blocks,
+    exclusions,
+    finding,
+    finding_blocks,
+    recorded_finding,
+    shortened,
+    start,
+)
+
+
+def refused(baseline: str, fixed: str, diffs: Sequence[Diff], proofs: Sequence[Proof]) -> Document:
+    """The document of a build that a finding of the comparison, or of the proof, forbids. Nothing was
+    written."""
+    found = [(item.fixed, entry) for item in diffs for entry in item.findings]
+    found += [(item.path, entry) for item in proofs for entry in item.findings]
+    return {
+        **start("build"),
+        "verdict": "refused",
+        "baseline": baseline,
+        "fixed": fixed,
+        "modules": [],
+        "findings": [{**finding(entry), "module": module} for module, entry in found],
+    }
+
+
+def built(
+    baseline: str,
+    fixed: str,
+    *,
+    path: str,
+    sha256: str,
+    size: int,
+    manifest: Manifest,
+    proofs: Sequence[Document],
+) -> Document:
+    """The document of a written package. ``proofs`` are the closure proofs that the build ended with."""
+    return {
+        **start("build"),
+        "verdict": "built",
+        "baseline": baseline,
+        "fixed": fixed,
+        "path": path,
+        "sha256": sha256,
+        "size": size,
+        "id": manifest.id,
+        "product": manifest.product,
+        "sequence": manifest.sequence,
+        "advisories": list(manifest.advisories),
+        "created": manifest.created,
+        "modules": [_module(item) for item in manifest.modules],
+        "unchanged": list(manifest.unchanged),
+        "proofs": list(proofs),
+        "findings": [
+            {**recorded_finding(item.code, item.severity, item.place, item.cause), "module": module.path}
+            for module in manifest.modules
+            for item in module.findings
+        ],
+    }
+
+
+def _module(item: Module) -> Document:
+    return {
+        "path": item.path,
+        "image": {"member": item.image.member, "size": item.image.size, "sha256": item.image.sha256.hex},
+        "functions": [
+            {"name": entry.name, "reason": entry.reason, "match_level": entry.level, "cause": entry.cause}
+            for entry in item.functions
+        ],
+        "data": [{"name": entry.name, "reason": entry.reason, "kind": entry.kind} for entry in item.data],
+        "redirections": len(item.redirections),
+        "exclusions": exclusions(item.exclusions),
+    }
+
+
+def blocks(result: Document, *, full: bool = False) -> list[Block]:
+    """What was built, module by module, and that it was proved; or the refusal."""
+    if result["verdict"] == "refused":
+        head: list[Block] = [
+            Line("refused: no package was written", Tone.BAD),
+            Pairs((("baseline", result["baseline"]), ("fixed", result["fixed"]))),
+        ]
+        return head + finding_blocks(result["findings"])
+    result_blocks: list[Block] = [
+        Line(f"built {result['path']}", Tone.GOOD),
+        Pairs(
+            (
+                ("id", result["id"]),
+                ("product", result["product"] or "-"),
+                ("sequence", str(result["sequence"])),
+                ("advisories", ", ".join(result["advisories"]) or "-"),
+                ("sha256", result["sha256"]),
+                ("size", counted(result["size"], "byte")),
+                ("signatures", "none yet: hpbuild sign adds them"),
+            )
+        ),
+    ]
+    for entry in result["modules"]:
+        result_blocks += _module_blocks(entry, full=full)
+    if result["unchanged"]:
+        result_blocks.append(Line(f"{counted(len(result['unchanged']), 'file')} unchanged", Tone.FAINT))
+    result_blocks.append(Heading("closure proof"))
+    for proof in result["proofs"]:
+        tone = Tone.GOOD if proof["verdict"] == "proved" else Tone.BAD
+        result_blocks.append(Line(f"  {proof['module']}: {proof['verdict']}", tone))
+    return result_blocks + finding_blocks(result["findings"])
+
+
+def _module_blocks(entry: Document, *, full: bool) -> list[Block]:
+    rows = tuple((item["reason"], item["name"] or "(no name)", item["cause"]) for item in entry["functions"])
+    counts = f"{counted(len(rows), 'function')}, {counted(entry['redirections'], 'redirection')}"
+    blocks_of_module: list[Block] = [Heading(f"{entry['path']}: {counts}")]
+    blocks_of_module += shortened(Table(("why", "function", "first difference"), rows), full=full)
+    if entry["data"]:
+        data = tuple((item["reason"], item["kind"], item["name"] or "(no name)") for item in entry["data"])
+        blocks_of_module += [Heading("data"), *shortened(Table(("why", "kind", "datum"), data), full=full)]
+    return blocks_of_module + exclusion_blocks(entry["exclusions"], full=full)

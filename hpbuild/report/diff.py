@@ -1,0 +1,197 @@
+"""The result of ``diff``: what changed, whether it can be patched, why not."""
+
+from collections.abc import Iterable, Sequence
+from typing import Protocol
+
+from hpbuild.errors import Finding
+from hpbuild.match.model import DatumChange, Difference, FunctionChange, Summary
+from hpbuild.plan.model import Exclusion
+from hpbuild.report.blocks import Block, Heading, Line, Pairs, Table, Tone
+from hpbuild.report.document import (
+    Document,
+    counted,
+    exclusion_blocks,
+    exclusions,
+    extent,
+    extents,
+    finding,
+    finding_blocks,
+    place_of,
+    shortened,
+    start,
+)
+from hpbuild.values import Interval
+
+VERDICT_TONES = {"identical": Tone.GOOD, "hotpatchable": Tone.GOOD, "refused": Tone.BAD}
+
+
+class Diff(Protocol):
+    """What the pipeline says about one pair of files."""
+
+    @property
+    def baseline(self) -> str:
+        """Path of the baseline."""
+
+    @property
+    def fixed(self) -> str:
+        """Path of the fixed file."""
+
+    @property
+    def verdict(self) -> str:
+        """'identical', 'hotpatchable' or 'refused'."""
+
+    @property
+    def symbols(self) -> str:
+        """Where the names come from."""
+
+    @property
+    def difference(self) -> Difference:
+        """The facts."""
+
+    @property
+    def findings(self) -> tuple[Finding, ...]:
+        """What refuses, warns or is worth a note."""
+
+    @property
+    def exclusions(self) -> tuple[Exclusion, ...]:
+        """What differs and would not be delivered."""
+
+
+def document(baseline: str, fixed: str, diffs: Sequence[Diff], *, tree: bool) -> Document:
+    """The document of a whole run: a verdict over all modules and, for a ``tree``, one entry per module.
+    For a pair of files the parts of its only module stand at the top."""
+    modules = [module(item) for item in diffs]
+    head = {**start("diff"), "baseline": baseline, "fixed": fixed, "verdict": overall(modules)}
+    if not tree:
+        parts = {
+            key: value for key, value in modules[0].items() if key not in ("baseline", "fixed", "verdict")
+        }
+        return {**head, **parts}
+    return {**head, "modules": modules}
+
+
+def overall(modules: Iterable[Document]) -> str:
+    """'refused' when one module is, else 'hotpatchable' when one is, else 'identical'."""
+    verdicts = {entry["verdict"] for entry in modules}
+    return next((verdict for verdict in ("refused", "hotpatchable") if verdict in verdicts), "identical")
+
+
+def module(item: Diff) -> Document:
+    """One pair of files."""
+    difference = item.difference
+    return {
+        "baseline": item.baseline,
+        "fixed": item.fixed,
+        "verdict": item.verdict,
+        "symbols": item.symbols,
+        "summary": _summary(difference.summary),
+        "functions": [_function(entry) for entry in difference.functions],
+        "data": [_datum(entry) for entry in difference.data],
+        "account": {
+            "classes": [{"class": name, "size": size} for name, size in difference.account],
+            "total": difference.mapped,
+        },
+        "findings": [finding(entry) for entry in item.findings],
+        "exclusions": exclusions(item.exclusions),
+    }
+
+
+def _summary(summary: Summary) -> Document:
+    return {
+        "functions_baseline": summary.functions_baseline,
+        "functions_fixed": summary.functions_fixed,
+        "identical": summary.identical,
+        "changed": summary.changed,
+        "added": summary.added,
+        "removed": summary.removed,
+        "data_changed": summary.data_changed,
+        "data_added": summary.data_added,
+        "data_removed": summary.data_removed,
+        "levels": [{"level": level, "count": count} for level, count in summary.levels],
+    }
+
+
+def _entry(ranges: tuple[Interval, ...]) -> Document | None:
+    """Entry RVA and the size of all ranges together."""
+    return {"rva": int(ranges[0].start), "size": sum(map(len, ranges))} if ranges else None
+
+
+def _function(entry: FunctionChange) -> Document:
+    return {
+        "name": entry.name,
+        "change": entry.change.value,
+        "baseline": _entry(entry.baseline),
+        "fixed": _entry(entry.fixed),
+        "baseline_ranges": extents(entry.baseline),
+        "fixed_ranges": extents(entry.fixed),
+        "match_level": entry.level,
+        "reason": entry.reason,
+        "line_only": entry.line_only,
+    }
+
+
+def _datum(entry: DatumChange) -> Document:
+    return {
+        "name": entry.name,
+        "change": entry.change.value,
+        "kind": entry.kind,
+        "baseline": extent(entry.baseline),
+        "fixed": extent(entry.fixed),
+        "reason": entry.reason,
+    }
+
+
+def blocks(result: Document, *, full: bool = False) -> list[Block]:
+    """The verdict first, then what it rests on."""
+    head: list[Block] = [
+        Line(f"verdict: {result['verdict']}", VERDICT_TONES.get(result["verdict"], Tone.PLAIN))
+    ]
+    files = (("baseline", result["baseline"]), ("fixed", result["fixed"]))
+    if "modules" not in result:
+        return [*head, Pairs((*files, *_summary_rows(result))), *_module_blocks(result, full=full)]
+    head.append(Pairs(files))
+    for entry in result["modules"]:
+        head.append(Heading(f"{entry['fixed']}: {entry['verdict']}"))
+        if full or entry["verdict"] != "identical":
+            head += [Pairs(_summary_rows(entry)), *_module_blocks(entry, full=full)]
+    return head
+
+
+def _summary_rows(entry: Document) -> tuple[tuple[str, str], ...]:
+    summary = entry["summary"]
+    functions = ", ".join(f"{summary[key]:,} {key}" for key in ("identical", "changed", "added", "removed"))
+    data = ", ".join(f"{summary[f'data_{key}']:,} {key}" for key in ("changed", "added", "removed"))
+    return ("symbols", entry["symbols"]), ("functions", functions), ("data", data)
+
+
+def _module_blocks(entry: Document, *, full: bool) -> list[Block]:
+    result: list[Block] = []
+    if entry["functions"]:
+        rows = tuple(_function_row(item) for item in entry["functions"])
+        columns = ("change", "function", "baseline", "fixed", "matched by", "first difference")
+        result += [Heading("functions"), *shortened(Table(columns, rows), full=full)]
+    if entry["data"]:
+        rows = tuple(_datum_row(item) for item in entry["data"])
+        columns = ("change", "kind", "datum", "baseline", "fixed", "difference")
+        result += [Heading("data"), *shortened(Table(columns, rows), full=full)]
+    result += _account_blocks(entry["account"])
+    result += exclusion_blocks(entry["exclusions"], full=full)
+    return result + finding_blocks(entry["findings"])
+
+
+def _function_row(item: Document) -> tuple[str, ...]:
+    places = (place_of(item["baseline"]), place_of(item["fixed"]))
+    change = "line-only" if item["line_only"] else item["change"]
+    return (change, item["name"] or "(no name)", *places, item["match_level"] or "-", item["reason"])
+
+
+def _datum_row(item: Document) -> tuple[str, ...]:
+    places = (place_of(item["baseline"]), place_of(item["fixed"]))
+    return (item["change"], item["kind"], item["name"] or "(no name)", *places, item["reason"])
+
+
+def _account_blocks(account: Document) -> list[Block]:
+    rows = tuple((row["class"], f"{row['size']:,}") for row in account["classes"])
+    total = ("all of the fixed image", f"{account['total']:,}")
+    title = f"where the {counted(account['total'], 'byte')} of the fixed image belong"
+    return [Heading(title), Table(("class", "bytes"), (*rows, total), frozenset({1}))]

@@ -1,0 +1,181 @@
+"""DSSE envelopes (Dead Simple Signing Envelope, protocol v1.0.2): N signatures over one payload.
+
+A signature counts for the key that verifies it, identified by the SHA-256 of its SubjectPublicKeyInfo. The
+key id in the envelope is written by whoever made the envelope; it only helps to word a failure.
+"""
+
+import base64
+import binascii
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from hpbuild.bundle.statement import PAYLOAD_TYPE
+from hpbuild.codes import sign as codes
+from hpbuild.errors import HpbuildError
+from hpbuild.manifest.readers import Node, root
+from hpbuild.manifest.strict_json import JsonLimits, JsonValue, canonical, parse_canonical
+from hpbuild.sign.algorithms import PublicKey, spki_sha256, verify
+from hpbuild.sign.signer import Signer
+
+DOCUMENT = "signatures.dsse.json"
+MAX_SIGNATURES = 64
+MAX_SIGNATURE = 16 << 10
+"""Bytes of one signature; ML-DSA-87, the largest kind in sight, has 4,627."""
+MAX_PAYLOAD = 4 << 20
+LIMITS = JsonLimits(size=8 << 20, depth=8, values=10_000, text=6 << 20)
+
+
+@dataclass(frozen=True, slots=True)
+class Signature:
+    """One signature. ``keyid`` is a hint. ``extension`` is reserved for certificates and time stamps: the
+    canonical JSON of whatever was there, kept and not interpreted; b'' when there was none."""
+
+    keyid: str
+    sig: bytes
+    extension: bytes = b""
+
+
+@dataclass(frozen=True, slots=True)
+class Envelope:
+    """Payload with its type and signatures."""
+
+    payload_type: str
+    payload: bytes
+    signatures: tuple[Signature, ...]
+
+
+class Outcome(StrEnum):
+    """What is known about one signature."""
+
+    VERIFIED = "verified"
+    BAD = "bad"
+    """Its key id names a given key, and the signature is not by that key."""
+    UNKNOWN_KEY = "unknown-key"
+    """By none of the given keys."""
+
+
+@dataclass(frozen=True, slots=True)
+class SignatureResult:
+    """Signature ``index`` of the envelope; ``key`` is the SPKI SHA-256 of the key that verified it, or ''."""
+
+    index: int
+    keyid: str
+    outcome: Outcome
+    key: str
+
+
+@dataclass(frozen=True, slots=True)
+class EnvelopeResult:
+    """Result of checking an envelope. ``payload`` are the very bytes that the signatures are about."""
+
+    payload_type: str
+    payload: bytes = field(repr=False)
+    signatures: tuple[SignatureResult, ...]
+
+    @property
+    def votes(self) -> frozenset[str]:
+        """SPKI SHA-256 of each key with a valid signature; a key that signed twice has one vote."""
+        return frozenset(item.key for item in self.signatures if item.outcome is Outcome.VERIFIED)
+
+
+def pae(payload_type: str, payload: bytes) -> bytes:
+    """Pre-authentication encoding: the bytes that are signed (DSSE protocol, "Signature Definition")."""
+    kind = payload_type.encode()
+    return b"DSSEv1 %d %b %d %b" % (len(kind), kind, len(payload), payload)
+
+
+def encode_envelope(envelope: Envelope) -> bytes:
+    """Canonical bytes; raises what ``decode_envelope`` would raise about them."""
+    signatures: list[JsonValue] = []
+    for item in envelope.signatures:
+        document: dict[str, JsonValue] = {"keyid": item.keyid, "sig": base64.b64encode(item.sig).decode()}
+        if item.extension:
+            document["extension"] = parse_canonical(item.extension, DOCUMENT, LIMITS)
+        signatures.append(document)
+    payload = base64.b64encode(envelope.payload).decode()
+    document = {"payload": payload, "payloadType": envelope.payload_type, "signatures": signatures}
+    data = canonical(document, DOCUMENT)
+    decode_envelope(data)
+    return data
+
+
+def decode_envelope(data: bytes, document: str = DOCUMENT) -> Envelope:
+    """The envelope in ``data``; refuses with HP40xx, HP5201, HP5202 and HP5206."""
+    fields = root(parse_canonical(data, document, LIMITS), document).fields(
+        {"payload", "payloadType", "signatures"}
+    )
+    if (found := fields["payloadType"].text(200)) != PAYLOAD_TYPE:
+        raise fields["payloadType"].error(codes.WRONG_PAYLOAD_TYPE, f"{found!r}, {PAYLOAD_TYPE!r} is needed")
+    items = fields["signatures"].items()
+    if not items:
+        raise fields["signatures"].error(
+            codes.BAD_ENVELOPE, "no signature; an unsigned bundle has no envelope"
+        )
+    if len(items) > MAX_SIGNATURES:
+        raise fields["signatures"].error(
+            codes.TOO_MANY_SIGNATURES, f"{len(items)} signatures, at most {MAX_SIGNATURES} are checked"
+        )
+    return Envelope(found, _base64(fields["payload"], MAX_PAYLOAD), tuple(_signature(item) for item in items))
+
+
+def sign_envelope(statement: bytes, signers: Sequence[Signer], existing: bytes | None = None) -> bytes:
+    """Envelope over ``statement`` with a signature of each signer after those of ``existing``.
+
+    Raises HP5203 when ``existing`` is about other bytes, HP5204 when a key has signed already, HP5205
+    without a signer.
+    """
+    if not signers:
+        raise HpbuildError(codes.NO_SIGNERS, DOCUMENT, "no key was named")
+    signatures: list[Signature] = []
+    present: set[str] = set()
+    if existing is not None:
+        envelope = decode_envelope(existing)
+        if envelope.payload != statement:
+            raise HpbuildError(codes.PAYLOAD_DIFFERS, DOCUMENT, "the signed bytes are not the statement")
+        result = verify_envelope(existing, [signer.public for signer in signers])
+        signatures += envelope.signatures
+        present |= result.votes
+    for signer in signers:
+        key = spki_sha256(signer.public)
+        if key in present:
+            raise HpbuildError(codes.ALREADY_SIGNED, DOCUMENT, f"key {key} has signed this statement")
+        present.add(key)
+        signatures.append(Signature(key, signer.sign(pae(PAYLOAD_TYPE, statement))))
+    return encode_envelope(Envelope(PAYLOAD_TYPE, statement, tuple(signatures)))
+
+
+def verify_envelope(envelope: bytes, keys: Sequence[PublicKey]) -> EnvelopeResult:
+    """Check every signature of the envelope with every key of ``keys``.
+
+    Raises what ``decode_envelope`` raises; a signature that does not verify is a result, not an error.
+    """
+    decoded = decode_envelope(envelope)
+    message = pae(decoded.payload_type, decoded.payload)
+    known = {spki_sha256(key): key for key in keys}
+    results = []
+    for index, signature in enumerate(decoded.signatures):
+        signer = next((name for name, key in known.items() if verify(key, message, signature.sig)), "")
+        outcome = Outcome.BAD if signature.keyid in known else Outcome.UNKNOWN_KEY
+        results.append(
+            SignatureResult(index, signature.keyid, Outcome.VERIFIED if signer else outcome, signer)
+        )
+    return EnvelopeResult(decoded.payload_type, decoded.payload, tuple(results))
+
+
+def _signature(node: Node) -> Signature:
+    fields = node.fields({"keyid", "sig"}, {"extension"})
+    extension = canonical(fields["extension"].value, DOCUMENT) if "extension" in fields else b""
+    return Signature(fields["keyid"].text(200), _base64(fields["sig"], MAX_SIGNATURE), extension)
+
+
+def _base64(node: Node, limit: int) -> bytes:
+    """Bytes in standard base64 with padding (RFC 4648, section 4), in their only spelling."""
+    text = node.text(4 * (limit // 3 + 1), empty=False)
+    try:
+        raw = base64.b64decode(text.encode("ascii"), validate=True)
+    except (binascii.Error, UnicodeEncodeError):
+        raise node.error(codes.BAD_ENVELOPE, "not standard base64") from None
+    if base64.b64encode(raw).decode() != text:
+        raise node.error(codes.BAD_ENVELOPE, "base64 with stray bits")
+    return raw

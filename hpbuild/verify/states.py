@@ -1,0 +1,67 @@
+"""The words of a verification: states of a check, of a module, tiers of identity. Values only."""
+
+from enum import StrEnum
+
+
+class CheckStatus(StrEnum):
+    """Outcome of one numbered check. ``NOT_RUN`` is never counted as a success."""
+
+    PASSED = "passed"
+    FAILED = "failed"
+    NOT_RUN = "not_run"
+
+
+class ModuleState(StrEnum):
+    """How an installed file stands to the package (design, section 8)."""
+
+    APPLICABLE = "applicable"
+    """It is the baseline, and every byte that the package relies on is as recorded."""
+    APPLIED = "applied"
+    """It is the baseline with this package written into it."""
+    APPLIED_OLDER = "applied-older"
+    """Reserved: a package of the same line with a lower sequence is written into it."""
+    APPLIED_NEWER = "applied-newer"
+    """Reserved: a package of the same line with a higher sequence is written into it."""
+    NOT_NEEDED = "not-needed"
+    """It is the fixed build."""
+    CONFLICT = "conflict"
+    """It is the baseline but for redirected entries that hold somebody else's bytes, or only part of ours."""
+    UNKNOWN_BASELINE = "unknown-baseline"
+    """It is none of the builds that the package names, or no file that could be read as one."""
+
+
+SUCCESSFUL_STATES = frozenset({ModuleState.APPLICABLE, ModuleState.APPLIED})
+
+
+class Tier(StrEnum):
+    """Identity of a build, strongest first (design, section 3)."""
+
+    EXACT = "exact"
+    AUTHENTICODE = "authenticode"
+    SECTIONS = "sections"
+    FUNCTIONS = "functions"
+
+    @property
+    def rank(self) -> int:
+        """0 for the strongest tier."""
+        return tuple(Tier).index(self)
+
+    def reaches(self, lowest: "Tier") -> bool:
+        """True when this tier is at least as strong as ``lowest``."""
+        return self.rank <= lowest.rank
+
+
+class Verdict(StrEnum):
+    """The verdict on the whole run."""
+
+    VERIFIED = "verified"
+    FAILED = "failed"
+    NOT_APPLICABLE = "not-applicable"
+
+
+class Authenticity(StrEnum):
+    """What the signatures said. ``WAIVED``: the policy asked for none, so nobody vouches for the package."""
+
+    TRUSTED = "trusted"
+    UNTRUSTED = "untrusted"
+    WAIVED = "waived"

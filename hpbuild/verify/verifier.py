@@ -1,0 +1,195 @@
+"""The verification, readable as the list of its checks.
+
+Signatures come first after the container, on raw bytes. A failed check does not stop the others: whatever
+can still be looked at safely is, so that the output of a failure is as complete as that of a success. Only
+what needs the result of a check that failed is not run.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from pathlib import Path
+
+from hpbuild.bundle.statement import Statement
+from hpbuild.errors import Finding, HpbuildError
+from hpbuild.manifest.model import Manifest, Module
+from hpbuild.pe.image import Image
+from hpbuild.values import Digest
+from hpbuild.verify import checks, package
+from hpbuild.verify.checks import CheckResult, judged, not_run
+from hpbuild.verify.locate import Located, locate, read_installed, subject_from
+from hpbuild.verify.module import compare, uncompared
+from hpbuild.verify.patchimages import check_patch_images
+from hpbuild.verify.policy import Policy
+from hpbuild.verify.request import ModuleResult, Signer, Verification, VerifyRequest
+from hpbuild.verify.signatures import check_signatures
+from hpbuild.verify.states import Authenticity, ModuleState
+from hpbuild.verify.verdict import exit_status, verdict_of
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Package:
+    """What the package's own checks left to work with. ``comparable``: the manifest may be acted on."""
+
+    results: tuple[CheckResult, ...]
+    authenticity: Authenticity
+    signers: tuple[Signer, ...] = ()
+    statement: Statement | None = None
+    manifest: Manifest | None = None
+    comparable: bool = False
+    patches: Mapping[str, Image] | None = None
+
+
+def verify(request: VerifyRequest) -> Verification:
+    """Run every check that can be run and compute the verdict.
+
+    Never raises for a bad package or a bad installed file; those are findings. The exit status and how it
+    is chosen are described in ``hpbuild.verify.verdict``.
+    """
+    found = _check_package(request)
+    results = list(found.results)
+    modules: tuple[ModuleResult, ...] = ()
+    if found.manifest is not None:
+        compared = _check_modules(found, found.manifest, request.installed, request.policy)
+        modules = tuple(result for result, _ in compared)
+        results += [check for _, of_module in compared for check in of_module]
+    elif request.installed is not None:
+        results += [not_run(check, "the manifest could not be read") for check in checks.MODULE_CHECKS]
+    status, own = exit_status(
+        results, [item.state for item in modules], found.authenticity, installed=request.installed is not None
+    )
+    statement = found.statement
+    return Verification(
+        name=request.name,
+        sha256=Digest.of(request.bundle).hex,
+        verdict=verdict_of(status),
+        exit=status,
+        authenticity=found.authenticity,
+        threshold=request.policy.threshold,
+        lowest_tier=request.policy.lowest_tier,
+        checks=tuple(results),
+        modules=modules,
+        signers=found.signers,
+        id=statement.id if statement else "",
+        product=statement.product if statement else "",
+        sequence=statement.sequence if statement else 0,
+        advisories=statement.advisories if statement else (),
+        expiry=statement.expiry if statement else "",
+        manifest=found.manifest,
+        findings=own,
+    )
+
+
+def _check_package(request: VerifyRequest) -> _Package:
+    """V01 to V09, in the order of their numbers."""
+    limits = request.policy.limits
+    size = package.check_limits(len(request.bundle), None, limits)
+    if not size.passed:
+        return _unread(size, "the bundle exceeds the policy's limit")
+    bundle, container = package.check_container(request.bundle, request.name)
+    if bundle is None:
+        return _unread(container, "the container could not be read")
+    signatures = check_signatures(bundle, request.policy)
+    statement, of_statement = package.check_statement(bundle, request.now or datetime.now(UTC))
+    manifest, of_manifest = package.check_manifest(bundle)
+    subjects = _unless_missing(statement, checks.SUBJECTS)
+    agreement = _unless_missing(statement if manifest else manifest, checks.AGREEMENT)
+    if statement is not None:
+        subjects = package.check_subjects(bundle, statement)
+        if manifest is not None:
+            agreement = package.check_agreement(statement, manifest)
+    consistency = _unless_missing(manifest, checks.CONSISTENCY)
+    images = _unless_missing(manifest, checks.PATCH_IMAGES)
+    bounds = _unless_missing(manifest, checks.LIMITS)
+    patches: Mapping[str, Image] | None = None
+    if manifest is not None:
+        consistency = package.check_consistency(manifest)
+        bounds = package.check_limits(len(request.bundle), manifest, limits)
+        if consistency.passed and bounds.passed:
+            images, patches = check_patch_images(bundle, manifest)
+        else:
+            images = not_run(checks.PATCH_IMAGES, "the manifest is inconsistent or exceeds a limit")
+    return _Package(
+        results=(
+            container, of_statement, signatures.check, subjects, of_manifest, agreement, consistency, images,
+            bounds,
+        ),
+        authenticity=signatures.authenticity,
+        signers=signatures.signers,
+        statement=statement,
+        manifest=manifest,
+        comparable=consistency.passed and bounds.passed,
+        patches=patches,
+    )  # fmt: skip
+
+
+def _unread(failed: CheckResult, reason: str) -> _Package:
+    """Only one check of the package could be made."""
+    results = tuple(
+        failed if check is failed.check else not_run(check, reason) for check in checks.PACKAGE_CHECKS
+    )
+    return _Package(results=results, authenticity=Authenticity.UNTRUSTED)
+
+
+def _unless_missing(needed: object | None, check: checks.Check) -> CheckResult:
+    """The result to start with: not run, because a document that the check needs is missing."""
+    return not_run(check, "" if needed is not None else "a document that it needs could not be read")
+
+
+def _check_modules(
+    found: _Package, manifest: Manifest, installed: Path | None, policy: Policy
+) -> tuple[tuple[ModuleResult, tuple[CheckResult, ...]], ...]:
+    """V10 to V15 of every module, one file after the other so that only one is in memory."""
+    if installed is None:
+        return tuple(_not_compared(module, "nothing installed was given") for module in manifest.modules)
+    if not found.comparable:
+        return tuple(_not_compared(module, "the manifest cannot be relied on") for module in manifest.modules)
+    patches = found.patches or {}
+    return tuple(
+        _check_module(located, patches.get(located.module.path), policy)
+        for located in locate(installed, manifest.modules)
+    )
+
+
+def _not_compared(module: Module, reason: str) -> tuple[ModuleResult, tuple[CheckResult, ...]]:
+    results = tuple(not_run(check, reason, module.path) for check in checks.MODULE_CHECKS)
+    return ModuleResult(path=module.path, installed=None, state=None, tier=None, findings=()), results
+
+
+def _check_module(
+    located: Located, patch: Image | None, policy: Policy
+) -> tuple[ModuleResult, tuple[CheckResult, ...]]:
+    """V10 to V15 of one module; the file is read once."""
+    module, path = located.module, located.path
+    if path is None or located.finding is not None:
+        return _not_found(module, path, located.finding)
+    try:
+        data = read_installed(path, module.path, policy.limits.installed_size)
+    except HpbuildError as error:
+        return _not_found(module, path, error.finding)
+    file_found = judged(checks.FILE_FOUND, (), (("file", str(path)), ("bytes", len(data))), module.path)
+    try:
+        subject = subject_from(data, path, module.path)
+    except HpbuildError as error:
+        results = (file_found, *uncompared(module, error.finding, "it could not be read as an image"))
+        return _result(module, path, ModuleState.UNKNOWN_BASELINE, results)
+    compared = compare(module, subject, patch, policy.lowest_tier)
+    result, of_module = _result(module, path, compared.state, (file_found, *compared.checks))
+    return replace(result, tier=compared.tier), of_module
+
+
+def _not_found(
+    module: Module, path: Path | None, finding: Finding | None
+) -> tuple[ModuleResult, tuple[CheckResult, ...]]:
+    findings = () if finding is None else (finding,)
+    failed = judged(checks.FILE_FOUND, findings, (), module.path)
+    reason = "there is no file to compare with"
+    rest = [not_run(check, reason, module.path) for check in checks.MODULE_CHECKS[1:]]
+    return _result(module, path, None, (failed, *rest))
+
+
+def _result(
+    module: Module, path: Path | None, state: ModuleState | None, results: tuple[CheckResult, ...]
+) -> tuple[ModuleResult, tuple[CheckResult, ...]]:
+    findings = tuple(finding for result in results for finding in result.findings)
+    return ModuleResult(path=module.path, installed=path, state=state, tier=None, findings=findings), results

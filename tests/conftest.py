@@ -1,0 +1,63 @@
+"""What all tests share: paths, and the rule that continuous integration skips nothing for want of a tool."""
+
+import os
+import shutil
+from collections.abc import Callable, Generator
+from pathlib import Path
+
+import pytest
+
+MISSING_TOOL = "missing tool"
+ROOT = Path(__file__).resolve().parent.parent
+
+
+@pytest.fixture(scope="session")
+def root() -> Path:
+    """The checkout."""
+    return ROOT
+
+
+@pytest.fixture(scope="session")
+def binaries() -> Path:
+    """The committed example binaries: `baseline/`, `fixed/`, `variants/NAME/{baseline,fixed}/`."""
+    return ROOT / "testdata" / "bin"
+
+
+@pytest.fixture(scope="session")
+def require_tool() -> Callable[[str], str]:
+    """A function from the name of a program to its path; skips the test when it is not installed."""
+
+    def find(name: str) -> str:
+        path = shutil.which(name)
+        if path is None:
+            pytest.skip(f"{MISSING_TOOL}: {name}")
+        return path
+
+    return find
+
+
+def _tool_was_missing(report: pytest.TestReport | pytest.CollectReport) -> bool:
+    """Whether *report* is a skip whose reason begins with the marker."""
+    if not report.skipped or not isinstance(report.longrepr, tuple):
+        return False
+    return report.longrepr[2].removeprefix("Skipped: ").startswith(MISSING_TOOL)
+
+
+def _fail_in_ci(report: pytest.TestReport | pytest.CollectReport) -> None:
+    if os.environ.get("CI", "").lower() in ("1", "true", "yes") and _tool_was_missing(report):
+        report.outcome = "failed"
+        report.longrepr = f"{report.longrepr[2]} (nothing may be skipped for that when CI is set)"
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    report = yield
+    _fail_in_ci(report)
+    return report
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_make_collect_report() -> Generator[None, pytest.CollectReport, pytest.CollectReport]:
+    report = yield
+    _fail_in_ci(report)
+    return report

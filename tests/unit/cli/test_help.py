@@ -1,0 +1,81 @@
+"""Help pages, and what is imported to show them."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from hpbuild import __version__
+from hpbuild.cli.app import COMMANDS
+
+Runner = Callable[..., Any]
+
+GOLDEN = Path(__file__).parent / "golden"
+NAMES = [name for _, name, _, _ in COMMANDS]
+HEAVY = (
+    "numpy",
+    "lief",
+    "pefile",
+    "rich",
+    "cryptography",
+    "jsonschema",
+    "iced_x86",
+    "capstone",
+    "hpbuild.pipeline",
+)
+
+
+def modules_of(process: Runner, *arguments: object) -> tuple[int, set[str]]:
+    """Exit status, and the modules that a command imported."""
+    run = process(*arguments, env={"PYTHONPROFILEIMPORTTIME": "1"})
+    rows = (
+        line.rsplit("|", 1)[-1].strip() for line in run.err.splitlines() if line.startswith("import time:")
+    )
+    return run.status, set(rows)
+
+
+def test_help_of_the_program(hpbuild: Runner) -> None:
+    run = hpbuild("--help")
+    assert run.status == 0
+    assert run.out == (GOLDEN / "help.txt").read_text(), (
+        "run the command and look; then update the golden file"
+    )
+
+
+@pytest.mark.parametrize("name", ["build", "verify"])
+def test_help_of_a_command(hpbuild: Runner, name: str) -> None:
+    assert hpbuild(name, "--help").out == (GOLDEN / f"help-{name}.txt").read_text()
+
+
+@pytest.mark.parametrize("name", [*NAMES, "keys"])
+def test_every_command_has_help(hpbuild: Runner, name: str) -> None:
+    run = hpbuild(name, "-h")
+    assert run.status == 0
+    assert run.out.startswith(f"Usage: hpbuild {name} ")
+    assert "\n\n  " in run.out
+
+
+def test_version(hpbuild: Runner) -> None:
+    assert hpbuild("--version").out == f"hpbuild {__version__}\n"
+
+
+def test_help_imports_nothing_heavy(process: Runner) -> None:
+    status, modules = modules_of(process, "--help")
+    assert status == 0
+    assert "typer" in modules
+    assert not modules & set(HEAVY)
+
+
+def test_inspect_and_verify_import_neither_lief_nor_a_decoder(process: Runner, package: Any) -> None:
+    arguments = [
+        ("inspect", package.path),
+        ("inspect", package.baseline),
+        ("verify", package.path, "--key", package.public, "--installed", package.baseline),
+        ("compare", package.path, package.path),
+    ]
+    for line in arguments:
+        status, modules = modules_of(process, *line)
+        assert status == 0, line
+        assert "hpbuild.report.document" in modules
+        assert not modules & {"lief", "iced_x86", "capstone", "rich", "hpbuild.pipeline"}, line

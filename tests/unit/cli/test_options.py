@@ -1,0 +1,116 @@
+"""Options from the environment, colours, quiet and verbose."""
+
+import io
+import os
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import typer
+
+from hpbuild.cli.app import make_app
+from hpbuild.cli.options import Color, Format
+from hpbuild.cli.output import Output, wants_colour
+
+Runner = Callable[..., Any]
+
+
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+def test_every_option_has_a_variable(hpbuild: Runner, monkeypatch: pytest.MonkeyPatch, package: Any) -> None:
+    monkeypatch.setenv("HPBUILD_VERIFY_KEY", str(package.public))
+    monkeypatch.setenv("HPBUILD_VERIFY_THRESHOLD", "2")
+    run = hpbuild("verify", package.path)
+    assert run.status == 2
+    assert "HP6020" in run.err
+
+
+def test_format_for_all_commands_and_for_one(
+    hpbuild: Runner, monkeypatch: pytest.MonkeyPatch, package: Any
+) -> None:
+    monkeypatch.setenv("HPBUILD_FORMAT", "json")
+    assert hpbuild("inspect", package.path).document()["kind"] == "package"
+    assert hpbuild("inspect", package.path, "--format", "text").out.startswith("nothing here was verified")
+    monkeypatch.delenv("HPBUILD_FORMAT")
+    monkeypatch.setenv("HPBUILD_INSPECT_FORMAT", "json")
+    assert hpbuild("inspect", package.path).document()["kind"] == "package"
+
+
+@pytest.mark.parametrize(
+    ("color", "stream", "environment", "expected"),
+    [
+        (Color.AUTO, Terminal(), {}, True),
+        (Color.AUTO, io.StringIO(), {}, False),
+        (Color.AUTO, Terminal(), {"NO_COLOR": "1"}, False),
+        (Color.AUTO, Terminal(), {"NO_COLOR": ""}, True),
+        (Color.AUTO, Terminal(), {"TERM": "dumb"}, False),
+        (Color.ALWAYS, io.StringIO(), {"NO_COLOR": "1"}, True),
+        (Color.NEVER, Terminal(), {}, False),
+    ],
+)
+def test_when_text_is_coloured(
+    monkeypatch: pytest.MonkeyPatch,
+    color: Color,
+    stream: io.StringIO,
+    environment: dict[str, str],
+    expected: bool,
+) -> None:
+    monkeypatch.setenv("TERM", "xterm")
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    assert wants_colour(color, stream) is expected
+
+
+def test_colour_on_request(process: Runner) -> None:
+    assert "\x1b[" in process("explain", "HP9001", "--color", "always").out
+    assert "\x1b[" not in process("explain", "HP9001").out
+    assert "\x1b[" not in process("explain", "HP9001", "--color", "never").out
+
+
+def test_log_goes_to_stderr_by_level(capsys: pytest.CaptureFixture[str]) -> None:
+    for quiet, verbose, expected in [
+        (False, 0, ""),
+        (False, 1, "hpbuild: read a.dll\nhpbuild: match\n"),
+        (False, 2, "hpbuild: read a.dll\nhpbuild: read a.dll 1/2\nhpbuild: match\nhpbuild: match 7\n"),
+        (True, 2, ""),
+    ]:
+        output = Output(format=Format.JSON, quiet=quiet, verbose=verbose)
+        with output.progress() as progress:
+            progress("read", "a.dll", 0, 2)
+            progress("read", "a.dll", 1, 2)
+            progress("match", "", 0, 0)
+            progress("match", "", 7, 0)
+        captured = capsys.readouterr()
+        assert (captured.out, captured.err) == ("", expected)
+
+
+def test_log_is_escaped(capsys: pytest.CaptureFixture[str]) -> None:
+    Output(verbose=1).log("name \x1b[31m\u202e")
+    assert capsys.readouterr().err == "hpbuild: name \\x1b[31m\\u202e\n"
+
+
+def test_a_reader_that_goes_away_does_not_change_the_status(process: Runner) -> None:
+    reading, writing = os.pipe()
+    os.close(reading)
+    try:
+        run = process("explain", "--all", "--color", "always", stdout=writing)
+    finally:
+        os.close(writing)
+    assert (run.status, run.err) == (0, "")
+
+
+def test_no_option_lacks_a_variable() -> None:
+    program: Any = typer.main.get_command(make_app())
+    commands = {**program.commands, **program.commands.pop("keys").commands}
+    assert len(commands) > 10
+    options = [
+        (name, option)
+        for name, command in commands.items()
+        for option in command.params
+        if option.param_type_name == "option"
+    ]
+    assert len(options) > 40
+    assert [(name, option.name) for name, option in options if not option.allow_from_autoenv] == []

@@ -1,0 +1,142 @@
+"""References found with capstone: against iced-x86 on real code, and in code written here."""
+
+from pathlib import Path
+
+import iced_x86
+import numpy as np
+import pytest
+
+from hpbuild.pe.reader import read_image
+from hpbuild.pe.unwind import runtime_functions
+from hpbuild.prove.decode import Decoded, Form, Piece, Use, references
+
+BASE = 0x1000
+LIMITS = (0x1000, 0x10000)
+
+
+def _decode(code: bytes, *, high: int | None = None) -> Decoded:
+    memory = np.frombuffer(bytes(BASE) + code, dtype=np.uint8)
+    end = BASE + len(code)
+    return references(memory, [Piece(BASE, end, BASE, high or end, 0)], LIMITS)
+
+
+def _rows(found: Decoded) -> list[tuple[int, int, int, int, int]]:
+    refs = found.references
+    columns = (refs.site, refs.width, refs.anchor, refs.form, refs.use)
+    return sorted(zip(*(column.tolist() for column in columns), strict=True))
+
+
+@pytest.mark.parametrize("name", ["codec.dll", "throwing.dll"])
+def test_agrees_with_the_builders_decoder(binaries: Path, name: str) -> None:
+    """Same instructions, same fields: branches that leave the function and RIP-relative operands."""
+    image = read_image(binaries / "fixed" / name)
+    table = runtime_functions(image)
+    functions = list(zip(table.begin.tolist(), table.end.tolist(), strict=True))
+    pieces = [Piece(begin, end, begin, end, begin) for begin, end in functions]
+    found = references(np.ascontiguousarray(image.memory), pieces, (0, 0))
+    assert found.undecodable == ()
+    wanted, count = [], 0
+    for begin, end in functions:
+        decoder = iced_x86.Decoder(64, image.read(begin, end - begin), ip=begin)
+        for instruction in decoder:
+            count += 1
+            offsets = decoder.get_constant_offsets(instruction)
+            after = instruction.next_ip
+            if instruction.is_ip_rel_memory_operand:
+                use = Use.ADDRESS if instruction.mnemonic == iced_x86.Mnemonic.LEA else Use.ACCESS
+                wanted.append((instruction.ip + offsets.displacement_offset, 4, after, Form.RELATIVE, use))
+            elif instruction.near_branch_target and not begin <= instruction.near_branch_target < end:
+                place = instruction.ip + offsets.immediate_offset
+                wanted.append((place, offsets.immediate_size, after, Form.RELATIVE, Use.BRANCH))
+    assert found.instructions == count
+    assert _rows(found) == sorted(wanted)
+    assert len(wanted) > 30
+
+
+@pytest.mark.parametrize(
+    ("code", "row"),
+    [
+        ("e8fb0f0000", (1, 4, 5, Form.RELATIVE, Use.BRANCH)),  # call
+        ("eb10", (1, 1, 2, Form.RELATIVE, Use.BRANCH)),  # jmp short
+        ("0f8400100000", (2, 4, 6, Form.RELATIVE, Use.BRANCH)),  # je
+        ("e310", (1, 1, 2, Form.RELATIVE, Use.BRANCH)),  # jrcxz
+        ("e210", (1, 1, 2, Form.RELATIVE, Use.BRANCH)),  # loop
+        ("c7f800100000", (2, 4, 6, Form.RELATIVE, Use.BRANCH)),  # xbegin
+        ("f2e800100000", (2, 4, 6, Form.RELATIVE, Use.BRANCH)),  # bnd call
+        ("488d0500100000", (3, 4, 7, Form.RELATIVE, Use.ADDRESS)),  # lea
+        ("660f6f0500100000", (4, 4, 8, Form.RELATIVE, Use.ACCESS)),  # movdqa: operand-size prefix
+        ("66c70500100000cdab", (3, 4, 9, Form.RELATIVE, Use.ACCESS)),  # mov word, immediate behind
+        ("c4e17d6f0500100000", (5, 4, 9, Form.RELATIVE, Use.ACCESS)),  # vmovdqa, 3-byte VEX
+        ("62f1fd486f0500100000", (6, 4, 10, Form.RELATIVE, Use.ACCESS)),  # vmovdqa64, EVEX
+        ("ff2500100000", (2, 4, 6, Form.RELATIVE, Use.ACCESS)),  # jmp through a slot
+    ],
+)
+def test_one_reference(code: str, row: tuple[int, int, int, int, int]) -> None:
+    found = _decode(bytes.fromhex(code))
+    site, width, anchor, form, use = row
+    assert found.undecodable == ()
+    assert _rows(found) == [(BASE + site, width, BASE + anchor, form, use)]
+
+
+@pytest.mark.parametrize("code", ["ebfe", "e8fbffffff", "7400", "c3", "b800100000", "ff10", "0f1f8000100000"])
+def test_no_reference(code: str) -> None:
+    assert _rows(_decode(bytes.fromhex(code), high=BASE + 0x80)) == []
+
+
+@pytest.mark.parametrize(
+    ("code", "at"),
+    [("06", 0), ("90c5", 1), ("67488d0500100000", 0), ("e8", 0)],
+    ids=["not 64-bit", "cut off", "eip-relative", "call without operand"],
+)
+def test_undecodable(code: str, at: int) -> None:
+    found = _decode(bytes.fromhex(code))
+    assert found.undecodable == ((BASE + at, 0),)
+
+
+def _base(register: str) -> bytes:
+    """lea register, [rip -> RVA 0], as the first instruction."""
+    head = {"rcx": "488d0d", "r10": "4c8d15"}[register]
+    return bytes.fromhex(head) + (-(BASE + 7)).to_bytes(4, "little", signed=True)
+
+
+@pytest.mark.parametrize(
+    ("code", "site"),
+    [
+        ("418b8c8200300000", 4),  # mov ecx, [r10+rax*4+0x3000]
+        ("478b8c8200300000", 4),  # mov r9d, [r10+r8*4+0x3000]
+        ("498d8200300000", 3),  # lea rax, [r10+0x3000]
+        ("6642c784100030000001 00".replace(" ", ""), 5),  # mov word [rax+r10+0x3000], 1
+    ],
+)
+def test_displacement_from_the_image_base(code: str, site: int) -> None:
+    rows = _rows(_decode(_base("r10") + bytes.fromhex(code)))
+    assert [row[:2] + row[3:4] for row in rows] == [
+        (BASE + 3, 4, Form.RELATIVE),
+        (BASE + 7 + site, 4, Form.RVA),
+    ]
+
+
+def test_displacement_from_a_copy_of_the_image_base() -> None:
+    code = _base("rcx") + bytes.fromhex("4989ca" + "418b8c8200300000")  # mov r10, rcx
+    assert [row[3] for row in _rows(_decode(code))] == [Form.RELATIVE, Form.RVA]
+
+
+@pytest.mark.parametrize(
+    "code",
+    ["8b8c8300300000", "418b8a00000200", "418b4a10"],
+    ids=["other register", "outside the image", "8 bits"],
+)
+def test_plain_displacement(code: str) -> None:
+    assert [row[3] for row in _rows(_decode(_base("r10") + bytes.fromhex(code)))] == [Form.RELATIVE]
+
+
+def test_image_base_reaches_all_parts_of_a_function() -> None:
+    """The part that takes the base and the part that uses it are one function, another function is not."""
+    use = bytes.fromhex("418b8c8200300000")
+    memory = np.frombuffer(bytes(BASE) + _base("r10") + use + use, dtype=np.uint8)
+    parts = [(BASE, BASE + 7, 1), (BASE + 7, BASE + 15, 1), (BASE + 15, BASE + 23, 2)]
+    found = references(
+        memory, [Piece(begin, end, begin, end, function) for begin, end, function in parts], LIMITS
+    )
+    rvas = found.references.row[found.references.form == Form.RVA]
+    assert rvas.tolist() == [1]

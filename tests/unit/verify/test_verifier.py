@@ -1,0 +1,208 @@
+"""The whole verification: damage anywhere, and what may be loaded for it."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from hpbuild.bundle.layout import ENVELOPE, MANIFEST, STATEMENT
+from hpbuild.bundle.statement import Statement, encode_statement, make_statement
+from hpbuild.bundle.writer import write_bundle
+from hpbuild.errors import ExitStatus, HpbuildError
+from hpbuild.manifest.strict_json import JsonValue, canonical, parse
+from hpbuild.pe.reader import parse_image
+from hpbuild.sign.dsse import sign_envelope
+from hpbuild.verify import Policy, VerifyRequest, verifier, verify
+from hpbuild.verify.checks import MODULE_CHECKS, PACKAGE_CHECKS
+from hpbuild.verify.states import CheckStatus, ModuleState, Tier
+
+STEP = 7
+
+
+def test_every_check_has_a_result_whatever_happens(release) -> None:
+    good = release.bundle()
+    for data in (good, good[:-1], b"", good[:100] + b"\xff" + good[101:]):
+        for installed in (None, release.installed, release.root / "absent"):
+            result = release.verify_bytes(data, installed)
+            numbers = [check.number for check in result.checks]
+            assert numbers[:9] == [check.number for check in PACKAGE_CHECKS]
+            if installed is not None:
+                assert numbers[9:] == [check.number for check in MODULE_CHECKS]
+            for check in result.checks:
+                assert (check.status is CheckStatus.FAILED) <= bool(check.findings)
+                assert (check.status is CheckStatus.NOT_RUN) == bool(check.reason)
+
+
+@pytest.mark.parametrize("start", range(STEP))
+def test_one_flipped_bit_in_the_bundle_never_verifies(release, start: int) -> None:
+    data = release.bundle()
+    for policy in (release.policy, Policy(allow_unsigned=True)):
+        for at in range(start * STEP, len(data), STEP * STEP):
+            changed = bytearray(data)
+            changed[at] ^= 1 << at % 8
+            result = verify(
+                VerifyRequest(bundle=bytes(changed), name="p", policy=policy, installed=release.installed)
+            )
+            assert result.exit in (ExitStatus.NO, ExitStatus.MALFORMED, ExitStatus.LIMIT), hex(at)
+
+
+def test_one_flipped_bit_in_a_member_never_verifies(release) -> None:
+    """As above, with the container made good again: checksums of members hide nothing."""
+    from hpbuild.bundle.reader import read_bundle
+
+    members = dict(read_bundle(release.bundle()).members)
+    for name, content in members.items():
+        for at in range(0, len(content), STEP * STEP):
+            changed = bytearray(content)
+            changed[at] ^= 1 << at % 8
+            result = release.verify_bytes(write_bundle({**members, name: bytes(changed)}), release.installed)
+            if result.exit is ExitStatus.YES:
+                assert name == "signatures.dsse.json"
+                assert b'"keyid"' in content[max(0, at - 80) : at], "only the key id is a free text"
+
+
+def test_a_truncated_bundle_never_verifies(release) -> None:
+    data = release.bundle()
+    for size in range(0, len(data), STEP * STEP):
+        assert release.verify_bytes(data[:size], release.installed).exit is ExitStatus.MALFORMED
+
+
+def test_one_flipped_bit_in_the_installed_file_never_passes_as_the_baseline(release) -> None:
+    """The default policy accepts the baseline alone, and what Authenticode leaves out of its digest."""
+    data = release.installed.read_bytes()
+    path = release.root / "flipped.dll"
+    pe = int.from_bytes(data[0x3C:0x40], "little")
+    left_out = {*range(pe + 88, pe + 92), *range(pe + 24 + 144, pe + 24 + 152)}
+    bundle = release.bundle()
+    accepted = []
+    for at in range(0, len(data), STEP * STEP):
+        path.write_bytes(data[:at] + bytes([data[at] ^ 1 << at % 8]) + data[at + 1 :])
+        result = release.verify_bytes(bundle, path)
+        if result.exit is ExitStatus.YES:
+            accepted.append(at)
+        else:
+            assert result.exit is ExitStatus.NOT_APPLICABLE, hex(at)
+    assert set(accepted) <= left_out
+
+
+def test_the_installed_file_is_read_once(release, monkeypatch: pytest.MonkeyPatch) -> None:
+    read: list[Path] = []
+    original = verifier.read_installed
+
+    def counting(path: Path, place: str, limit: int) -> bytes:
+        read.append(path)
+        data = original(path, place, limit)
+        path.write_bytes(b"replaced while it was being verified")
+        return data
+
+    monkeypatch.setattr(verifier, "read_installed", counting)
+    result = release.verify(release.installed)
+    assert read == [release.installed]
+    assert result.modules[0].state is ModuleState.APPLICABLE
+
+
+def run(code: str) -> str:
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    return done.stdout.strip()
+
+
+def test_what_is_imported(release, tmp_path: Path) -> None:
+    """Neither LIEF nor a decoder, not even for a whole verification of an exact baseline."""
+    from hpbuild.sign.keys import public_pem
+
+    (tmp_path / "p.hpb").write_bytes(release.bundle())
+    (tmp_path / "p.pub").write_bytes(public_pem(release.signers[0].public))
+    code = f"""
+import sys
+from pathlib import Path
+from hpbuild.verify import VerifyRequest, policy_from_keys, verify
+before = set(sys.modules)
+from hpbuild.sign.keys import read_public
+key = read_public(Path({str(tmp_path / "p.pub")!r}))
+request = VerifyRequest(
+    bundle=Path({str(tmp_path / "p.hpb")!r}).read_bytes(), name="p", policy=policy_from_keys([key]),
+    installed=Path({str(release.installed)!r}),
+)
+print(int(verify(request).exit))
+print(sorted({{"pefile", "jsonschema"}} & before))
+forbidden = {{"lief", "iced_x86", "capstone", "hpbuild.match", "hpbuild.plan", "hpbuild.code"}}
+print(sorted(forbidden & set(sys.modules)))
+"""
+    assert run(code).splitlines() == ["0", "[]", "[]"]
+
+
+def test_a_tier_is_not_computed_when_a_stronger_one_matches(release, monkeypatch: pytest.MonkeyPatch) -> None:
+    from hpbuild.verify import baseline
+
+    def refuse(*_: object, **__: object) -> None:
+        raise AssertionError("the exact tier matched")
+
+    monkeypatch.setattr(baseline, "authenticode_digest", refuse)
+    assert release.verify(release.installed).modules[0].tier is Tier.EXACT
+
+
+def test_reader_refusals_of_the_installed_file_are_findings(release) -> None:
+    """No refusal of the image reader comes out of ``verify`` as an exception."""
+    data = release.installed.read_bytes()
+    path = release.root / "cut.dll"
+    seen = 0
+    for size in range(1, len(data), 509):
+        path.write_bytes(data[:size])
+        try:
+            parse_image(data[:size], "i")
+        except HpbuildError:
+            seen += 1
+        result = release.verify(path)
+        assert result.exit is ExitStatus.NOT_APPLICABLE
+    assert seen
+
+
+def signed(release, members: dict[str, bytes], statement: Statement) -> bytes:
+    """A bundle whose statement is signed without the checks that signing makes for users."""
+    content = encode_statement(statement)
+    envelope = sign_envelope(content, release.signers[:1])
+    return write_bundle({STATEMENT: content, **members, ENVELOPE: envelope})
+
+
+def numbers_in(value: JsonValue) -> list[tuple[dict[str, JsonValue] | list[JsonValue], str | int]]:
+    """Every place in the document that holds an integer, as (container, key)."""
+    found: list[tuple[dict[str, JsonValue] | list[JsonValue], str | int]] = []
+    entries = (
+        value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    )
+    for key, item in entries:
+        if isinstance(item, int) and not isinstance(item, bool):
+            found.append((value, key))
+        else:
+            found += numbers_in(item)
+    return found
+
+
+def test_a_hostile_signer_gets_findings_and_no_exception(release) -> None:
+    """Each integer of the manifest in turn takes values that sit on borders; all is signed again."""
+    count = len(numbers_in(parse(release.members()[MANIFEST], "m")))
+    assert count > 50
+    passed = []
+    for index in range(count):
+        for value in (0, 1, 0x7FFF_FFFF, 0xFFFF_FFFF, 2**53 - 1):
+            document = parse(release.members()[MANIFEST], "m")
+            container, key = numbers_in(document)[index]
+            if container[key] == value:  # type: ignore[index]
+                continue
+            container[key] = value  # type: ignore[index]
+            members = {**release.images, MANIFEST: canonical(document, "m")}
+            statement = make_statement(release.manifest, members)
+            result = release.verify_bytes(signed(release, members, statement), release.installed)
+            if result.exit is ExitStatus.YES:
+                passed.append(str(key))
+    # What the package only tells people about may say anything.
+    assert set(passed) <= {
+        "pdb_age",
+        "size",
+        "rva",
+        "time_date_stamp",
+        "checksum",
+        "size_of_image",
+        "machine",
+    }
