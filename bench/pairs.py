@@ -1,6 +1,6 @@
 """Compare every pair of binaries at hand and record what came out.
 
-    python -m bench.pairs [--only TEXT] [--limit SECONDS] [--output DIR] [--page docs/pairs.md]
+    python -m bench.pairs [--only TEXT] [--corpus DIR] [--limit SECONDS] [--output DIR] [--page docs/pairs.md]
 
 Writes ``DIR/pairs.json`` and, with ``--page``, the same as a page in Markdown. Exit status 1 when a
 comparison crashed, ran out of time or left bytes of the fixed file unaccounted for.
@@ -30,13 +30,14 @@ def main() -> None:
     """Command line."""
     parser = argparse.ArgumentParser(description="Compare every pair of binaries at hand.")
     parser.add_argument("--only", default="", help="pairs whose group/name contains this")
+    parser.add_argument("--corpus", type=Path, default=Path("corpus"), help="folder that bench.corpus filled")
     parser.add_argument("--limit", type=float, default=900, help="seconds for one comparison")
     parser.add_argument("--workers", type=int, default=2, help="comparisons at once")
     parser.add_argument("--symbols", default="auto", help="as for hpbuild diff")
     parser.add_argument("--output", type=Path, default=Path("build/pairs"), help="folder for pairs.json")
     parser.add_argument("--page", type=Path, help="Markdown file to write")
     arguments = parser.parse_args()
-    pairs = all_pairs(arguments.only)
+    pairs = all_pairs(arguments.only, arguments.corpus)
     results = []
     with ThreadPoolExecutor(arguments.workers) as pool:
         compare = partial(measure, limit=arguments.limit, symbols=arguments.symbols)

@@ -1,6 +1,7 @@
 """Pairs of binaries to compare: examples, the patch corpus beside the checkout, releases of programs."""
 
 import hashlib
+import itertools
 import json
 import tarfile
 from collections.abc import Iterator
@@ -10,7 +11,6 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 EXAMPLES = ROOT / "testdata" / "bin"
 PATCHES = ROOT.parent / "shared" / "corpus"
-RELEASES = ROOT / "corpus" / "pairs"
 SUFFIXES = (".dll", ".exe", ".pyd")
 
 
@@ -45,16 +45,15 @@ def examples(folder: Path = EXAMPLES) -> Iterator[Pair]:
 
 def patches(folder: Path = PATCHES, unpacked: Path = ROOT / "build" / "patches") -> Iterator[Pair]:
     """Security patches of C and C++ libraries, each built twice; archives are unpacked once."""
-    for archive in sorted(folder.glob("*.tar.xz")):
-        name = archive.name.removesuffix(".tar.xz")
+    names = sorted(path.name.removesuffix(".tar.xz") for path in folder.glob("*.tar.xz"))
+    for build, name in itertools.product(("zig", "gcc"), names):
         if not (unpacked / name).is_dir():
-            _unpack(archive, name, unpacked)
-        for build in ("zig", "gcc"):
-            side = unpacked / name / build
-            truth = json.loads((side / "truth.json").read_text())
-            for baseline in sorted((side / "baseline").glob("*.dll")):
-                fixed = side / "fixed" / baseline.name
-                yield Pair(f"patches, {build}", name, baseline, fixed, len(truth["functions"]["changed"]))
+            _unpack(folder / f"{name}.tar.xz", name, unpacked)
+        side = unpacked / name / build
+        truth = json.loads((side / "truth.json").read_text())
+        for baseline in sorted((side / "baseline").glob("*.dll")):
+            fixed = side / "fixed" / baseline.name
+            yield Pair(f"patches, {build}", name, baseline, fixed, len(truth["functions"]["changed"]))
 
 
 def _unpack(archive: Path, name: str, target: Path) -> None:
@@ -67,7 +66,7 @@ def _unpack(archive: Path, name: str, target: Path) -> None:
     partial.rmdir()
 
 
-def releases(folder: Path = RELEASES) -> Iterator[Pair]:
+def releases(folder: Path) -> Iterator[Pair]:
     """Consecutive releases of programs: the files that both have under the same path and that differ."""
     for package in sorted(path for path in folder.glob("*") if path.is_dir()):
         for baseline in sorted((package / "baseline").rglob("*")):
@@ -77,7 +76,7 @@ def releases(folder: Path = RELEASES) -> Iterator[Pair]:
                 yield Pair(package.name, relative.as_posix(), baseline, fixed)
 
 
-def all_pairs(only: str) -> list[Pair]:
+def all_pairs(only: str, corpus: Path) -> list[Pair]:
     """Every pair at hand whose group or name contains *only*; pairs of equal files are left out."""
-    found = (pair for source in (examples, patches, releases) for pair in source())
+    found = itertools.chain(examples(), patches(), releases(corpus / "pairs"))
     return [pair for pair in found if only in f"{pair.group}/{pair.name}" and not pair.same_bytes]

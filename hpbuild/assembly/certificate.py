@@ -9,7 +9,8 @@ from hpbuild.code.model import FieldForm
 from hpbuild.match.comparison import Comparison
 from hpbuild.match.facts import is_filler, referenced
 from hpbuild.pe.metadata import metadata_extents
-from hpbuild.plan.model import Plan
+from hpbuild.match.content import agreed_length
+from hpbuild.plan.model import ChunkKind, Plan
 from hpbuild.prove.claims import ADDR32NB, END32NB, TABLE32, Claims
 from hpbuild.values import Interval
 
@@ -28,18 +29,18 @@ def certificate(comparison: Comparison, plan: Plan) -> Claims:
         for index in np.flatnonzero(comparison.agreement.identical).tolist()
         if not functions.holds(int(fragments.start[index]))
     ]
-    opaque = np.flatnonzero(fragments.opaque)
     data, filler, excluded = _data_rows(comparison, objects)
-    records = {chunk.source for chunk in plan.chunks if chunk.kind == "unwind"}
-    carried_records = _Runs(records)
+    records = _Runs(chunk.source for chunk in plan.chunks if chunk.kind is ChunkKind.UNWIND)
+    metadata = [(run.start, run.end) for _, run in metadata_extents(program.image)]
+    left_out = [row for row in excluded if not records.holds(row[0])] + _unused_code(comparison, functions)
     return Claims.of(
         code=list[Row](code),
-        data=[row for row in data if not carried_records.holds(row[0])],
+        data=data,
         padding=[tuple(run) for run in program.padding.tolist()] + filler,
-        metadata=[(run.start, run.end) for _, run in metadata_extents(program.image)],
-        opaque=list(zip(fragments.start[opaque].tolist(), fragments.end[opaque].tolist(), strict=True)),
+        metadata=list[Row](metadata),
+        opaque=_opaque_rows(comparison, data, objects),
         fields=_field_rows(comparison),
-        excluded=[row for row in excluded if not carried_records.holds(row[0])] + _unused_code(comparison, functions),
+        excluded=_without(left_out, metadata),
     )
 
 
@@ -69,15 +70,44 @@ def _data_rows(comparison: Comparison, objects: _Runs) -> tuple[list[Row], list[
             continue
         place = int(data.baseline[atom])
         if place >= 0 and data.same[atom]:
+            whole, end = end, start + agreed_length(side, comparison.baseline, atom, place)
+            if end < whole:
+                filler.append((end, whole))
             if rows and rows[-1][1] == start and rows[-1][2] + start - rows[-1][0] == place:
                 rows[-1][1] = end
-            else:
+            elif start < end:
                 rows.append([start, end, place])
         elif place < 0 and is_filler(side, atom, named):
             filler.append((start, end))
         else:
             excluded.append((start, end))
     return [tuple(row) for row in rows], filler, excluded
+
+
+def _opaque_rows(comparison: Comparison, data: list[Row], objects: _Runs) -> list[Row]:
+    """Data in code that is compared, in the corresponding rows or as carried objects."""
+    fragments = comparison.fixed.program.fragments
+    opaque = np.flatnonzero(fragments.opaque)
+    runs = _Runs(Interval(row[0], row[1]) for row in data)
+    rows = list(zip(fragments.start[opaque].tolist(), fragments.end[opaque].tolist(), strict=True))
+    return [row for row in rows if (runs.holds(row[0]) and runs.holds(row[1] - 1)) or objects.holds(row[0])]
+
+
+def _without(rows: list[Row], taken: list[tuple[int, int]]) -> list[Row]:
+    """``rows`` less what lies in ``taken`` (ascending, disjoint)."""
+    left: list[Row] = []
+    ends = [end for _, end in taken]
+    for start, end in sorted((row[0], row[1]) for row in rows):
+        at = start
+        for index in range(bisect_right(ends, start), len(taken)):
+            if taken[index][0] >= end:
+                break
+            if taken[index][0] > at:
+                left.append((at, taken[index][0]))
+            at = max(at, taken[index][1])
+        if at < end:
+            left.append((at, end))
+    return left
 
 
 def _unused_code(comparison: Comparison, functions: _Runs) -> list[Row]:

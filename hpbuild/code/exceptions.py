@@ -1,22 +1,18 @@
 """Unwind records with their language-specific data: how long each is and which fields name addresses.
 
 Sources: Microsoft "x64 exception handling" (UNWIND_INFO, scope table), the Itanium C++ ABI exception
-tables as GCC and LLVM emit them (LSDA, DWARF pointer encodings), Microsoft's public ehdata.h
-(FuncInfo magic numbers).
+tables as GCC and LLVM emit them (LSDA, DWARF pointer encodings).
 """
 
 from dataclasses import dataclass
 
+from hpbuild.code.exceptions_msvc import Field, Language, func_info, stack_cookie
 from hpbuild.code.model import FieldForm
 from hpbuild.pe.image import Image
 
 _EHANDLER, _UHANDLER, _CHAININFO = 1, 2, 4
 _OMIT, _ABSPTR, _PCREL_SDATA4, _INDIRECT_PCREL_SDATA4 = 0xFF, 0x00, 0x1B, 0x9B
 _MAX_SCOPES = 4096
-
-Field = tuple[int, int, FieldForm, int]
-"""(site, target, form, origin) as in DataFields."""
-
 
 @dataclass(frozen=True, slots=True)
 class Record:
@@ -27,17 +23,19 @@ class Record:
     size: int
     fields: tuple[Field, ...]
     known: bool
+    funclets: tuple[int, ...] = ()
+    """Sites of the fields that name code which runs on this function's frame: handlers and filters."""
 
 
-def read_record(image: Image, rva: int, begin: int) -> Record | None:
-    """The record at ``rva`` of the function that begins at ``begin``; None when it leaves the image."""
+def read_record(image: Image, rva: int) -> Record | None:
+    """The record at ``rva``; None when it leaves the image."""
     try:
-        return _read_record(image, rva, begin)
+        return _read_record(image, rva)
     except IndexError:
         return None
 
 
-def _read_record(image: Image, rva: int, begin: int) -> Record:
+def _read_record(image: Image, rva: int) -> Record:
     head = image.read(rva, 4)
     flags = head[0] >> 3
     size = 4 + 2 * (head[2] + head[2] % 2)
@@ -48,11 +46,10 @@ def _read_record(image: Image, rva: int, begin: int) -> Record:
         return Record(rva, size, (), True)
     handler = _rva_field(image, rva + size)
     place = rva + size + 4
-    for read in (_scope_table, _lsda):
-        found = read(image, place, begin)
+    for read in (_scope_table, _lsda, func_info, stack_cookie):
+        found = read(image, place)
         if found is not None:
-            length, fields = found
-            return Record(rva, size + 4 + length, (handler, *fields), True)
+            return Record(rva, size + 4 + found.size, (handler, *found.fields), True, found.funclets)
     return Record(rva, size + 4, (handler,), False)
 
 
@@ -69,12 +66,13 @@ def _executable(image: Image, rva: int) -> bool:
     return section is not None and section.executable
 
 
-def _scope_table(image: Image, place: int, begin: int) -> tuple[int, list[Field]] | None:
+def _scope_table(image: Image, place: int) -> Language | None:
     """C scope table: count, then rows (begin, end, filter or 1, target or 0), all RVAs."""
     count = image.u32(place)
     if not 1 <= count <= _MAX_SCOPES:
         return None
     fields: list[Field] = []
+    filters: list[int] = []
     for row in range(place + 4, place + 4 + 16 * count, 16):
         first, last, handler, target = (image.u32(row + offset) for offset in (0, 4, 8, 12))
         if not (first < last and _executable(image, first) and _executable(image, last - 1)):
@@ -84,9 +82,11 @@ def _scope_table(image: Image, place: int, begin: int) -> tuple[int, list[Field]
         if target and not _executable(image, target):
             return None
         fields += [_rva_field(image, row), _end(_rva_field(image, row + 4))]
-        fields += [_rva_field(image, row + 8)] if handler != 1 else []
+        if handler != 1:
+            fields.append(_rva_field(image, row + 8))
+            filters.append(row + 8)
         fields += [_rva_field(image, row + 12)] if target else []
-    return 4 + 16 * count, fields
+    return Language(4 + 16 * count, tuple(fields), tuple(filters))
 
 
 class _Cursor:
@@ -124,7 +124,7 @@ class _Cursor:
         raise IndexError("an SLEB128 number is too long")
 
 
-def _lsda(image: Image, place: int, begin: int) -> tuple[int, list[Field]] | None:
+def _lsda(image: Image, place: int) -> Language | None:
     """GCC-style exception table: header, call sites, actions, type table (grows downwards)."""
     cursor = _Cursor(image, place)
     if cursor.byte() != _OMIT:
@@ -153,7 +153,7 @@ def _lsda(image: Image, place: int, begin: int) -> tuple[int, list[Field]] | Non
         return None
     end, filters, specifications = _actions(image, actions, sites_end)
     if not types:
-        return end - place, []
+        return Language(end - place, (), ())
     return _types(image, place, types, encoding, filters, specifications)
 
 
@@ -179,7 +179,7 @@ def _actions(image: Image, starts: set[int], table: int) -> tuple[int, int, int]
 
 def _types(
     image: Image, place: int, types: int, encoding: int, filters: int, lowest: int
-) -> tuple[int, list[Field]] | None:
+) -> Language | None:
     """Fields of the type table that ends at ``types``; exception specifications follow it."""
     width = 8 if encoding == _ABSPTR else 4
     if filters * width > types - place:
@@ -196,4 +196,4 @@ def _types(
         while cursor.uleb():
             pass
         end = cursor.at
-    return end - place, fields
+    return Language(end - place, tuple(fields), ())

@@ -56,11 +56,10 @@ def _split_run(code: bytes, start: int) -> Iterator[Piece]:
             at += filler
             continue
         stop, valid = _code_end(code, at, start)
-        if stop > at:
-            yield Piece(start + at, start + stop, "code")
-        if not valid:
-            yield Piece(start + stop, start + len(code), "opaque")
+        if not valid:  # no function ends here: the bytes before are as little code as those behind
+            yield Piece(start + at, start + len(code), "opaque")
             return
+        yield Piece(start + at, start + stop, "code")
         at = stop
 
 

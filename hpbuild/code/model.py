@@ -82,16 +82,18 @@ class DataFields:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Exceptions:
     """Unwind records: ``records`` rows (RVA, size of the record with its language data) ascending;
-    ``unknown`` are record RVAs whose language data is in a form that hpbuild cannot move."""
+    ``unknown`` are record RVAs whose language data is in a form that hpbuild cannot move; ``funclets``
+    starts of code that language data names: handlers and filters that run on another function's frame."""
 
     records: tuple[tuple[int, int], ...]
     unknown: frozenset[int]
+    funclets: frozenset[int]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Program:
     """Everything the comparison needs of one image. ``names`` gives, by fragment index, the symbol or
-    export name of its start; ``exported`` the exported fragments, ``exported_data`` exported data by RVA;
+    export name of its start; ``exported`` pairs exported fragments with their names, ``exported_data`` RVAs of other exports;
     ``slots`` names import slots by RVA; ``metadata`` are loader structures by
     class; ``padding`` are filler runs in executable sections, rows (start, end)."""
 
@@ -102,8 +104,8 @@ class Program:
     fields: DataFields
     exceptions: Exceptions
     names: dict[int, str]
-    exported: dict[int, str]
-    exported_data: dict[int, str]
+    exported: tuple[tuple[int, str], ...]
+    exported_data: tuple[tuple[int, str], ...]
     slots: dict[int, str]
     metadata: tuple[tuple[str, int, int], ...]
     padding: I64

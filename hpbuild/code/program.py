@@ -52,8 +52,8 @@ def load_program(image: Image, symbols: Symbols, tick: Tick = lambda done, total
         fields=fields,
         exceptions=exceptions,
         names={index[rva]: name for rva, name in names.items() if rva in index},
-        exported={index[rva]: name for rva, name in exported.items() if rva in index},
-        exported_data={rva: name for rva, name in exported.items() if rva not in index},
+        exported=tuple((index[rva], name) for rva, name in exported if rva in index),
+        exported_data=tuple((rva, name) for rva, name in exported if rva not in index),
         slots={item.slot: _import_name(item.library, item.name, item.ordinal) for item in imports(image)},
         metadata=metadata,
         padding=np.array(layout.padding, dtype=np.int64).reshape(-1, 2),
@@ -84,16 +84,17 @@ def executable_runs(image: Image, metadata: Iterable[tuple[str, int, int]]) -> l
     return runs
 
 
-def _names(image: Image, symbols: Symbols) -> tuple[dict[int, str], dict[int, str]]:
-    """Names of function starts (symbols before exports), and export names alone."""
-    exported: dict[int, str] = {}
-    for item in exports(image):
-        if not item.forwarder:
-            exported.setdefault(item.rva, item.name or f"#{item.ordinal}")
-    names = dict(exported)
+def _names(image: Image, symbols: Symbols) -> tuple[dict[int, str], list[tuple[int, str]]]:
+    """One name for each function start (symbols before exports), and all exports as (RVA, name)."""
+    exported = [
+        (int(item.rva), item.name or f"#{item.ordinal}") for item in exports(image) if not item.forwarder
+    ]
+    names: dict[int, str] = {}
+    for rva, name in exported:
+        names.setdefault(rva, name)
     chosen: dict[int, str] = {}
     for symbol in symbols.items:
-        if symbol.kind is SymbolKind.FUNCTION:
+        if symbol.kind is SymbolKind.FUNCTION and not symbol.name.startswith("."):
             chosen.setdefault(symbol.rva, symbol.name)
     names.update(chosen)
     return names, exported
@@ -174,22 +175,42 @@ def _joined(parts: "list[array[int]]") -> I64:
     return np.concatenate([np.asarray(part, dtype=np.int64) for part in parts])
 
 
+_TRAILER = 12
+"""Most bytes of stack-cookie data that can follow the language data of another handler."""
+
+
 def _exceptions(image: Image, fragments: Fragments) -> tuple[Exceptions, list[FieldRow]]:
     records: dict[int, int] = {}
     unknown: set[int] = set()
     rows: list[FieldRow] = []
-    for start, unwind in zip(fragments.start.tolist(), fragments.unwind.tolist(), strict=True):
-        if not unwind or unwind in records:
-            continue
-        record = read_record(image, unwind, start)
+    funclets: set[int] = set()
+    for unwind in sorted(set(fragments.unwind.tolist()) - {0}):
+        record = read_record(image, unwind)
         if record is None:
             unknown.add(unwind)
             continue
         records[unwind] = record.size
         rows.extend((site, target, int(form), origin) for site, target, form, origin in record.fields)
+        funclets.update(image.u32(site) for site in record.funclets)
         if not record.known:
             unknown.add(unwind)
-    return Exceptions(records=tuple(sorted(records.items())), unknown=frozenset(unknown)), rows
+    known = Exceptions(
+        records=tuple(_with_trailers(records)),
+        unknown=frozenset(unknown),
+        funclets=frozenset(funclets & set(fragments.start.tolist())),
+    )
+    return known, rows
+
+
+def _with_trailers(records: dict[int, int]) -> list[tuple[int, int]]:
+    """Records ascending, each with the few bytes up to the next one: data of the stack-cookie handler that
+    wraps another handler follows that handler's own."""
+    ordered = sorted(records.items())
+    following = [start for start, _ in ordered[1:]] + [0]
+    return [
+        (start, after - start if start + size < after <= start + size + _TRAILER else size)
+        for (start, size), after in zip(ordered, following, strict=True)
+    ]
 
 
 def _fields(

@@ -19,19 +19,28 @@ _MOVSXD = re.compile(rb"[\x48-\x4f]\x63[\x04\x0c\x14\x1c\x24\x2c\x34\x3c\x44\x4c
 
 
 def relative_tables(code: bytes, start: int) -> set[int]:
-    """RVAs of the tables that the fragment ``code`` at ``start`` reads as table-relative."""
+    """RVAs of the tables that the fragment ``code`` at ``start`` reads as table-relative: an entry loaded
+    with sign extension, to which the table's own address is added."""
     if not _MOVSXD.search(code):
         return set()
     holds: dict[int, int] = {}
+    loaded: dict[int, int] = {}
     tables: set[int] = set()
     for insn in instructions(code, start):
+        first = full_register(insn.op0_register) if insn.op0_kind == OpKind.REGISTER else 0
         if insn.mnemonic == Mnemonic.LEA and insn.is_ip_rel_memory_operand:
-            holds[full_register(insn.op0_register)] = insn.ip_rel_memory_address
+            holds[first] = insn.ip_rel_memory_address
             continue
+        if insn.mnemonic == Mnemonic.ADD and insn.op1_kind == OpKind.REGISTER:
+            second = full_register(insn.op1_register)
+            for entry, base in ((first, second), (second, first)):
+                if entry in loaded and holds.get(base) == loaded[entry]:
+                    tables.add(loaded[entry])
+        loaded.pop(first, None)
         if insn.mnemonic == Mnemonic.MOVSXD and insn.op1_kind == OpKind.MEMORY:
             base = full_register(insn.memory_base)
             if insn.memory_index_scale == 4 and insn.memory_index != Register.NONE and base in holds:
-                tables.add(holds[base])
+                loaded[first] = holds[base]
     return tables
 
 

@@ -50,6 +50,12 @@ MANIFEST_DIGEST = _row(
     "A verifier would accept another build, or refuse the right one.",
     _REBUILD,
 )
+REFERENCE_NOT_PINNED = _row(
+    7007,
+    "new code refers to a place of the baseline that the manifest does not list",
+    "A verifier that checks the installed file by its functions would not look at that place.",
+    _REBUILD,
+)
 
 UNCOVERED_BYTES = _row(
     7010,

@@ -26,7 +26,7 @@ def redirection_findings(module: Module, place: str) -> Iterator[Finding]:
         yield Finding(codes.OVERLAP, f"{place}.redirections", f"the windows {left} and {right} overlap")
     counts = Counter(redirection.function for redirection in module.redirections)
     for index, function in enumerate(module.functions):
-        wanted = 0 if function.reason == "added" else 1
+        wanted = 0 if function.reason in ("added", "handler") else 1
         if counts[index] != wanted:
             name = f"{function.name[:200]!r} ({function.reason})"
             cause = f"{counts[index]} redirections of {name}, {wanted} is needed"

@@ -132,7 +132,7 @@ def _function_findings(function: Function, module: Module, place: str) -> Iterat
     yield from _ranges(function.baseline, baseline_image, f"{place}.baseline")
     yield from _ranges(function.fixed, fixed_image, f"{place}.fixed")
     yield from _ranges(function.patch, module.image.range, f"{place}.patch")
-    added = function.reason == "added"
+    added = function.reason in ("added", "handler")
     if added != (not function.baseline) or added != (function.baseline_sha256 is None):
         cause = f"reason {function.reason!r} with {len(function.baseline)} baseline ranges and " + (
             "no digest" if function.baseline_sha256 is None else "a digest"

@@ -8,7 +8,7 @@ import numpy as np
 from hpbuild.code.model import I64
 from hpbuild.match.agreement import Agreement, DataPairs, agree
 from hpbuild.match.atoms import Memory
-from hpbuild.match.pairing import Pairing
+from hpbuild.match.pairing import Pairing, join_unique
 from hpbuild.match.sides import Side
 
 Columns = tuple[I64, I64]
@@ -50,7 +50,7 @@ def map_data(fixed: Side, baseline: Side, pairing: Pairing, aligned: Columns) ->
     agreement = agree(fixed, baseline, pairing, extra)
     data = _settle(fixed, baseline, agreement.data, named)
     for _ in range(4):
-        fresh = _neighbours(fixed, baseline, data)
+        fresh = _neighbours(fixed, baseline, pairing, data)
         if not len(fresh[0]):
             break
         extra = (np.concatenate([extra[0], fresh[0]]), np.concatenate([extra[1], fresh[1]]))
@@ -79,7 +79,7 @@ def _unique_names(side: Side) -> dict[str, int]:
     found: dict[str, int] = {}
     many: set[str] = set()
     rows = list(side.atoms.names.items())
-    rows += [(side.atoms.one(rva), name) for rva, name in side.program.exported_data.items()]
+    rows += [(side.atoms.one(rva), name) for rva, name in side.program.exported_data]
     for atom, name in rows:
         if atom >= 0 and found.setdefault(name, atom) != atom:
             many.add(name)
@@ -103,7 +103,7 @@ def _settle(fixed: Side, baseline: Side, pairs: DataPairs, named: Columns) -> Da
     return DataMap(baseline=place, evidence=evidence, same=same)
 
 
-def _neighbours(fixed: Side, baseline: Side, data: DataMap) -> Columns:
+def _neighbours(fixed: Side, baseline: Side, pairing: Pairing, data: DataMap) -> Columns:
     """Candidates for unmapped atoms: at the distance of the mapped atom before or behind in the section.
     Writable atoms only where both distances agree or one side has no mapped atom."""
     mapped = np.flatnonzero(data.baseline >= 0)
@@ -122,15 +122,41 @@ def _neighbours(fixed: Side, baseline: Side, data: DataMap) -> Columns:
     writable = fixed.atoms.memory[free] != Memory.RODATA
     agreed = ~(has_before & has_after) | (shift[before] == shift[after])
     alone, start_shift = _section_shifts(fixed, baseline, free, has_before | has_after)
+    in_code, code_shift = _code_shifts(fixed, baseline, pairing, free)
     parts = []
-    for has, distance in ((has_before, shift[before]), (has_after, shift[after]), (alone, start_shift)):
+    for has, distance in ((has_before, shift[before]), (has_after, shift[after]), (alone, start_shift), (in_code, code_shift)):
         target = fixed.atoms.start[free] + distance
         atom = baseline.atoms.at(target)
         starts = baseline.atoms.start[np.maximum(atom, 0)] == target
         memory = baseline.atoms.memory[np.maximum(atom, 0)] == fixed.atoms.memory[free]
         ok = (has != 0) & (atom >= 0) & starts & memory & ~taken[np.maximum(atom, 0)] & (~writable | agreed)
         parts.append((free[ok], atom[ok]))
+    parts.append(_same_contents(fixed, baseline, free, np.flatnonzero(~taken)))
     return np.concatenate([part[0] for part in parts]), np.concatenate([part[1] for part in parts])
+
+
+MIN_CONTENT = 8
+"""Bytes of content below which being alone with it says nothing."""
+
+
+def _same_contents(fixed: Side, baseline: Side, free: I64, others: I64) -> Columns:
+    """Unmapped atoms that are alone with their content on both sides, where there is enough of it."""
+    left = free[_telling(fixed, free)]
+    right = others[_telling(baseline, others)]
+    return join_unique(fixed.atoms.digest, baseline.atoms.digest, left, right)
+
+
+def _telling(side: Side, atoms: I64) -> np.ndarray[tuple[int], np.dtype[np.bool_]]:
+    span = side.atoms.end[atoms] - side.atoms.start[atoms]
+    fields = side.atoms.last_field[atoms] > side.atoms.first_field[atoms]
+    content = np.array(
+        [bool(side.masked[start:end].any()) for start, end in zip(side.atoms.start[atoms], side.atoms.end[atoms], strict=True)],
+        dtype=np.bool_,
+    )
+    telling: np.ndarray[tuple[int], np.dtype[np.bool_]] = (
+        (span >= MIN_CONTENT) & (content | fields) & (side.atoms.memory[atoms] != Memory.BSS)
+    )
+    return telling
 
 
 def _section_shifts(
@@ -144,6 +170,21 @@ def _section_shifts(
     there = np.array([section.name in names for section in sections], dtype=np.int64)
     section = fixed.atoms.section[free]
     return np.where(known, 0, there[section]), shift[section]
+
+
+def _code_shifts(fixed: Side, baseline: Side, pairing: Pairing, free: I64) -> Columns:
+    """For data inside code: whether the fragment before it is paired, and that pair's distance."""
+    ours, theirs = fixed.program.fragments, baseline.program.fragments
+    if not len(ours) or not len(theirs):
+        return np.zeros(len(free), dtype=np.int64), np.zeros(len(free), dtype=np.int64)
+    before = np.searchsorted(ours.start, fixed.atoms.start[free], side="left") - 1
+    code = np.maximum(before, 0)
+    partner = pairing.fixed[code]
+    same = fixed.forms[code] == baseline.forms[np.maximum(partner, 0)]
+    sections = fixed.program.image.sections
+    executable = np.array([section.executable for section in sections])[fixed.atoms.section[free]]
+    known = executable & (before >= 0) & (partner >= 0) & same
+    return known.astype(np.int64), theirs.start[np.maximum(partner, 0)] - ours.start[code]
 
 
 def _align(fixed: Side, baseline: Side, data: DataMap, aligned: Columns) -> DataMap:

@@ -125,7 +125,7 @@ def _anchors(program: Program, runs: I64) -> I64:
     )
     opaque = program.fragments.start[program.fragments.opaque]
     sections = [s.rva + s.raw_size for s in program.image.sections if s.raw_size < s.virtual_size]
-    exported = np.array(sorted(program.exported_data), dtype=np.int64)
+    exported = np.array([rva for rva, _ in program.exported_data], dtype=np.int64)
     parts = [program.references.target, program.fields.target, program.fields.origin, named, opaque, runs, exported]
     parts += [records[:, 0], records.sum(axis=1), np.array(sections, dtype=np.int64)]
     return np.unique(np.concatenate(parts))

@@ -22,20 +22,27 @@ def contents_agree(fixed: Side, baseline: Side, left: I64, right: I64) -> np.nda
 
 
 def _agree(fixed: Side, baseline: Side, left: int, right: int) -> bool:
-    start, end = int(fixed.atoms.start[left]), int(fixed.atoms.end[left])
-    place = int(baseline.atoms.start[right])
-    room = int(baseline.atoms.end[right]) - place
-    content = fixed.masked[start:end]
-    length = end - start
-    if length > room:
-        used = max(len(content.tobytes().rstrip(b"\0")), _fields_end(fixed, left) - start)
-        if length - max(used, room) <= MAX_PADDING:
-            length = max(used, min(room, length))
+    start, place = int(fixed.atoms.start[left]), int(baseline.atoms.start[right])
+    length = agreed_length(fixed, baseline, left, place)
     if place + length > baseline.program.image.size_of_image:
         return False
-    if not np.array_equal(content[:length], baseline.masked[place : place + length]):
+    if not np.array_equal(fixed.masked[start : start + length], baseline.masked[place : place + length]):
         return False
     return _same_fields(fixed, baseline, (start, start + length), place)
+
+
+def agreed_length(fixed: Side, baseline: Side, atom: int, place: int) -> int:
+    """How many bytes of a fixed atom must stand at ``place`` in the baseline: all, less zero filler at its
+    end where the baseline's atom is shorter."""
+    start, end = int(fixed.atoms.start[atom]), int(fixed.atoms.end[atom])
+    mate = baseline.atoms.one(place)
+    room = int(baseline.atoms.end[mate]) - place if mate >= 0 else 0
+    length = end - start
+    if length <= room:
+        return length
+    content = fixed.masked[start:end].tobytes()
+    used = max(len(content.rstrip(b"\0")), _fields_end(fixed, atom) - start)
+    return max(used, min(room, length)) if length - max(used, room) <= MAX_PADDING else length
 
 
 def _fields_end(side: Side, atom: int) -> int:

@@ -44,7 +44,7 @@ def _symbol_keys(key: Callable[[str, str], Key]) -> Callable[[Program], list[tup
 
 
 def _export_keys(program: Program) -> list[tuple[Key, int]]:
-    return [((name, ""), index) for index, name in program.exported.items() if not program.fragments.opaque[index]]
+    return [((name, ""), index) for index, name in program.exported if not program.fragments.opaque[index]]
 
 
 def _unique(rows: Iterable[tuple[Key, int]]) -> dict[Key, int]:

@@ -48,8 +48,9 @@ class ChunkList:
                     offset = int(fragments.start[member]) - run.start
                     self._resolver.fragment_chunk[member] = (count, offset)
                 count += 1
+        sizes = dict(self._side.program.exceptions.records)
         for rva in self._records():
-            size = dict(self._side.program.exceptions.records)[rva]
+            size = sizes[rva]
             self._unwind.append((count, Interval(rva, rva + size)))
             atoms = self._side.atoms
             atom = atoms.one(rva)
@@ -82,7 +83,7 @@ class ChunkList:
 
     def sources(self, root: int) -> tuple[Interval, ...]:
         """Ranges in the fixed image of a function's chunks, in step with them."""
-        return tuple(run for number, _, run in self._code if number in self.function_chunks[root])
+        return tuple(self._code[number][2] for number in self.function_chunks[root])
 
     def _records(self) -> list[int]:
         """Unwind records of the carried fragments and those they are chained to, by address."""
@@ -92,7 +93,8 @@ class ChunkList:
         for rva in sorted(found & self._side.program.exceptions.unknown):
             finding = Finding(codes.EXCEPTION_DATA, f"unwind record at {rva:#x}", "its language data is not understood")
             self._resolver.findings.setdefault((finding.place, ""), finding)
-        return sorted(rva for rva in found if rva in dict(self._side.program.exceptions.records))
+        known = dict(self._side.program.exceptions.records)
+        return sorted(rva for rva in found if rva in known)
 
     def chunks(self) -> tuple[Chunk, ...]:
         """All chunks, in the order of their numbers."""

@@ -6,6 +6,7 @@ from hpbuild.code.model import Program
 from hpbuild.codes import plan as codes
 from hpbuild.errors import Finding
 from hpbuild.match.comparison import Comparison
+from hpbuild.match.facts import fixed_functions
 from hpbuild.pe.symbols import SymbolKind
 from hpbuild.plan.selection import Selection
 
@@ -25,6 +26,20 @@ def folded(comparison: Comparison, selection: Selection) -> list[Finding]:
         if len(apart) > 1:
             names = ", ".join(sorted(theirs[entry])[:4])
             findings.append(Finding(codes.FOLDED_FUNCTION, fixed.name_of(root), f"{entry:#x} is {names}"))
+    return findings + _split_off(comparison)
+
+
+def _split_off(comparison: Comparison) -> list[Finding]:
+    """New functions under a name that the baseline has too: it shared another function's entry there."""
+    fixed, baseline = comparison.fixed.program, comparison.baseline.program
+    known = {name: address for address, name in _rows(baseline)}
+    names = _names_by_address(fixed)
+    findings = []
+    for fact in fixed_functions(comparison):
+        start = int(fixed.fragments.start[fact.root])
+        shared = sorted(name for name in names.get(start, ()) if name in known and fact.partner < 0)
+        if shared:
+            findings.append(Finding(codes.FOLDED_FUNCTION, shared[0], f"in the baseline at {known[shared[0]]:#x}"))
     return findings
 
 
@@ -35,7 +50,7 @@ def _rows(program: Program) -> list[tuple[int, str]]:
         if symbol.kind is SymbolKind.FUNCTION
     ]
     start = program.fragments.start
-    return rows + [(int(start[index]), name) for index, name in program.exported.items()]
+    return rows + [(int(start[index]), name) for index, name in program.exported]
 
 
 def _names_by_address(program: Program) -> dict[int, set[str]]:

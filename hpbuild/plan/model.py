@@ -81,6 +81,9 @@ class Reason(StrEnum):
     ADDED = "added"
     REFERRER = "referrer"
     """Identical itself, but it refers to a datum whose changed copy is carried."""
+    HANDLER = "handler"
+    """Handler or filter of a carried function, reached only through exception data. The baseline's own is
+    not redirected: it serves threads that are still inside the old function, on the old frame."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

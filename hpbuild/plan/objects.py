@@ -42,12 +42,13 @@ def users(side: Side) -> Users:
 class Objects:
     """Which atoms form one object with a given atom."""
 
-    __slots__ = ("_named", "_side", "_users")
+    __slots__ = ("_named", "_records", "_side", "_users")
 
     def __init__(self, side: Side, who: Users) -> None:
         self._side = side
         self._users = who
         self._named = _symbol_runs(side)
+        self._records = frozenset(start for start, _ in side.program.exceptions.records)
 
     def of(self, atom: int) -> tuple[int, ...]:
         """All atoms of the object that ``atom`` belongs to, ascending: the symbol's extent; in code the whole
@@ -66,6 +67,8 @@ class Objects:
             following = members[-1] + 1
             others = self._users.functions.get(following, frozenset())
             named = following in atoms.names or following in self._users.atoms
+            if int(atoms.start[following]) in self._records:
+                break
             if named or not others <= mine or (not others and self._side.atoms.memory[atom] != 0):
                 break
             members.append(following)

@@ -1,5 +1,7 @@
 """From the comparison to the plan: what is carried, how entries are redirected, what is permitted."""
 
+from collections.abc import Mapping
+
 from hpbuild.codes import plan as codes
 from hpbuild.errors import Finding
 from hpbuild.match.comparison import Comparison
@@ -23,7 +25,10 @@ def make_plan(comparison: Comparison) -> Plan:
     numbered = ChunkList(resolver)
     numbered.number()
     chunks = numbered.chunks()
-    functions = tuple(_function(comparison, selection, numbered, root) for root in selection.functions)
+    theirs = groups(comparison.baseline.program)
+    functions = tuple(
+        _function(comparison, selection, numbered, root, theirs) for root in selection.functions
+    )
     redirections, no_room = _redirect(comparison, selection, functions)
     data = tuple(
         CarriedDatum(
@@ -53,18 +58,28 @@ def make_plan(comparison: Comparison) -> Plan:
     )
 
 
-def _function(comparison: Comparison, selection: Selection, numbered: ChunkList, root: int) -> CarriedFunction:
+def _function(
+    comparison: Comparison,
+    selection: Selection,
+    numbered: ChunkList,
+    root: int,
+    theirs: Mapping[int, tuple[int, ...]],
+) -> CarriedFunction:
     fact, why = selection.facts[root], selection.functions[root]
     program, other = comparison.fixed.program, comparison.baseline.program
     chunks = numbered.function_chunks[root]
     baseline: tuple[Interval, ...] = ()
-    if fact.partner >= 0:
-        baseline = ranges(other, groups(other).get(fact.partner, (fact.partner,)))
-    cause = {Reason.ADDED: "no counterpart in the baseline", Reason.REFERRER: "refers to changed data"}
+    if fact.partner >= 0 and why is not Reason.HANDLER:
+        baseline = ranges(other, theirs.get(fact.partner, (fact.partner,)))
+    cause = {
+        Reason.ADDED: "no counterpart in the baseline",
+        Reason.REFERRER: "refers to changed data",
+        Reason.HANDLER: "exception handler of a carried function",
+    }
     return CarriedFunction(
         name=program.name_of(root),
         reason=why,
-        level=Level(int(comparison.pairing.level[root])).label if fact.partner >= 0 else "",
+        level=Level(int(comparison.pairing.level[root])).label if baseline else "",
         cause=cause.get(why) or reason(comparison, fact),
         chunks=chunks,
         fixed=numbered.sources(root),
@@ -81,7 +96,7 @@ def _redirect(
     findings: list[Finding] = []
     for index, root in enumerate(selection.functions):
         partner = selection.facts[root].partner
-        if partner < 0:
+        if partner < 0 or selection.functions[root] is Reason.HANDLER:
             continue
         chosen = choose(program, named, index, partner, functions[index].name)
         if isinstance(chosen, Finding):

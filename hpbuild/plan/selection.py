@@ -49,6 +49,9 @@ class _Closure:
         self.findings.setdefault((finding.code.id, finding.place), finding)
 
     def carry_function(self, root: int, reason: Reason) -> None:
+        program = self.side.program
+        if int(program.fragments.start[root]) in program.exceptions.funclets:
+            reason = Reason.HANDLER
         if root not in self.functions:
             self.functions[root] = reason
             self.pending.append(("function", root))

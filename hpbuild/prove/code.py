@@ -1,7 +1,7 @@
 """Steps 3 and 4: identical code against the baseline, carried code against the patch image."""
 
 from bisect import bisect_left, bisect_right
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -14,17 +14,23 @@ from hpbuild.prove.claims import Claims, Rows
 from hpbuild.prove.compare import Runs, Side, claimed_fields, compare, join, pointers
 from hpbuild.prove.correspond import Correspondence
 from hpbuild.prove.decode import Numbers, Piece, References, references
+from hpbuild.prove.pinned import check_pinned
 from hpbuild.prove.space import Space
+
+
+@dataclass(frozen=True, slots=True)
+class Read:
+    """How much a step went through: instructions decoded, references followed."""
+
+    instructions: int
+    references: int
 
 
 def identical_code(
     claims: Claims, image: Image, fixed: Space, baseline: Space, judge: Correspondence
-) -> tuple[Check, int]:
-    """Step 3: every fragment called identical is, in bytes and in what it refers to.
-
-    Returns the step (it examined references) and the number of instructions decoded.
-    """
-    recorder = Recorder("P3", "identical code: references checked")
+) -> tuple[Check, Read]:
+    """Step 3: every fragment called identical is, in bytes and in what it refers to."""
+    recorder = Recorder("P3", "identical code: fragments and references checked")
     side = Side(
         fixed=fixed,
         other=baseline,
@@ -35,8 +41,8 @@ def identical_code(
         relocated=codes.RELOCATIONS_DIFFER,
     )
     runs = Runs.claimed(claims.code, "code at")
-    count = _compare_code(recorder, side, runs, claims, image)
-    return recorder.done(), count
+    read, _ = _compare_code(recorder, side, runs, claims, image)
+    return recorder.done(), read
 
 
 def carried_code(
@@ -47,12 +53,12 @@ def carried_code(
     patch: Space,
     delta: int,
     judge: Correspondence,
-) -> tuple[Check, int]:
+) -> tuple[Check, Read]:
     """Step 4: every function of the manifest is a copy of the fixed image's, as step 3.
 
     ``patch`` is the patch image placed ``delta`` bytes above its nominal place.
     """
-    recorder = Recorder("P4", "carried code: references checked")
+    recorder = Recorder("P4", "carried code: fragments and references checked")
     rows: list[tuple[int, int, int, str]] = []
     for function in module.functions:
         lengths = [len(part) for part in function.fixed], [len(part) for part in function.patch]
@@ -73,12 +79,15 @@ def carried_code(
         refers=codes.CARRIED_CODE_REFERENCE,
         relocated=codes.RELOCATIONS_DIFFER,
     )
-    count = _compare_code(recorder, side, Runs.of(rows), claims, image)
-    return recorder.done(), count
+    read, targets = _compare_code(recorder, side, Runs.of(rows), claims, image)
+    check_pinned(recorder, module, targets, patch.start)
+    return recorder.done(), read
 
 
-def _compare_code(recorder: Recorder, side: Side, runs: Runs, claims: Claims, image: Image) -> int:
-    """Decode ``runs`` without their opaque parts and compare them. Returns the number of instructions."""
+def _compare_code(
+    recorder: Recorder, side: Side, runs: Runs, claims: Claims, image: Image
+) -> tuple[Read, Numbers]:
+    """Decode ``runs`` without their opaque parts and compare them; also the addresses they name."""
     rows, pieces = _without(runs, claims.opaque, _functions(image, runs.start))
     limits = (image.size_of_headers, image.size_of_image)
     decoded = references(side.fixed.memory, pieces, limits)
@@ -88,9 +97,9 @@ def _compare_code(recorder: Recorder, side: Side, runs: Runs, claims: Claims, im
     absolute = pointers(runs, side.fixed.relocated)
     tables = claimed_fields(runs, claims.fields, within=claims.opaque)
     everything = join([found, absolute, tables])
-    recorder.examined += len(everything)
-    compare(recorder, side, runs, everything)
-    return decoded.instructions
+    recorder.examined += len(runs) + len(everything)
+    targets = compare(recorder, side, runs, everything)
+    return Read(decoded.instructions, len(everything)), targets
 
 
 def _in_runs(found: References, rows: Numbers) -> References:

@@ -97,16 +97,18 @@ def claimed_fields(runs: Runs, fields: Rows, within: Rows | None = None) -> Refe
     return References(site=table[:, 0], width=table[:, 1], anchor=table[:, 3], form=form, use=use, row=row)
 
 
-def compare(recorder: Recorder, side: Side, runs: Runs, references: References) -> None:
-    """Record every difference of ``runs``; ``references.row`` indexes the runs."""
-    _compare_references(recorder, side, runs, references)
+def compare(recorder: Recorder, side: Side, runs: Runs, references: References) -> Numbers:
+    """Record every difference of ``runs``; ``references.row`` indexes the runs. Returns the addresses that
+    the references name in the other space."""
+    there = _compare_references(recorder, side, runs, references)
     _compare_bytes(recorder, side, runs, references)
     _compare_relocations(recorder, side, runs)
+    return there
 
 
-def _compare_references(recorder: Recorder, side: Side, runs: Runs, references: References) -> None:
+def _compare_references(recorder: Recorder, side: Side, runs: Runs, references: References) -> Numbers:
     if not len(references):
-        return
+        return references.site
     shift = runs.shift[references.row]
     origins, _ = side.judge.counterparts(references.anchor, references.use, side.carried)
     own = (references.anchor >= runs.start[references.row]) & (references.anchor < runs.end[references.row])
@@ -120,6 +122,7 @@ def _compare_references(recorder: Recorder, side: Side, runs: Runs, references: 
         site, use = int(references.site[index]), int(references.use[index])
         cause = side.judge.explain(int(here[index]), int(there[index]), use, side.carried)
         recorder.fail(side.refers, runs.name(int(references.row[index])), f"field at {site:#x}: {cause}")
+    return there
 
 
 def _compare_bytes(recorder: Recorder, side: Side, runs: Runs, references: References) -> None:

@@ -10,6 +10,7 @@ from hpbuild.prove.claims import Claims
 from hpbuild.prove.compare import Runs, Side, claimed_fields, compare, join, pointers
 from hpbuild.prove.correspond import Correspondence
 from hpbuild.prove.decode import Bytes, Numbers
+from hpbuild.prove.pinned import check_pinned
 from hpbuild.prove.space import Space
 
 _WRITABLE, _EXECUTABLE = 1, 2
@@ -54,14 +55,15 @@ def data(
         refers=codes.CARRIED_DATA_REFERENCE,
         relocated=codes.RELOCATIONS_DIFFER,
     )
-    _compare(recorder, side, _copies(recorder, module, images[0], delta), claims)
+    targets = _compare(recorder, side, _copies(recorder, module, images[0], delta), claims)
+    check_pinned(recorder, module, targets, patch.start)
     return recorder.done()
 
 
-def _compare(recorder: Recorder, side: Side, runs: Runs, claims: Claims) -> None:
+def _compare(recorder: Recorder, side: Side, runs: Runs, claims: Claims) -> Numbers:
     recorder.examined += len(runs)
     fields = [pointers(runs, side.fixed.relocated), claimed_fields(runs, claims.fields)]
-    compare(recorder, side, runs, join(fields))
+    return compare(recorder, side, runs, join(fields))
 
 
 def _copies(recorder: Recorder, module: Module, fixed: Image, delta: int) -> Runs:

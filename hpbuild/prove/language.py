@@ -1,7 +1,8 @@
 """Language-specific data that the patch image carries behind its unwind records: where it is, how long.
 
 Sources: Microsoft Learn, "x64 exception handling" (scope table of __C_specific_handler); the exception tables
-of the Itanium C++ ABI as gcc and clang write them (LSDA header, call-site table, type table).
+of the Itanium C++ ABI as gcc and clang write them (LSDA header, call-site table, type table); ehdata.h of
+Visual C++ (magic numbers of FuncInfo).
 """
 
 from hpbuild.prove.space import Space
@@ -11,12 +12,30 @@ _MAX_TABLE = 1 << 20
 _LOWEST_CODE = 0x1000
 _LARGEST_SCOPE = 1 << 24
 _OMIT = 0xFF
+_FUNC_INFO = (0x19930520, 0x19930521, 0x19930522)
+"""Version numbers at the start of MSVC's FuncInfo (public ehdata.h); the three highest bits are flags."""
+_TRAILER = 12
+"""Most bytes of stack-cookie data: offset with flags, and for aligned frames two numbers more."""
+_ALIGNED_FRAME = 4
+_MAGIC = (0x19930520, 0x19930521, 0x19930522)
+_MAGIC_BITS = 0x1FFFFFFF
 
 
-def language_size(space: Space, data: int) -> int:
-    """Bytes of the language data at ``data``: a scope table or an LSDA; 0 for any other form."""
+def language_size(space: Space, data: int, following: int = 0) -> int:
+    """Bytes of the language data at ``data``: a scope table, an LSDA, the address of a FuncInfo, stack-cookie
+    data; 0 for any other form. ``following`` is the next unwind record's RVA or 0: a few bytes up to it are
+    data of the stack-cookie handler that wraps the other one."""
     scopes = scope_words(space, data)
-    return 4 + 4 * len(scopes) if scopes else _lsda_size(space, data)
+    size = 4 + 4 * len(scopes) if scopes else _lsda_size(space, data) or _pointer_size(space, data)
+    gap = following - data - size
+    return size + gap if 0 < gap <= _TRAILER else size
+
+
+def _pointer_size(space: Space, data: int) -> int:
+    """4 when the word at ``data`` is the RVA of a FuncInfo, else 0."""
+    target = words(space, data, 1)
+    head = words(space, target[0], 1) if target else []
+    return 4 if head and head[0] & 0x1FFFFFFF in _FUNC_INFO else 0
 
 
 def scope_words(space: Space, data: int) -> list[int]:
@@ -34,6 +53,13 @@ def scope_words(space: Space, data: int) -> list[int]:
         for begin, end, handler, target in scopes
     )
     return values if plausible else []
+
+
+def _names_function_info(space: Space, data: int) -> bool:
+    """Is the language data the RVA of a FuncInfo, as __CxxFrameHandler3 wants it?"""
+    place = words(space, data, 1)
+    magic = words(space, place[0], 1) if place and place[0] >= _LOWEST_CODE else []
+    return bool(magic) and magic[0] & _MAGIC_BITS in _MAGIC
 
 
 def words(space: Space, rva: int, count: int) -> list[int]:

@@ -13,7 +13,7 @@ from hpbuild.pe.relocations import relocation_sites
 from hpbuild.pe.unwind import runtime_functions
 from hpbuild.prove.checks import Check, State, not_run
 from hpbuild.prove.claims import Claims, check_claims
-from hpbuild.prove.code import carried_code, identical_code
+from hpbuild.prove.code import Read, carried_code, identical_code
 from hpbuild.prove.compare import Runs
 from hpbuild.prove.correspond import Correspondence
 from hpbuild.prove.coverage import account, coverage
@@ -112,7 +112,7 @@ def _steps(
         Interval(start + shift - placed.delta, end + shift - placed.delta) for start, end, shift in rows
     ]
     step(coverage(claims, module, fixed, [Interval(start, end) for start, end, _ in rows]))
-    identical, instructions = identical_code(claims, fixed, here, there, judge)
+    identical, read = identical_code(claims, fixed, here, there, judge)
     step(identical)
     carried, more = carried_code(claims, module, fixed, here, placed.space, placed.delta, judge)
     step(carried)
@@ -121,8 +121,8 @@ def _steps(
     step(nothing_else(module, placed, images, _in_use(claims), copies))
     step(native_table(module, placed.image, baseline))
     step(remaining(claims, module, fixed, baseline, judge))
-    references = identical.examined + carried.examined
-    summary = _summary(claims, module, placed, instructions + more, references)
+    total = Read(read.instructions + more.instructions, read.references + more.references)
+    summary = _summary(claims, module, placed, total)
     return Proof(path=module.path, ok=_ok(checks), checks=tuple(checks), summary=summary)
 
 
@@ -170,8 +170,8 @@ def _unplaced(claims: Claims, module: Module, first: Check) -> Proof:
     why = "the patch image could not be placed"
     rest = (
         ("P2", "every byte of the fixed image has a class: bytes"),
-        ("P3", "identical code: references checked"),
-        ("P4", "carried code: references checked"),
+        ("P3", "identical code: fragments and references checked"),
+        ("P4", "carried code: fragments and references checked"),
         ("P5", "identical and carried data: runs compared"),
         ("P6", "unwind records: functions compared"),
         ("P7", "nothing else in the patch image, redirections: bytes accounted"),
@@ -179,18 +179,18 @@ def _unplaced(claims: Claims, module: Module, first: Check) -> Proof:
         ("P9", "everything else is equal or declared: items compared"),
     )
     checks = (first, *(not_run(identifier, title, why) for identifier, title in rest))
-    return Proof(path=module.path, ok=False, checks=checks, summary=_summary(claims, module, None, 0, 0))
+    return Proof(
+        path=module.path, ok=False, checks=checks, summary=_summary(claims, module, None, Read(0, 0))
+    )
 
 
-def _summary(
-    claims: Claims, module: Module, placed: Placed | None, instructions: int, references: int
-) -> ProofSummary:
+def _summary(claims: Claims, module: Module, placed: Placed | None, read: Read) -> ProofSummary:
     return ProofSummary(
         identical_fragments=len(claims.code),
         carried_functions=len(module.functions),
         carried_data=len(module.data),
-        instructions=instructions,
-        references=references,
+        instructions=read.instructions,
+        references=read.references,
         account=account(claims, module),
         delta=placed.delta if placed else 0,
         image_base=placed.space.image_base if placed else 0,

@@ -125,8 +125,8 @@ def _all_redirected(recorder: Recorder, module: Module) -> None:
 
 
 def check_digests(recorder: Recorder, module: Module, images: tuple[Image, Image]) -> None:
-    """The digests by which a verifier knows the functions again are those of the fixed image and the
-    baseline (``images``)."""
+    """The digests by which a verifier knows functions and references again are those of the fixed image and
+    the baseline (``images``)."""
     fixed, baseline = images
     sites = relocation_sites(fixed), relocation_sites(baseline)
     for function in module.functions:
@@ -138,3 +138,8 @@ def check_digests(recorder: Recorder, module: Module, images: tuple[Image, Image
                 recorder.fail(codes.MANIFEST_RANGES, function.name, f"a range lies outside {image.name}")
             elif digest != (masked_digest(image, ranges, relocated) if ranges else None):
                 recorder.fail(codes.MANIFEST_DIGEST, function.name, f"its bytes in {image.name} have another")
+    for item in module.references:
+        if item.range.end > baseline.size_of_image:
+            recorder.fail(codes.MANIFEST_RANGES, f"reference {item.range}", "it lies outside the baseline")
+        elif item.sha256 is not None and item.sha256 != masked_digest(baseline, (item.range,), sites[1]):
+            recorder.fail(codes.MANIFEST_DIGEST, f"reference {item.range}", "its bytes have another")

@@ -74,7 +74,7 @@ class _Scene:
         here, there, use = (np.array([value], dtype=np.int64) for value in (target, other, Use.ADDRESS))
         if target == 0 or other == 0 or not self._judge.right(here, there, use, carried=False)[0]:
             cause = self._judge.explain(target, other, Use.ADDRESS, False)
-            self.undeclared((klass,), place, cause)
+            self.undeclared((klass,), place, cause, exact=klass == "export")
 
 
 def _key(item: Export) -> str:

@@ -63,9 +63,11 @@ def read_record(space: Space, rva: int) -> Record | None:
 @dataclass(slots=True)
 class _Pairs:
     """Pairs of addresses to be judged together at the end, and pairs of records already compared.
-    ``behind`` are pairs of language data that are compared as they lie behind their records."""
+    ``behind`` are pairs of language data that are compared as they lie behind their records; ``records`` are
+    the fixed image's: one that begins where language data would be means that there is none."""
 
     behind: set[tuple[int, int]]
+    records: frozenset[int]
     target: list[int] = field(default_factory=list)
     other: list[int] = field(default_factory=list)
     use: list[int] = field(default_factory=list)
@@ -122,15 +124,17 @@ def carried_language(scene: Scene, data: Runs) -> Runs:
     ``scene`` is that of the carried code; ``data`` are the carried data, which are compared elsewhere.
     """
     rows: dict[tuple[int, int], tuple[int, int, int, str]] = {}
-    patch = scene.others[0]
+    patch, records = scene.others[0], frozenset(scene.here[2].tolist())
+    ordered = np.unique(scene.here[2])
     for _, number, row, other in _matched(scene):
         if row < 0 or other < 0:
             continue
         here = read_record(scene.fixed, int(scene.here[2][row]))
         there = read_record(patch, int(scene.there[2][other]))
-        if here is None or there is None or not here.data or there.data < patch.start:
+        if here is None or there is None or not here.data or here.data in records:
             continue
-        size = language_size(scene.fixed, here.data)
+        after = int(np.searchsorted(ordered, here.data, side="right"))
+        size = language_size(scene.fixed, here.data, int(ordered[after]) if after < len(ordered) else 0)
         place = np.array([here.data], dtype=np.int64)
         if size and data.holding(place, 1)[0] < 0:
             key = here.data, there.data
@@ -150,7 +154,7 @@ def _matched(scene: Scene) -> list[tuple[int, int, int, int]]:
 
 
 def _scene(recorder: Recorder, scene: Scene, behind: set[tuple[int, int]]) -> None:
-    pairs = _Pairs(behind)
+    pairs = _Pairs(behind, frozenset(scene.here[2].tolist()))
     for address, number, row, other in _matched(scene):
         recorder.examined += 1
         if row < 0 and other < 0:
@@ -203,6 +207,8 @@ def _compare_records(
         _compare_records(recorder, scene, pairs, (parent, parent2), depth + 1)
     elif here.handler:
         pairs.add(here.handler, there.handler, Use.UNWIND, records[0])
+        if here.data in pairs.records:
+            return
         if (here.data, there.data) not in pairs.behind:
             pairs.add(here.data, there.data, Use.ACCESS, records[0])
         _compare_scopes(scene, pairs, here.data, there.data)

@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterator, Sequence
 from difflib import SequenceMatcher
 
-from hpbuild.report.blocks import Block, Heading, Table
+from hpbuild.report.blocks import Block, Heading, Line, Table, Tone
 from hpbuild.report.document import Document
 
 Instruction = tuple[int, str, str]
@@ -13,7 +13,11 @@ Instruction = tuple[int, str, str]
 ALIGNED_AT_MOST = 4000
 """Instructions a side that are aligned; the time grows with the square."""
 
+LEGEND = "- only old, + only new, ! different in more than the address that is jumped to or read"
+
 _NUMBER = re.compile(r"0x[0-9a-f]+|\b[0-9]+\b")
+_TARGET = re.compile(r"(^(?:call|j[a-z]+|loop[a-z]*) (?:short )?|\[)0x[0-9a-f]+(?=\]|$)")
+"""The target of a branch, or an absolute address alone in brackets, as RIP-relative operands are shown."""
 
 
 def function(
@@ -35,6 +39,8 @@ def _entry(item: Instruction) -> Document:
 def blocks(functions: Sequence[Document]) -> list[Block]:
     """Each function as one table; a mark between the columns shows where they differ."""
     parts: list[Block] = []
+    if any(entry["baseline"] is not None for entry in functions):
+        parts += [Heading("code, old and new"), Line(LEGEND, Tone.FAINT)]
     for entry in functions:
         parts.append(Heading(f"code of {entry['name'] or '(no name)'} in {entry['module']}"))
         if entry["baseline"] is None:
@@ -52,7 +58,7 @@ def _row(old: Document | None, new: Document | None) -> tuple[str, ...]:
     elif new is None:
         mark = "-"
     else:
-        mark = " " if _shape(old) == _shape(new) else "!"
+        mark = " " if _meaning(old) == _meaning(new) else "!"
     return (_rva(old), _text(old), mark, _rva(new), _text(new))
 
 
@@ -64,8 +70,14 @@ def _text(item: Document | None) -> str:
     return "" if item is None else str(item["text"])
 
 
+def _meaning(item: Document) -> str:
+    """The instruction without target addresses, which differ everywhere between two builds. Constants
+    stay: they may be all that a fix changes."""
+    return _TARGET.sub(r"\1#", item["text"])
+
+
 def _shape(item: Document) -> str:
-    """The instruction without its numbers: addresses differ everywhere between two builds."""
+    """The instruction without any number, to find its counterpart."""
     return _NUMBER.sub("#", item["text"])
 
 

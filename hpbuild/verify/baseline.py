@@ -59,6 +59,27 @@ def match_pin(pin: Pin, image: Image) -> TierMatch:
     return TierMatch(None, note)
 
 
+def pin_contradictions(pin: Pin, image: Image, tier: Tier) -> tuple[str, ...]:
+    """What else ``pin`` says that is not so of an image which it identified at ``tier``, in words. The
+    place of the patch image and the native table rest on these fields. The checksum may differ but in the
+    exact file; sections are compared without their digests, which the tier has covered."""
+    sections = tuple((section.name, section.rva, section.raw_size) for section in image.sections)
+    pinned = tuple((section.name, section.rva, section.size) for section in pin.sections)
+    pairs = (
+        ("machine", pin.machine, image.machine),
+        ("image base", pin.image_base, image.image_base),
+        ("SizeOfImage", pin.size_of_image, image.size_of_image),
+        ("TimeDateStamp", pin.time_date_stamp, image.time_date_stamp if tier is not Tier.SECTIONS else None),
+        ("CheckSum", pin.checksum, image.checksum if tier is Tier.EXACT else None),
+    )
+    wrong = [
+        f"the pin's {what} is {wanted:#x}, the image's {found:#x}"
+        for what, wanted, found in pairs
+        if found is not None and wanted != found
+    ]
+    return (*wrong, *(() if sections == pinned else ("the pin's sections are not the image's",)))
+
+
 def same_layout(pin: Pin, image: Image) -> bool:
     """True when machine and image base are the pin's and the image is at least as large."""
     return (

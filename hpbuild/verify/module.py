@@ -27,7 +27,7 @@ from hpbuild.codes.verify import (
     WINDOW_FOREIGN,
 )
 from hpbuild.errors import Finding
-from hpbuild.manifest.model import Module, Pin
+from hpbuild.manifest.model import Module
 from hpbuild.pe.image import Image
 from hpbuild.verify import checks
 from hpbuild.verify.baseline import (
@@ -37,6 +37,7 @@ from hpbuild.verify.baseline import (
     headers_stay,
     match_pin,
     patch_is_present,
+    pin_contradictions,
     reference_findings,
     same_ids,
     same_layout,
@@ -77,9 +78,12 @@ def _known_baseline(module: Module, subject: Subject, tier: Tier, lowest: Tier) 
     windows = examine(subject.image, module.redirections)
     wrong = [item for item in windows if item.state is not WindowState.OLD]
     foreign = [Finding(code, _place(module, item), item.describe()) for item in wrong]
-    pin_findings = _tier_findings(module, tier, lowest)
-    if functions or references or foreign:
-        state, why = ModuleState.CONFLICT, Finding(code, module.path, "see the checks V12 to V14")
+    odd = [
+        Finding(code, module.path, why) for why in pin_contradictions(module.baseline, subject.image, tier)
+    ]
+    pin_findings = (*_tier_findings(module, tier, lowest), *odd)
+    if odd or functions or references or foreign:
+        state, why = ModuleState.CONFLICT, Finding(code, module.path, "see the checks V11 to V14")
     elif pin_findings:
         state, why = ModuleState.UNKNOWN_BASELINE, _unknown(module, f"only the tier {tier} matches")
     else:
@@ -114,7 +118,7 @@ def _altered(
     references = reference_findings(module, undone, REFERENCE_DIFFERS)
     written = any(item.state is WindowState.NEW for item in windows)
     tier = _tier_without_redirections(
-        module.baseline, undone.image, differs=bool(functions or references), written=written
+        module, undone.image, differs=bool(functions or references), written=written
     )
     odd = _window_findings(module, windows, image, patch)
     hooked = {item.redirection.function for item in windows if item.looks_hooked}
@@ -141,10 +145,12 @@ def _altered(
     return _compared(module, state, tier, pin_findings, listed, references, odd, why)
 
 
-def _tier_without_redirections(pin: Pin, undone: Image, *, differs: bool, written: bool) -> Tier | None:
+def _tier_without_redirections(module: Module, undone: Image, *, differs: bool, written: bool) -> Tier | None:
     """Tier at which the image without redirections is the baseline. ``written``: some of the windows held
     this package's bytes, so that the file may have further sections."""
-    if differs or pin.machine != undone.machine:
+    pin = module.baseline
+    has_room = written or undone.size_of_image <= module.image.range.start
+    if differs or pin.machine != undone.machine or not has_room:
         return None
     if not written and len(pin.sections) != len(undone.sections):
         return Tier.FUNCTIONS

@@ -18,11 +18,11 @@ def result(outcome: str, *, accounted: bool = True, group: str = "a", name: str 
     )  # fmt: skip
 
 
-def test_examples_are_whole_pairs() -> None:
+def test_examples_are_whole_pairs(tmp_path: Path) -> None:
     found = list(examples())
     assert {"codec", "throwing", "static_var"} <= {pair.name for pair in found}
     assert all(pair.baseline.is_file() and pair.fixed.is_file() for pair in found)
-    assert [pair.name for pair in all_pairs("examples/codec")] == ["codec"]
+    assert [pair.name for pair in all_pairs("examples/codec", tmp_path)] == ["codec"]
 
 
 def test_releases_are_matched_by_path(tmp_path: Path) -> None:

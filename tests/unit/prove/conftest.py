@@ -134,10 +134,23 @@ class Story:
             fixups=model.Fixups(
                 addr64=linked.fixups.addr64, rel32=linked.fixups.rel32, addr32nb=linked.fixups.addr32nb
             ),
-            references=(),
+            references=self._references(),
             exclusions=tuple(self.exclusions),
             findings=(),
             account=(),
+        )
+
+    def _references(self) -> tuple[model.BaselineReference, ...]:
+        """The first byte of everything in the baseline that carried code and data name."""
+        named = {
+            field.target.offset
+            for chunk in self.plan.chunks
+            for field in chunk.fields
+            if field.target.chunk is None
+        }
+        runs = [Interval(rva, rva + 1) for rva in sorted(named)]
+        return tuple(
+            model.BaselineReference(range=run, sha256=masked_digest(self.baseline, (run,))) for run in runs
         )
 
     def claims(self) -> Claims:

@@ -56,12 +56,6 @@ def test_filler_across_a_section(tell: Tell) -> None:
     assert codes.FALSE_PADDING.id in _codes(story)
 
 
-def test_opaque_in_nothing(tell: Tell) -> None:
-    story = tell()
-    story.rows["opaque"] = [story.rows["padding"][0]]
-    assert _codes(story) == {codes.UNCOVERED_BYTES.id}
-
-
 def test_metadata_over_code(tell: Tell) -> None:
     story = tell()
     story.rows["metadata"].append(story.rows["code"][0][:2])
@@ -91,3 +85,15 @@ def test_account(tell: Tell) -> None:
     assert sizes["carried code"] == carried
     assert sizes["identical code"] == sum(end - start for start, end, _ in story.rows["code"])
     assert list(sizes) == sorted(sizes)
+
+
+@pytest.mark.parametrize(("missing", "covered"), [(0, True), (1, True), (3, True), (4, False)])
+def test_zeros_behind_compared_unwind_data(tell_throwing: Tell, missing: int, covered: bool) -> None:
+    """Up to the next record's alignment they belong to it."""
+    story = tell_throwing()
+    chunk = story.plan.chunks[1]
+    end = chunk.source.end
+    zeros = tell_throwing((end - 4, bytes(4)))
+    run = Interval(end - 20, end - missing)
+    check = coverage(story.claims(), story.module(), zeros.fixed, [run])
+    assert (check.failures == 0) is covered

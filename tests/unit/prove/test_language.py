@@ -25,16 +25,19 @@ def _scopes(*scopes: tuple[int, int, int, int]) -> bytes:
     [
         (_scopes((0x1000, 0x1010, 1, 0x1020)), 20),
         (_scopes((0x1000, 0x1010, 0x1500, 0), (0x1010, 0x1011, 1, 0x1020)), 36),
-        (_scopes((0x1010, 0x1010, 1, 0)), 0),  # an empty scope
-        (_scopes((0x10, 0x1010, 1, 0)), 0),  # in the headers
-        (_scopes((0x1000, 0x1010, 0x7FFFFFFF, 0)), 0),  # a filter outside the space
-        (struct.pack("<I", 0), 0),
+        (_scopes((0x1010, 0x1010, 1, 0)), 4),  # an empty scope: no scope table
+        (_scopes((0x10, 0x1010, 1, 0)), 4),  # in the headers
+        (_scopes((0x1000, 0x1010, 0x7FFFFFFF, 0)), 4),  # a filter outside the space
+        (struct.pack("<I", 0), 4),
         (struct.pack("<I", 4096), 0),  # more scopes than bytes
         (bytes.fromhex("ffff0104" "00000000"), 8),  # LSDA without types: 4 bytes of call sites
         (bytes.fromhex("ff9b0d0108" "0001020300040506" "11223344"), 16),  # LSDA with types, distance 13
         (bytes.fromhex("ffff0180808080808080"), 0),  # a number without end
         (bytes.fromhex("ffff01ffff03"), 0),  # a table larger than what is there
-        (bytes.fromhex("38000000"), 0),  # neither
+        (bytes.fromhex("38000000"), 4),  # a stack cookie's place
+        (bytes.fromhex("3c000000" "d0ffffff" "20000000"), 12),  # in an aligned frame
+        (struct.pack("<II", START + 4, 0x19930522), 4),  # the RVA of a FuncInfo
+        (struct.pack("<II", START + 4, 0x19930523), 0),  # the RVA of something else
     ],
 )  # fmt: skip
 def test_size(data: bytes, size: int) -> None:

@@ -1,7 +1,9 @@
 """Old and new code side by side."""
 
+import pytest
+
 from hpbuild.report import plain
-from hpbuild.report.disassembly import ALIGNED_AT_MOST, aligned, blocks, function
+from hpbuild.report.disassembly import ALIGNED_AT_MOST, LEGEND, aligned, blocks, function
 
 OLD = [(0x1000, "55", "push rbp"), (0x1001, "e8fa0f0000", "call 0x2000"), (0x1006, "c3", "ret")]
 NEW = [
@@ -14,7 +16,8 @@ NEW = [
 
 def test_addresses_do_not_count_as_differences() -> None:
     text = plain.render(blocks([function("codec.dll", "f", OLD, NEW)]))
-    assert [line.split() for line in text.splitlines()] == [
+    assert text.startswith(f"code, old and new\n{LEGEND}\n\n")
+    assert [line.split() for line in text.splitlines()[3:]] == [
         ["code", "of", "f", "in", "codec.dll"],
         ["rva", "baseline", "rva", "patch", "image"],
         ["0x1000", "push", "rbp", "0x9000", "push", "rbp"],
@@ -22,6 +25,26 @@ def test_addresses_do_not_count_as_differences() -> None:
         ["0x1001", "call", "0x2000", "0x9003", "call", "0xa000"],
         ["0x1006", "ret", "!", "0x9008", "pop", "rbp"],
     ]
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "marked"),
+    [
+        ("cmp eax, 0x5", "cmp eax, 0x6", True),
+        ("cmp eax, 5", "cmp eax, 6", True),
+        ("mov rax, [rcx+8]", "mov rax, [rcx+0x10]", True),
+        ("je short 0x1010", "je 0x9010", True),
+        ("je 0x1010", "je 0x9010", False),
+        ("jmp short 0x1010", "jmp short 0x9010", False),
+        ("lea rcx, [0x3000]", "lea rcx, [0x4000]", False),
+        ("mov dword ptr [0x3000], 1", "mov dword ptr [0x4000], 2", True),
+        ("push rbp", "push rbp", False),
+    ],
+)
+def test_a_changed_constant_is_marked(old: str, new: str, marked: bool) -> None:
+    entry = function("m", "f", [(0x1000, "90", old)], [(0x9000, "90", new)])
+    row = plain.render(blocks([entry])).splitlines()[-1]
+    assert ("  !  " in row) is marked
 
 
 def test_without_a_baseline_one_side_is_shown() -> None:

@@ -30,7 +30,7 @@ from hpbuild.manifest.paths import image_member
 from hpbuild.patchimage.link import LinkedImage, link
 from hpbuild.pe.exports import exports
 from hpbuild.pe.identity import identity, masked_digest
-from hpbuild.pe.image import Image
+from hpbuild.pe.image import Image, Section
 from hpbuild.pe.reader import parse_image, read_image
 from hpbuild.plan.model import (
     CarriedDatum,
@@ -48,7 +48,7 @@ from hpbuild.plan.model import (
 from hpbuild.sign.algorithms import Algorithm, generate_private
 from hpbuild.sign.dsse import sign_envelope
 from hpbuild.sign.signer import FileSigner
-from hpbuild.values import Digest, Interval
+from hpbuild.values import Digest, Interval, Rva
 from hpbuild.verify import Policy, Verification, VerifyRequest, policy_from_keys, verify
 
 SEQUENCE = 7
@@ -331,37 +331,51 @@ def write_into(release: Release, data: bytes, functions: Sequence[int] | None = 
         if functions is None or redirection.function in functions:
             offset = file_offset(baseline, redirection.window.start)
             changed[offset : offset + len(redirection.new)] = redirection.new
+    added = [
+        (section, patch.data[section.raw_offset : section.raw_offset + section.raw_size])
+        for section in patch.sections
+    ]
+    return with_sections(bytes(changed), added, patch.size_of_image)
+
+
+def with_sections(data: bytes, added: Sequence[tuple[Section, bytes]], size_of_image: int) -> bytes:
+    """``data`` with further sections (row of the table, content). The gap in front of them goes to the last
+    section that was there."""
+    image = parse_image(data, "image")
+    changed = bytearray(data)
     pe = int.from_bytes(changed[0x3C:0x40], "little")
-    count = len(baseline.sections)
-    row = pe + 24 + int.from_bytes(changed[pe + 20 : pe + 22], "little") + 40 * count
-    for section in patch.sections:
-        raw = patch.data[section.raw_offset : section.raw_offset + section.raw_size]
-        changed += bytes(-len(changed) % baseline.file_alignment)
+    table = pe + 24 + int.from_bytes(changed[pe + 20 : pe + 22], "little")
+    row = table + 40 * len(image.sections)
+    last = row - 40
+    changed[last + 8 : last + 12] = (added[0][0].rva - image.sections[-1].rva).to_bytes(4, "little")
+    for section, raw in added:
+        assert row + 40 <= image.size_of_headers, "no room for a section header"
+        changed += bytes(-len(changed) % image.file_alignment)
+        at = len(changed) if raw else 0
+        fields = (section.virtual_size, section.rva, len(raw), at, 0, 0, 0, section.characteristics)
         header = section.name.encode().ljust(8, b"\0") + b"".join(
-            value.to_bytes(4, "little")
-            for value in (
-                section.virtual_size,
-                section.rva,
-                len(raw),
-                len(changed) if raw else 0,
-                0,
-                0,
-                0,
-                section.characteristics,
-            )
+            value.to_bytes(4, "little") for value in fields
         )
-        assert not any(changed[row : row + 40]), "no room for a section header"
-        assert row + 40 <= baseline.size_of_headers
         changed[row : row + 40] = header
         changed += raw
         row += 40
-    changed[pe + 6 : pe + 8] = (count + len(patch.sections)).to_bytes(2, "little")
-    # The gap between the baseline's end and the patch belongs to the last section of the baseline.
-    last = pe + 24 + int.from_bytes(changed[pe + 20 : pe + 22], "little") + 40 * (count - 1)
-    size = patch.sections[0].rva - baseline.sections[-1].rva
-    changed[last + 8 : last + 12] = size.to_bytes(4, "little")
-    changed[pe + 24 + 56 : pe + 24 + 60] = patch.size_of_image.to_bytes(4, "little")
+    changed[pe + 6 : pe + 8] = (len(image.sections) + len(added)).to_bytes(2, "little")
+    changed[pe + 24 + 56 : pe + 24 + 60] = size_of_image.to_bytes(4, "little")
     return bytes(changed)
+
+
+@pytest.fixture
+def add_section(release: Release) -> Callable[[int], bytes]:
+    """The baseline file with one more section, executable, at the given RVA."""
+
+    def make(rva: int) -> bytes:
+        row = Section(
+            name=".extra", rva=Rva(rva), virtual_size=0x200, raw_offset=0, raw_size=0x200,
+            characteristics=0x60000020,
+        )  # fmt: skip
+        return with_sections(release.installed.read_bytes(), [(row, b"\xcc" * 0x200)], rva + 0x1000)
+
+    return make
 
 
 def file_offset(image: Image, rva: int) -> int:

@@ -13,6 +13,7 @@ from hpbuild.verify.baseline import (
     headers_stay,
     match_pin,
     patch_is_present,
+    pin_contradictions,
     reference_findings,
     same_ids,
     sections_agree,
@@ -55,6 +56,28 @@ def test_layout_is_part_of_every_tier_but_exact(
 def test_a_larger_image_is_not_the_pinned_sections(release, image: Image) -> None:
     pin = replace(release.module.baseline, sha256=NO_DIGEST, authenticode=None, size_of_image=0x7000)
     assert match_pin(pin, image).tier is None
+
+
+@pytest.mark.parametrize(
+    ("field", "tiers"),
+    [
+        ("machine", 3), ("image_base", 3), ("size_of_image", 3), ("time_date_stamp", 2), ("checksum", 1),
+    ],
+)  # fmt: skip
+def test_what_a_pin_says_beside_its_digests(release, image: Image, field: str, tiers: int) -> None:
+    """``tiers``: in how many of the three, strongest first, the field must be right."""
+    pin = release.module.baseline
+    wrong = replace(pin, **{field: getattr(pin, field) ^ 0x10000})
+    for index, tier in enumerate((Tier.EXACT, Tier.AUTHENTICODE, Tier.SECTIONS)):
+        assert pin_contradictions(pin, image, tier) == ()
+        assert len(pin_contradictions(wrong, image, tier)) == (index < tiers)
+
+
+def test_pinned_sections_are_the_image_s(release, image: Image) -> None:
+    pin = release.module.baseline
+    first, *rest = pin.sections
+    for sections in ((), (replace(first, size=first.size + 1), *rest), (replace(first, name="x"), *rest)):
+        assert pin_contradictions(replace(pin, sections=sections), image, Tier.EXACT)
 
 
 def test_the_time_stamp_is_an_id(release, image: Image) -> None:

@@ -326,6 +326,14 @@ def test_imported_addresses_need_no_digest(release) -> None:
     assert release.with_module(references=references).verify(release.installed).exit is ExitStatus.YES
 
 
+def test_size_of_image_contradicts(release) -> None:
+    """A smaller SizeOfImage would let the patch image lie over the baseline's last sections."""
+    pin = replace(release.module.baseline, size_of_image=0x7200)
+    result = release.with_module(baseline=pin).verify(release.installed)
+    code = codes.PACKAGE_CONTRADICTS_BASELINE
+    assert (result.exit, failed(result)) == (ExitStatus.NO, {PIN: [code], STATE: [code]})
+
+
 def test_old_bytes_contradict(release) -> None:
     first, *rest = release.module.redirections
     old = bytes([first.old[0] ^ 1]) + first.old[1:]
@@ -379,12 +387,17 @@ def test_fewer_section_pins(release) -> None:
     assert (result.modules[0].tier, failed(result)[PIN]) == (Tier.FUNCTIONS, [codes.TIER_TOO_LOW])
 
 
-def test_a_section_added_behind_the_baseline(release, applied: bytes) -> None:
-    """The package's sections are there, nothing leads to them: not the sections of the baseline."""
-    for redirection in release.module.redirections:
-        applied = patched(applied, redirection.window.start, redirection.old)
-    result = check_file(release, applied, Tier.SECTIONS)
+def test_a_section_added_behind_the_baseline(release, add_section: Callable[[int], bytes]) -> None:
+    """Everything pinned is there, and something that nobody pinned."""
+    data = add_section(release.module.baseline.size_of_image)
+    result = check_file(release, data, Tier.SECTIONS)
     assert (result.exit, result.modules[0].tier) == (ExitStatus.NOT_APPLICABLE, Tier.FUNCTIONS)
+    assert check_file(release, data, Tier.FUNCTIONS).exit is ExitStatus.YES
+
+
+def test_no_room_for_the_patch_image(release, add_section: Callable[[int], bytes]) -> None:
+    result = check_file(release, add_section(release.module.image.range.start), Tier.FUNCTIONS)
+    assert (result.exit, state_of(result)) == (ExitStatus.NOT_APPLICABLE, ModuleState.UNKNOWN_BASELINE)
 
 
 @pytest.mark.parametrize(
