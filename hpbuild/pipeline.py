@@ -179,7 +179,7 @@ def _examine(pair: FilePair, symbols: str, progress: Progress) -> tuple[ModuleDi
 def _verdict(difference: Difference, plan: Plan) -> str:
     if plan.refused:
         return "refused"
-    same = not difference.functions and not difference.data and not plan.exclusions
+    same = not difference.functions and not difference.data
     return "identical" if same else "hotpatchable"
 
 

@@ -49,7 +49,7 @@ def pair_files(baseline: Path, fixed: Path) -> Release:
 def _images(root: Path) -> dict[str, Path]:
     """Relative path -> file, for regular files that begin with the DOS mark; links are not followed."""
     found = {}
-    for folder, folders, names in os.walk(root, followlinks=False):
+    for folder, folders, names in os.walk(root, followlinks=False, onerror=_unreadable):
         folders.sort()
         for name in sorted(names):
             path = Path(folder) / name
@@ -59,6 +59,11 @@ def _images(root: Path) -> dict[str, Path]:
                 if stream.read(2) == b"MZ":
                     found[path.relative_to(root).as_posix()] = path
     return found
+
+
+def _unreadable(error: OSError) -> None:
+    """A folder that cannot be listed may hold modules; a release without them would look complete."""
+    raise error
 
 
 def _same(left: Path, right: Path) -> bool:

@@ -8,13 +8,31 @@ import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TextIO
 
 from hpbuild.errors import Finding, HpbuildError
 
 
 def run() -> None:
     """Run ``hpbuild`` with the arguments of the process and end the process."""
+    _open_standard_streams()
     sys.exit(main(sys.argv[1:]))
+
+
+def _open_standard_streams() -> None:
+    """Lead streams that were closed before the start (``>&-``) nowhere. Otherwise the next file that is
+    opened, a package perhaps, would get the number of stdout and whatever is printed."""
+    for number in range(3):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # takes the lowest free number
+    sys.stdout = sys.stdout or _nowhere()
+    sys.stderr = sys.stderr or _nowhere()
+
+
+def _nowhere() -> TextIO:
+    return Path(os.devnull).open("w", encoding="utf-8")
 
 
 def main(arguments: Sequence[str]) -> int:

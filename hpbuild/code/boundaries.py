@@ -25,6 +25,7 @@ class Piece:
     unwind: int
     opaque: bool
     registers: frozenset[int] = frozenset()
+    falls_through: bool = False
 
 
 @dataclass(slots=True)
@@ -62,13 +63,15 @@ def find_fragments(
         _add_code(image, layout, Piece(begin, end, roots.get(begin, begin), unwind, False))
         if number % 4096 == 0:
             tick(number, len(spans))
-    _image_base_pass(image, layout)
+    _image_base_pass(image, layout, list(layout.pieces.values()), cut=True)
     gaps = [_Gap(start, end) for start, end in _complement(executable, spans)]
     known = set(starts)
     for _ in range(12):
-        known |= _targets(layout)
-        if not _fill_gaps(image, layout, gaps, known):
+        known |= _targets(layout) | layout.tables.keys()
+        fresh = _fill_gaps(image, layout, gaps, known)
+        if not fresh:
             break
+        _image_base_pass(image, layout, fresh, cut=False)
     layout.padding = sorted(run for gap in gaps for run in gap.padding)
     return layout
 
@@ -113,6 +116,7 @@ def _add_code(image: Image, layout: Layout, piece: Piece) -> None:
     code = image.read(piece.start, piece.end - piece.start)
     run = scan(code, piece.start, columns)
     piece.registers = run.image_base
+    piece.falls_through = run.falls_through
     layout.columns[piece.start] = columns
     layout.pieces[piece.start] = piece
     if run.bad >= 0:
@@ -128,34 +132,48 @@ def _truncate(image: Image, layout: Layout, piece: Piece, stop: int) -> None:
         layout.columns.pop(stop, None)
         return
     columns = ReferenceColumns()
-    scan(image.read(piece.start, stop - piece.start), piece.start, columns)
+    run = scan(image.read(piece.start, stop - piece.start), piece.start, columns)
+    piece.falls_through = run.falls_through
     layout.columns[piece.start] = columns
 
 
-def _image_base_pass(image: Image, layout: Layout) -> None:
-    """Add image-base-relative operands of functions that take the image base; cut their tables off the
-    fragments in which they lie (MSVC puts them behind the code, inside the unwind row)."""
+def _image_base_pass(image: Image, layout: Layout, pieces: list[Piece], cut: bool) -> None:
+    """Add image-base-relative operands of those functions among ``pieces`` that take the image base. ``cut``
+    their tables off the fragments in which they lie (MSVC puts them behind the code, inside the unwind row);
+    in a gap they cut like any known start."""
     registers: dict[int, set[int]] = {}
-    for piece in layout.pieces.values():
+    for piece in pieces:
         if piece.registers:
             registers.setdefault(piece.root, set()).update(piece.registers)
-    users = [piece for piece in layout.pieces.values() if piece.root in registers and not piece.opaque]
+    users = [piece for piece in pieces if piece.root in registers and not piece.opaque]
     spans = _function_spans(layout)
     for piece in users:
         for target, meta in _image_base_rows(image, piece, registers[piece.root])[1]:
-            if meta >> _ACCESS_SHIFT == 4:
+            if meta >> _ACCESS_SHIFT == 4 and _is_table(image, target, spans[piece.root]):
                 table = _first_entry(image, target, spans[piece.root])
                 layout.tables[table] = (piece.root, 4)
-    _cut_tables(image, layout)
+    if cut:
+        _cut_tables(image, layout)
     for piece in users:
         if piece.opaque or piece.start not in layout.columns:
             continue
         columns, _ = _image_base_rows(image, piece, registers[piece.root])
         kept = layout.columns[piece.start]
         for site, target, meta in zip(columns.site, columns.target, columns.meta, strict=True):
-            kept.add(site, target, meta)
+            if _is_table(image, target, spans[piece.root]):
+                kept.add(site, target, meta)
 
 
+def _is_table(image: Image, target: int, span: tuple[int, int]) -> bool:
+    """A displacement names data, or a table in or right behind its own function. Anything else in code is an
+    offset in a structure, held by a register that had the image base before."""
+    section = image.section_at(target)
+    if section is None:
+        return False
+    return not section.executable or span[0] <= target <= span[1] + _BEHIND
+
+
+_BEHIND = 16
 _MAX_BIAS = 1024
 
 
@@ -220,22 +238,22 @@ class _Gap:
     padding: list[tuple[int, int]] = field(default_factory=list)
 
 
-def _fill_gaps(image: Image, layout: Layout, gaps: list[_Gap], known: set[int]) -> bool:
-    """(Re)build the fragments of each gap whose starts have changed; True when any was rebuilt."""
+def _fill_gaps(image: Image, layout: Layout, gaps: list[_Gap], known: set[int]) -> list[Piece]:
+    """(Re)build the fragments of each gap whose starts have changed; those that were built."""
     ordered = np.array(sorted(known), dtype=np.int64)
-    changed = False
+    fresh: list[Piece] = []
     for gap in gaps:
         low, high = np.searchsorted(ordered, (gap.start, gap.end))
         cuts = tuple(ordered[low:high].tolist())
         if gap.cuts == cuts:
             continue
-        changed = True
         gap.cuts = cuts
         for start in gap.pieces:
             del layout.pieces[start]
             layout.columns.pop(start, None)
         _build_gap(image, layout, gap)
-    return changed
+        fresh += [layout.pieces[start] for start in gap.pieces]
+    return fresh
 
 
 def _build_gap(image: Image, layout: Layout, gap: _Gap) -> None:

@@ -44,6 +44,7 @@ _CALL = int(FlowControl.CALL)
 _CONDITIONAL = int(FlowControl.CONDITIONAL_BRANCH)
 _UNCONDITIONAL = int(FlowControl.UNCONDITIONAL_BRANCH)
 _XBEGIN = int(FlowControl.XBEGIN_XABORT_XEND)
+_PASSES = frozenset((_NEXT, _CONDITIONAL))
 _BRANCHES = frozenset((_CALL, _CONDITIONAL, _UNCONDITIONAL, _XBEGIN))
 _NEAR = int(OpKind.NEAR_BRANCH64)
 _LEA = int(Mnemonic.LEA)
@@ -89,7 +90,8 @@ _ACCESS = {value: MemorySizeExt.size(value) for value in vars(MemorySize).values
 @dataclass(frozen=True, slots=True)
 class Run:
     """What one linear pass found. ``bad`` is the RVA of the first byte that is no instruction, or -1;
-    ``falls_through`` is True when the last instruction can reach the byte after the run;
+    ``falls_through`` is True when the last instruction can reach the byte after the run (a call there is taken
+    to be one that does not return);
     ``image_base`` holds the registers (full-width numbers) that took the image base."""
 
     bad: int
@@ -129,7 +131,16 @@ def scan(code: bytes, start: int, columns: ReferenceColumns) -> Run:
         elif insn.code == 0:
             bad = insn.ip
             break
-    return Run(bad, last not in _FINAL, frozenset(registers))
+    return Run(bad, last in _PASSES and _runs_on(code), frozenset(registers))
+
+
+def _runs_on(code: bytes) -> bool:
+    """True unless only no-operations follow a call: compilers put one behind a call that does not return."""
+    flow = _NEXT
+    for insn in Decoder(64, code):
+        if insn.mnemonic != Mnemonic.NOP:
+            flow = insn.flow_control
+    return flow in _PASSES
 
 
 def image_base_operands(
@@ -139,7 +150,7 @@ def image_base_operands(
     lie in ``[4096, limit)``: RVAs without a base relocation, as MSVC makes them for tables."""
     decoder = Decoder(64, code, ip=start)
     for insn in decoder:
-        if insn.memory_displ_size != 4 or insn.is_ip_rel_memory_operand:
+        if insn.memory_displ_size < 4 or insn.is_ip_rel_memory_operand:  # iced says 8 for a disp32 that is sign-extended
             continue
         if insn.memory_base not in registers and insn.memory_index not in registers:
             continue

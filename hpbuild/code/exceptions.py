@@ -6,7 +6,7 @@ tables as GCC and LLVM emit them (LSDA, DWARF pointer encodings).
 
 from dataclasses import dataclass
 
-from hpbuild.code.exceptions_msvc import Field, Language, func_info, stack_cookie
+from hpbuild.code.exceptions_msvc import Field, Language, func_info, func_info4, stack_cookie
 from hpbuild.code.model import FieldForm
 from hpbuild.pe.image import Image
 
@@ -46,7 +46,7 @@ def _read_record(image: Image, rva: int) -> Record:
         return Record(rva, size, (), True)
     handler = _rva_field(image, rva + size)
     place = rva + size + 4
-    for read in (_scope_table, _lsda, func_info, stack_cookie):
+    for read in (_scope_table, _lsda, func_info, stack_cookie, func_info4):
         found = read(image, place)
         if found is not None:
             return Record(rva, size + 4 + found.size, (handler, *found.fields), True, found.funclets)

@@ -1,6 +1,7 @@
 """Language-specific data of MSVC's C++ handlers and of its stack-cookie handler.
 
-Source: the structures of Microsoft's public ehdata.h (FuncInfo and its tables, version magic numbers).
+Source: the structures of Microsoft's public ehdata.h and ehdata4_export.h (FuncInfo and its tables, version
+magic numbers; the compressed FH4 tables).
 """
 
 from collections.abc import Iterable
@@ -43,13 +44,145 @@ def func_info(image: Image, place: int) -> Language | None:
     for block in range(blocks, blocks + _TRY * tries, _TRY):
         fields += _present(image, (block + 16,))
         handlers, count = image.u32(block + 16), image.u32(block + 12)
-        if count > _MAX_ROWS:
+        if count + len(funclets) > _MAX_ROWS:  # all together: blocks may share their handlers
             return None
         for row in range(handlers, handlers + _HANDLER * count, _HANDLER):
             fields += _present(image, (row + 4,))
             funclets.append(row + 12)
     fields += _present(image, (map_ + _STATE * row for row in range(points)))
     return Language(4, tuple(fields + _present(image, funclets)), tuple(funclets))
+
+
+class _Reader:
+    """Reads the compressed numbers of the FH4 tables: the low bits of the first byte say how many follow."""
+
+    __slots__ = ("_image", "at")
+
+    def __init__(self, image: Image, at: int) -> None:
+        self._image = image
+        self.at = at
+
+    def byte(self) -> int:
+        self.at += 1
+        return int(self._image.read(self.at - 1, 1)[0])
+
+    def number(self) -> int:
+        """One unsigned number: ...0 1 byte, ..01 2, .011 3, 0111 4, 1111 5 bytes."""
+        first = self._image.read(self.at, 1)[0]
+        extra = next((size for size in range(4) if not first >> size & 1), 4)
+        raw = int.from_bytes(self._image.read(self.at, extra + 1), "little")
+        self.at += extra + 1
+        return raw >> 8 if extra == 4 else raw >> (extra + 1)
+
+    def address(self) -> int:
+        """Site of a 4-byte RVA, passed over."""
+        self.at += 4
+        return self.at - 4
+
+
+_BBT, _UNWIND_MAP, _TRY_MAP, _SEPARATED, _IS_CATCH, _RESERVED = 4, 8, 16, 2, 1, 0x80
+_ADJECTIVES, _TYPE, _OBJECT, _CONTINUE_RVA = 1, 2, 4, 8
+
+
+def func_info4(image: Image, place: int) -> Language | None:
+    """FuncInfo4 (the compressed tables of __CxxFrameHandler4) by RVA at ``place``; None when the value there
+    leads to none: every handler must lie in code, every number of rows must be sane."""
+    start = image.u32(place)
+    section = image.section_at(start)
+    if section is None or section.executable or section.writable:
+        return None
+    cursor = _Reader(image, start)
+    header = cursor.byte()
+    if header & _RESERVED:
+        return None
+    if header & _BBT:
+        cursor.number()
+    addresses = [place]
+    calls: list[int] = []
+    funclets: list[int] = []
+    unwind = cursor.address() if header & _UNWIND_MAP else 0
+    tries = cursor.address() if header & _TRY_MAP else 0
+    points = cursor.address()
+    addresses += [site for site in (unwind, tries, points) if site]
+    fine = _unwind_map4(image, unwind, calls, funclets) and _try_map4(image, tries, addresses, funclets)
+    if fine and header & _SEPARATED:
+        fine = _separated4(image, image.u32(points), addresses)
+    if not fine or not all(_code(image, image.u32(site)) for site in (*calls, *funclets)):
+        return None
+    sites = (*addresses, *calls, *funclets)
+    return Language(4, tuple(_present(image, sites)), tuple(funclets))
+
+
+def _code(image: Image, rva: int) -> bool:
+    section = image.section_at(rva)
+    return section is not None and section.executable
+
+
+def _unwind_map4(image: Image, site: int, calls: list[int], funclets: list[int]) -> bool:
+    """Rows: distance and kind (0 none, 1 and 2 a destructor with its object, 3 a funclet)."""
+    if not site:
+        return True
+    cursor = _Reader(image, image.u32(site))
+    count = cursor.number()
+    if count > _MAX_ROWS:
+        return False
+    for _ in range(count):
+        kind = cursor.number() & 3
+        if kind:
+            (funclets if kind == 3 else calls).append(cursor.address())
+        if kind in (1, 2):
+            cursor.number()
+    return True
+
+
+def _try_map4(image: Image, site: int, addresses: list[int], funclets: list[int]) -> bool:
+    if not site:
+        return True
+    cursor = _Reader(image, image.u32(site))
+    count = cursor.number()
+    if count > _MAX_ROWS:
+        return False
+    for _ in range(count):
+        for _ in range(3):
+            cursor.number()
+        handlers = cursor.address()
+        addresses.append(handlers)
+        if not _handlers4(image, image.u32(handlers), addresses, funclets):
+            return False
+    return True
+
+
+def _handlers4(image: Image, rva: int, addresses: list[int], funclets: list[int]) -> bool:
+    cursor = _Reader(image, rva)
+    count = cursor.number()
+    if count + len(funclets) > _MAX_ROWS:  # all together: blocks may share their handlers
+        return False
+    for _ in range(count):
+        header = cursor.byte()
+        if header & _ADJECTIVES:
+            cursor.number()
+        if header & _TYPE:
+            addresses.append(cursor.address())
+        if header & _OBJECT:
+            cursor.number()
+        funclets.append(cursor.address())
+        for _ in range(header >> 4 & 3):
+            if header & _CONTINUE_RVA:
+                addresses.append(cursor.address())
+            else:
+                cursor.number()
+    return True
+
+
+def _separated4(image: Image, rva: int, addresses: list[int]) -> bool:
+    """Maps of functions in several pieces: rows of the piece's start and its map."""
+    cursor = _Reader(image, rva)
+    count = cursor.number()
+    if count > _MAX_ROWS:
+        return False
+    for _ in range(count):
+        addresses += [cursor.address(), cursor.address()]
+    return True
 
 
 def _present(image: Image, sites: Iterable[int]) -> list[Field]:

@@ -35,7 +35,7 @@ def split_gap(code: bytes, start: int, starts: frozenset[int] | set[int]) -> lis
         zeros = _zero_run(run, 0) if begin in starts else 0
         if zeros:  # something names these zeros: they are data, not filler
             pieces.append(Piece(begin, begin + zeros, "opaque"))
-        pieces.extend(_split_run(run[zeros:], begin + zeros))
+        pieces.extend(_split_run(run[zeros:], begin + zeros, begin in starts and not zeros))
     return pieces
 
 
@@ -47,10 +47,12 @@ def _zero_run(code: bytes, at: int) -> int:
     return stop - at if stop - at >= 8 or stop == len(code) else 0
 
 
-def _split_run(code: bytes, start: int) -> Iterator[Piece]:
+def _split_run(code: bytes, start: int, named: bool) -> Iterator[Piece]:
+    """Pieces of a run; ``named``: something names its first byte, which therefore is no filler (a function may
+    begin with no-operations, or consist of one int3)."""
     at = 0
     while at < len(code):
-        filler = _filler_length(code, at, start)
+        filler = 0 if named and not at else _filler_length(code, at, start)
         if filler:
             yield Piece(start + at, start + at + filler, "padding")
             at += filler
@@ -63,12 +65,19 @@ def _split_run(code: bytes, start: int) -> Iterator[Piece]:
         at = stop
 
 
+def _decoder(code: bytes, at: int, start: int) -> Decoder:
+    """Decodes ``code`` at RVA ``start`` from offset ``at`` on. No copy of the rest: a gap has many pieces."""
+    decoder = Decoder(64, code, ip=start + at)
+    decoder.position = at
+    return decoder
+
+
 def _filler_length(code: bytes, at: int, start: int) -> int:
     """Bytes of filler at ``at``: zeros, int3 or no-operations."""
     length = _zero_run(code, at)
     if length:
         return length
-    for insn in Decoder(64, code[at:], ip=start + at):
+    for insn in _decoder(code, at, start):
         if insn.mnemonic not in _FILLER or insn.code == 0:
             break
         length += insn.len
@@ -79,7 +88,7 @@ def _code_end(code: bytes, at: int, start: int) -> tuple[int, bool]:
     """Offset behind the function that begins at ``at``, and False when a byte there is no instruction."""
     furthest = start + at
     position = at
-    for insn in Decoder(64, code[at:], ip=start + at):
+    for insn in _decoder(code, at, start):
         if insn.code == 0:
             return position, False
         position += insn.len

@@ -35,13 +35,15 @@ class FieldForm(IntEnum):
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Fragments:
     """Runs of an executable section, ascending and disjoint. ``root`` is the index of the fragment that
-    begins the function; ``unwind`` the RVA of the UNWIND_INFO or 0; ``opaque`` marks data in code."""
+    begins the function; ``unwind`` the RVA of the UNWIND_INFO or 0; ``opaque`` marks data in code;
+    ``falls_through`` code whose last instruction leads on to the byte behind it."""
 
     start: I64
     end: I64
     root: I64
     unwind: I64
     opaque: npt.NDArray[np.bool_]
+    falls_through: npt.NDArray[np.bool_]
 
     def __len__(self) -> int:
         return len(self.start)

@@ -4,11 +4,13 @@ from array import array
 from collections.abc import Callable, Iterable
 
 import numpy as np
+import numpy.typing as npt
 
 from hpbuild.code.boundaries import Layout, find_fragments
 from hpbuild.code.decode import RefKind
 from hpbuild.code.exceptions import read_record
 from hpbuild.code.model import I64, DataFields, Exceptions, FieldForm, Fragments, Program, References
+from hpbuild.code.rtti import locator_sites, throw_sites
 from hpbuild.code.tables import relative_entries, relative_tables, rva_entries
 from hpbuild.pe.exports import exports
 from hpbuild.pe.image import Image
@@ -141,6 +143,7 @@ def _fragments(layout: Layout) -> Fragments:
         root=np.array([index.get(piece.root, index[piece.start]) for piece in pieces], dtype=np.int64),
         unwind=np.array([piece.unwind for piece in pieces], dtype=np.int64),
         opaque=np.array([piece.opaque for piece in pieces], dtype=np.bool_),
+        falls_through=np.array([piece.falls_through and not piece.opaque for piece in pieces], dtype=np.bool_),
     )
 
 
@@ -150,8 +153,7 @@ def _references(layout: Layout, fragments: Fragments, sites: I64, pointers: I64)
     site = _joined([part.site for part in parts])
     target = _joined([part.target for part in parts])
     meta = _joined([part.meta for part in parts])
-    owner = np.searchsorted(fragments.start, sites, side="right") - 1
-    inside = (owner >= 0) & (sites < fragments.end[owner]) & ~fragments.opaque[owner] if len(fragments) else owner > 0
+    inside = _in_code(fragments, sites)
     extra = sites[inside]
     site = np.concatenate([site, extra])
     target = np.concatenate([target, pointers[inside]])
@@ -206,7 +208,7 @@ def _with_trailers(records: dict[int, int]) -> list[tuple[int, int]]:
     """Records ascending, each with the few bytes up to the next one: data of the stack-cookie handler that
     wraps another handler follows that handler's own."""
     ordered = sorted(records.items())
-    following = [start for start, _ in ordered[1:]] + [0]
+    following = [start for start, _ in [*ordered[1:], (0, 0)][: len(ordered)]]
     return [
         (start, after - start if start + size < after <= start + size + _TRAILER else size)
         for (start, size), after in zip(ordered, following, strict=True)
@@ -222,9 +224,15 @@ def _fields(
     pointers: I64,
     unwind: list[FieldRow],
 ) -> DataFields:
-    """Base relocations outside of code, jump tables, relative tables, unwind records."""
+    """Base relocations outside of code, jump tables, relative tables, unwind records, type information."""
     rows = {row[0]: row for row in unwind}
-    anchors = np.unique(np.concatenate([references.target, pointers]))
+    taken = np.unique(references.target[references.kind == RefKind.LEA])
+    for site, target in (*locator_sites(image), *throw_sites(image, taken)):
+        rows[site] = (site, target, int(FieldForm.ADDR32NB), 0)
+    known = np.array([at for row in rows.values() for at in row[:2]], dtype=np.int64)
+    anchors = np.unique(
+        np.concatenate([references.target, pointers, known, sites, fragments.start, fragments.unwind])
+    )
     anchors_list: list[int] = anchors.tolist()
     bounds = _bounds(fragments)
     for table, (root, width) in layout.tables.items():
@@ -241,17 +249,38 @@ def _fields(
             stop = _next(anchors, anchors_list, table, image)
             targets = relative_entries(image, table, stop)
             rows.update({table + 4 * n: (table + 4 * n, t, int(FieldForm.TABLE32), table) for n, t in enumerate(targets)})
-    owner = np.searchsorted(fragments.start, sites, side="right") - 1
-    in_code = (owner >= 0) & (sites < fragments.end[owner]) & ~fragments.opaque[owner] if len(fragments) else owner > 0
-    for site, target in zip(sites[~in_code].tolist(), pointers[~in_code].tolist(), strict=True):
-        rows[site] = (site, target, int(FieldForm.ADDR64), 0)
-    table_rows = np.array([rows[site] for site in sorted(rows)], dtype=np.int64).reshape(-1, 4)
+    rows.update({s: (s, t, _ADDR64, 0) for s, t in zip(sites.tolist(), pointers.tolist(), strict=True)})
+    table_rows = np.array(_disjoint([rows[site] for site in sorted(rows)]), dtype=np.int64).reshape(-1, 4)
+    table_rows = table_rows[~_in_code(fragments, table_rows[:, 0])]
     return DataFields(
         site=table_rows[:, 0].copy(),
         target=table_rows[:, 1].copy(),
         form=table_rows[:, 2].astype(np.uint8),
         origin=table_rows[:, 3].copy(),
     )
+
+
+_ADDR64 = int(FieldForm.ADDR64)
+
+
+def _disjoint(rows: list[FieldRow]) -> list[FieldRow]:
+    """``rows`` (ascending) without those that overlap another one; base relocations are never in doubt."""
+    kept: list[FieldRow] = []
+    for row in rows:
+        while kept and kept[-1][2] != _ADDR64 == row[2] and kept[-1][0] + 4 > row[0]:
+            kept.pop()
+        if not kept or kept[-1][0] + (8 if kept[-1][2] == _ADDR64 else 4) <= row[0] or row[2] == _ADDR64:
+            kept.append(row)
+    return kept
+
+
+def _in_code(fragments: Fragments, sites: I64) -> npt.NDArray[np.bool_]:
+    """Which of ``sites`` lie in instructions."""
+    if not len(fragments):
+        return np.zeros(len(sites), dtype=np.bool_)
+    owner = np.searchsorted(fragments.start, sites, side="right") - 1
+    inside: npt.NDArray[np.bool_] = (owner >= 0) & (sites < fragments.end[owner]) & ~fragments.opaque[owner]
+    return inside
 
 
 def _bounds(fragments: Fragments) -> dict[int, list[tuple[int, int]]]:

@@ -48,6 +48,8 @@ def relative_entries(image: Image, table: int, stop: int) -> list[int]:
     """Targets of the entries of the relative table at ``table``, up to ``stop`` (the next thing known
     there). A table that begins with a code address ends at the first entry that is none, another one at
     the first entry that is a code address or lies outside the image."""
+    if not 0 <= table < image.size_of_image:  # an address that code made, perhaps of nothing
+        return []
     count = max(0, min(stop, image.size_of_image) - table) // 4
     values = np.frombuffer(image.read(table, count * 4), dtype="<i4").astype(np.int64) + table
     kept: list[int] = []

@@ -106,6 +106,32 @@ LOOP_AT_ENTRY = Code(
     why="A thread inside the old body would jump into the new function in the middle of the old one's work.",
     remedy="Ship this change with a restart.",
 )
+SHORT_JUMP = Code(
+    id="HP3013",
+    title="a short jump leaves a function that must be carried",
+    severity=Severity.REFUSE,
+    exit=ExitStatus.NO,
+    why="It reaches 127 bytes; from where the new code lies it cannot reach its target, and a longer jump would"
+    " shift the code behind it.",
+    remedy="Ship this change with a restart.",
+)
+RUNS_ON = Code(
+    id="HP3014",
+    title="a function that must be carried runs on into the code behind it",
+    severity=Severity.REFUSE,
+    exit=ExitStatus.NO,
+    why="Control passes its end without a jump: the two are one piece of code with two entries.",
+    remedy="Ship this change with a restart.",
+)
+EXPORTED_DATA = Code(
+    id="HP3015",
+    title="exported data changed",
+    severity=Severity.REFUSE,
+    exit=ExitStatus.NO,
+    why="Other modules hold the baseline's address of it and would go on using the old content.",
+    remedy="Ship this change with a restart.",
+)
+
 INITIALISER = Code(
     id="HP3020",
     title="the entry point of the image changed",
@@ -185,6 +211,9 @@ ROWS: tuple[Code, ...] = (
     CODE_AS_DATA,
     UNSEEN_ADDRESS,
     LOOP_AT_ENTRY,
+    SHORT_JUMP,
+    RUNS_ON,
+    EXPORTED_DATA,
     INITIALISER,
     EXPORTS_DIFFER,
     RESOURCES_DIFFER,

@@ -8,6 +8,7 @@ import numpy as np
 from hpbuild.code.model import I64
 from hpbuild.match.agreement import Agreement, DataPairs, agree
 from hpbuild.match.atoms import Memory
+from hpbuild.match.content import MAX_PADDING
 from hpbuild.match.pairing import Pairing, join_unique
 from hpbuild.match.sides import Side
 
@@ -48,7 +49,7 @@ def map_data(fixed: Side, baseline: Side, pairing: Pairing, aligned: Columns) ->
     named = _named(fixed, baseline)
     extra = named
     agreement = agree(fixed, baseline, pairing, extra)
-    data = _settle(fixed, baseline, agreement.data, named)
+    data = _settle(fixed, baseline, agreement.data, named, extra)
     for _ in range(4):
         fresh = _neighbours(fixed, baseline, pairing, data)
         if not len(fresh[0]):
@@ -56,10 +57,12 @@ def map_data(fixed: Side, baseline: Side, pairing: Pairing, aligned: Columns) ->
         extra = (np.concatenate([extra[0], fresh[0]]), np.concatenate([extra[1], fresh[1]]))
         before = int((data.baseline >= 0).sum())
         agreement = agree(fixed, baseline, pairing, extra)
-        data = _settle(fixed, baseline, agreement.data, named)
+        data = _settle(fixed, baseline, agreement.data, named, extra)
         if int((data.baseline >= 0).sum()) == before:
             break
-    return agreement, _align(fixed, baseline, data, aligned)
+    data = _align(fixed, baseline, data, aligned)
+    grown = _grown(fixed, baseline, data)
+    return agreement, DataMap(baseline=data.baseline, evidence=data.evidence, same=data.same & ~grown)
 
 
 def _named(fixed: Side, baseline: Side) -> Columns:
@@ -86,8 +89,9 @@ def _unique_names(side: Side) -> dict[str, int]:
     return {name: atom for name, atom in found.items() if name not in many}
 
 
-def _settle(fixed: Side, baseline: Side, pairs: DataPairs, named: Columns) -> DataMap:
-    """One counterpart for each atom: valid pairs, equal content first, then the lowest address."""
+def _settle(fixed: Side, baseline: Side, pairs: DataPairs, named: Columns, extra: Columns) -> DataMap:
+    """One counterpart for each atom: valid pairs, equal content first, then the lowest address. What is only
+    in ``extra``, not in ``named``, was suggested by neighbours."""
     rows = np.flatnonzero(pairs.valid)
     rows = rows[np.lexsort((pairs.baseline[rows], ~pairs.same[rows], pairs.fixed[rows]))]
     atoms, first = np.unique(pairs.fixed[rows], return_index=True)
@@ -97,6 +101,9 @@ def _settle(fixed: Side, baseline: Side, pairs: DataPairs, named: Columns) -> Da
     same = np.zeros(len(fixed.atoms), dtype=np.bool_)
     place[atoms] = baseline.atoms.start[pairs.baseline[rows]] if len(rows) else place[atoms]
     evidence[atoms] = Evidence.TESTIMONY
+    width = len(baseline.atoms) + 1
+    suggested = np.isin(atoms * width + pairs.baseline[rows], extra[0] * width + extra[1])
+    evidence[atoms[suggested]] = Evidence.NEIGHBOUR
     same[atoms] = pairs.same[rows]
     by_name = np.isin(atoms, named[0])
     evidence[atoms[by_name]] = Evidence.NAME
@@ -200,6 +207,40 @@ def _align(fixed: Side, baseline: Side, data: DataMap, aligned: Columns) -> Data
         evidence[left] = Evidence.ALIGNMENT
         same[left] = _same_content(fixed, baseline, left, right)
     return DataMap(baseline=place, evidence=evidence, same=same)
+
+
+def _grown(fixed: Side, baseline: Side, data: DataMap) -> np.ndarray[tuple[int], np.dtype[np.bool_]]:
+    """Variables with less room in the baseline than they have now: zeros behind them are no evidence, because
+    they belong to another variable or to nobody. Up to ``MAX_PADDING`` zero bytes may be filler."""
+    grown = np.zeros(len(fixed.atoms), dtype=np.bool_)
+    ends_of, tails = _whole_ends(fixed)
+    writable = fixed.atoms.memory != Memory.RODATA
+    rows = np.setdiff1d(np.flatnonzero((data.baseline >= 0) & writable), tails)
+    sections = baseline.program.image.sections
+    ends = np.array([section.rva + section.virtual_size for section in sections], dtype=np.int64)
+    bounds = np.unique(np.concatenate([data.baseline[rows], ends]))
+    place = data.baseline[rows]
+    after = np.searchsorted(bounds, place, side="right")
+    room = bounds[np.minimum(after, len(bounds) - 1)] - place
+    start, end = fixed.atoms.start[rows], ends_of[rows]
+    for row in np.flatnonzero(end - start > room).tolist():
+        beyond = fixed.masked[start[row] + room[row] : end[row]]
+        grown[rows[row]] = len(beyond) > MAX_PADDING or bool(beyond.any())
+    return grown
+
+
+def _whole_ends(side: Side) -> Columns:
+    """Ends of atoms, and the atoms that are tails: a variable that the file holds only a part of ends with the
+    part behind it."""
+    atoms = side.atoms
+    ends = atoms.end.copy()
+    named = np.zeros(len(atoms), dtype=np.bool_)
+    for places in (side.targets.atom, side.pointers.atom):
+        named[places[places >= 0]] = True
+    filled = np.array([section.rva + section.raw_size for section in side.program.image.sections], dtype=np.int64)
+    cut = np.flatnonzero(np.isin(ends[:-1], filled) & (atoms.start[1:] == ends[:-1]) & ~named[1:])
+    ends[cut] = atoms.end[cut + 1]
+    return ends, cut + 1
 
 
 def _same_content(fixed: Side, baseline: Side, left: int, right: int) -> bool:

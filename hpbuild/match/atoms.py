@@ -26,7 +26,8 @@ class Memory(IntEnum):
 class Atoms:
     """Columns over atoms, ascending. ``digest`` is a 64-bit digest of the content with every field
     zeroed and of the places and forms of the fields; ``first_field`` and ``last_field`` delimit the
-    atom's rows in ``Program.fields``; ``names`` by atom index, where a symbol begins."""
+    atom's rows in ``Program.fields``; ``names`` by atom index, where a symbol or a
+    data export begins."""
 
     start: I64
     end: I64
@@ -161,4 +162,8 @@ def _names(program: Program, start: I64) -> dict[int, str]:
     for symbol, place in zip(symbols, places.tolist(), strict=True):
         if place < len(start) and start[place] == symbol.rva:
             names.setdefault(place, symbol.name)
+    index = {rva: place for place, rva in enumerate(start.tolist())} if program.exported_data else {}
+    for rva, name in program.exported_data:
+        if rva in index:
+            names.setdefault(index[rva], name)
     return names

@@ -133,6 +133,24 @@ def pair_by_similarity(fixed: Side, baseline: Side, pairing: Pairing, shapes: tu
     return made
 
 
+_WEAK = (Level.REFERENCE, Level.LAYOUT, Level.SIMILARITY)
+
+
+def drop_contradicted(fixed: Side, baseline: Side, pairing: Pairing) -> int:
+    """Undo weak pairs of equal form that name code which is paired otherwise; the number undone."""
+    weak = np.flatnonzero((pairing.fixed >= 0) & np.isin(pairing.level, _WEAK) & (fixed.forms != 0))
+    weak = weak[fixed.forms[weak] == baseline.forms[pairing.fixed[weak]]]
+    owner, row = expand(fixed.first, fixed.last, weak)
+    other = baseline.first[pairing.fixed[owner]] + row - fixed.first[owner]
+    left, right = fixed.targets.code[row], baseline.targets.code[other]
+    both = (left >= 0) & (right >= 0)
+    partner = pairing.fixed[np.maximum(left, 0)]
+    wrong = both & (partner != right) & (partner >= 0)
+    bad = np.unique(owner[wrong])
+    pairing.drop(bad)
+    return len(bad)
+
+
 def pair_by_order(fixed: Side, baseline: Side, pairing: Pairing, colours: tuple[I64, I64]) -> int:
     """Pair what cannot be told apart (equal colour, as often on both sides) in address order."""
     left = np.flatnonzero((pairing.fixed < 0) & (fixed.forms != 0))

@@ -24,7 +24,8 @@ def contents_agree(fixed: Side, baseline: Side, left: I64, right: I64) -> np.nda
 def _agree(fixed: Side, baseline: Side, left: int, right: int) -> bool:
     start, place = int(fixed.atoms.start[left]), int(baseline.atoms.start[right])
     length = agreed_length(fixed, baseline, left, place)
-    if place + length > baseline.program.image.size_of_image:
+    section = baseline.program.image.section_at(place)
+    if section is None or place + length > section.rva + section.virtual_size:
         return False
     if not np.array_equal(fixed.masked[start : start + length], baseline.masked[place : place + length]):
         return False

@@ -11,6 +11,7 @@ from hpbuild.match.address_map import Evidence
 from hpbuild.match.alignment import first_difference
 from hpbuild.match.atoms import Memory
 from hpbuild.match.comparison import Comparison
+from hpbuild.match.content import agreed_length
 from hpbuild.match.model import Change, DatumChange, Difference, FunctionChange, Summary
 from hpbuild.match.pairing import Level
 from hpbuild.match.sides import Side
@@ -154,7 +155,9 @@ def _reference_reason(fixed: Side, baseline: Side, row: int, other: int) -> str:
     kind = RefKind(int(fixed.program.references.kind[row])).name.lower()
     site = int(fixed.program.references.site[row])
     ours, theirs = int(fixed.program.references.target[row]), int(baseline.program.references.target[other])
-    what = "content of a constant" if fixed.targets.atom[row] >= 0 else "target"
+    atom = int(fixed.targets.atom[row])
+    constant = atom >= 0 and fixed.atoms.memory[atom] == Memory.RODATA
+    what = "content of a constant" if constant else "target"
     return f"{what} differs: {kind} at {site:#x} names {ours:#x}, in the baseline {theirs:#x}"
 
 
@@ -173,12 +176,13 @@ def data_changes(comparison: Comparison) -> list[DatumChange]:
     kept = np.zeros(len(baseline.atoms), dtype=np.bool_)
     places = baseline.atoms.at(data.baseline[data.baseline >= 0])
     kept[places[places >= 0]] = True
-    starts = np.sort(data.baseline[data.baseline >= 0])
+    covering = np.flatnonzero((data.baseline >= 0) & data.same)
+    covering = covering[np.argsort(data.baseline[covering], kind="stable")]
     theirs = referenced(baseline)
     for atom in np.flatnonzero(~kept).tolist():
         if is_filler(baseline, atom, theirs) or reserved_class(baseline, atom, theirs):
             continue
-        if _covered(fixed, data.baseline, starts, int(baseline.atoms.start[atom])):
+        if _covered(comparison, covering, int(baseline.atoms.start[atom])):
             continue
         run = Interval(int(baseline.atoms.start[atom]), int(baseline.atoms.end[atom]))
         found.append(
@@ -194,13 +198,18 @@ def data_changes(comparison: Comparison) -> list[DatumChange]:
     return found
 
 
-def _covered(fixed: Side, places: I64, starts: I64, rva: int) -> bool:
-    """True when ``rva`` lies inside the counterpart of a longer fixed atom."""
-    index = int(np.searchsorted(starts, rva, side="right")) - 1
-    if index < 0:
+def _covered(comparison: Comparison, covering: I64, rva: int) -> bool:
+    """True when ``rva`` lies inside the counterpart of a longer fixed atom with equal content, filler at its
+    end aside. ``covering`` are such atoms by the address of their counterparts."""
+    places = comparison.data.baseline[covering]
+    index = int(np.searchsorted(places, rva, side="right"))
+    if not index:
         return False
-    atom = int(np.flatnonzero(places == starts[index])[0])
-    return bool(rva < starts[index] + fixed.atoms.end[atom] - fixed.atoms.start[atom])
+    place = int(places[index - 1])
+    return any(
+        rva < place + agreed_length(comparison.fixed, comparison.baseline, atom, place)
+        for atom in covering[int(np.searchsorted(places, place)) : index].tolist()
+    )
 
 
 def _datum_change(comparison: Comparison, atom: int, place: int) -> DatumChange:

@@ -1,6 +1,12 @@
 """The matching funnel: the widest level that gives a one-to-one answer, repeated to a fixed point."""
 
-from hpbuild.match.changed import pair_by_layout, pair_by_order, pair_by_reference, pair_by_similarity
+from hpbuild.match.changed import (
+    drop_contradicted,
+    pair_by_layout,
+    pair_by_order,
+    pair_by_reference,
+    pair_by_similarity,
+)
 from hpbuild.match.colours import final_colours, pair_by_colour, pair_by_form
 from hpbuild.match.names import pair_by_name
 from hpbuild.match.pairing import Pairing
@@ -8,6 +14,7 @@ from hpbuild.match.sides import Side
 from hpbuild.match.similarity import Shapes
 
 ROUNDS = 6
+REPAIRS = 3
 
 
 def pair_fragments(fixed: Side, baseline: Side) -> Pairing:
@@ -20,6 +27,10 @@ def pair_fragments(fixed: Side, baseline: Side) -> Pairing:
     for step in (pair_by_layout, pair_by_similarity):
         if step(fixed, baseline, pairing, shapes):
             _settle(fixed, baseline, pairing, shapes)
+    for _ in range(REPAIRS):
+        if not drop_contradicted(fixed, baseline, pairing):
+            break
+        _settle(fixed, baseline, pairing, shapes)
     colours = final_colours(fixed, baseline, pairing, ROUNDS)
     if pair_by_order(fixed, baseline, pairing, colours):
         _settle(fixed, baseline, pairing, shapes)

@@ -11,7 +11,7 @@ from typing import NoReturn
 
 from hpbuild.codes import pe as codes
 from hpbuild.errors import Code, HpbuildError
-from hpbuild.pe.access import BOUND_IMPORT, CERTIFICATE, DEBUG, backed
+from hpbuild.pe.access import BOUND_IMPORT, CERTIFICATE, CLR, DEBUG, backed
 from hpbuild.pe.image import Section
 from hpbuild.pe.section_table import ROW_SIZE, RawRow, check_raw, check_virtual, read_sections
 from hpbuild.values import Interval, Rva
@@ -22,6 +22,7 @@ MAX_HEADERS = 1 << 20
 PAGE = 0x1000
 DIRECTORIES = 16
 MACHINE_X64 = 0x8664
+COMIMAGE_FLAGS_ILONLY = 1
 _OPTIONAL_FIXED = 112
 _MACHINES_32 = {0x14C: "i386", 0x1C0: "ARM", 0x1C4: "ARM Thumb-2"}
 _MACHINES_ARM64 = {0xAA64: "ARM64 or ARM64X", 0xA641: "ARM64EC", 0xA64E: "ARM64X"}
@@ -106,6 +107,7 @@ def _coff_header(data: bytes, name: str) -> int:
     coff = int(offset) + 4
     machine, count, _, _, _, optional_size, characteristics = struct.unpack_from("<HHIIIHH", data, coff)
     if machine in _MACHINES_32:
+        _refuse_portable_assembly(data, name, coff)
         _fail(codes.MACHINE_32_BIT, name, f"machine {machine:#x} ({_MACHINES_32[machine]})")
     if machine in _MACHINES_ARM64:
         _fail(codes.MACHINE_ARM64, name, f"machine {machine:#x} ({_MACHINES_ARM64[machine]})")
@@ -121,6 +123,25 @@ def _coff_header(data: bytes, name: str) -> int:
     if coff + 20 + optional_size + ROW_SIZE * count > len(data):
         _fail(codes.TRUNCATED, name, "the file ends inside the section table")
     return coff
+
+
+def _refuse_portable_assembly(data: bytes, name: str, coff: int) -> None:
+    """HP1017 for a .NET assembly that runs on any processor: it has the headers of a 32-bit image."""
+    count, optional_size = struct.unpack_from("<2xH12xH", data, coff)
+    optional = coff + 20
+    table = optional + optional_size
+    entry = optional + 96 + 8 * CLR
+    magic, directories = struct.unpack_from("<H90xI", data, optional)
+    rows = data[table : table + ROW_SIZE * min(count, MAX_SECTIONS)]
+    whole = entry + 8 <= min(table, len(data)) and not len(rows) % ROW_SIZE
+    if magic != 0x10B or directories <= CLR or not whole:
+        return
+    (rva,) = struct.unpack_from("<I", data, entry)
+    for start, size, offset in struct.iter_unpack("<12x3I16x", rows):
+        flags = offset + rva - start + 16  # file offset of the field in the CLR header
+        inside = 0 < start <= rva < start + size and flags < len(data)
+        if inside and data[flags] & COMIMAGE_FLAGS_ILONLY:
+            _fail(codes.DOTNET_ONLY, name, "the CLR header has the ILONLY flag")
 
 
 def _optional_header(data: bytes, at: int) -> OptionalHeader:

@@ -13,11 +13,10 @@ from hpbuild.codes import pe as codes
 from hpbuild.errors import HpbuildError
 from hpbuild.pe.access import CLR, LOAD_CONFIG
 from hpbuild.pe.image import Image
-from hpbuild.pe.preflight import MACHINE_X64, Headers, preflight
+from hpbuild.pe.preflight import COMIMAGE_FLAGS_ILONLY, MACHINE_X64, Headers, preflight
 
 MAX_FILE = 1 << 31
 _CHUNK = 1 << 24
-_COMIMAGE_FLAGS_ILONLY = 1
 _CHPE_METADATA_POINTER = 0xC8
 _OPEN_CODES = {
     errno.ENOENT: codes.FILE_NOT_FOUND,
@@ -165,7 +164,7 @@ def _cross_check(data: bytes, name: str, headers: Headers) -> None:
 
 def _refuse_managed(image: Image) -> None:
     directory = image.directories[CLR]
-    if len(directory) >= 20 and image.u32(directory.start + 16) & _COMIMAGE_FLAGS_ILONLY:
+    if len(directory) >= 20 and image.u32(directory.start + 16) & COMIMAGE_FLAGS_ILONLY:
         raise HpbuildError(codes.DOTNET_ONLY, image.name, "the CLR header has the ILONLY flag")
 
 

@@ -101,6 +101,7 @@ class ChunkList:
         made: dict[int, Chunk] = {}
         for number, members, run in self._code:
             name = self._side.program.name_of(members[0])
+            self._check_end(members[-1], name)
             fields = tuple(self._code_fields(members, run, name))
             made[number] = self._chunk(ChunkKind.CODE, name, run, 16, fields)
         for number, run in self._unwind:
@@ -112,6 +113,12 @@ class ChunkList:
             alignment = min(MAX_ALIGNMENT, run.start & -run.start)
             made[number] = self._chunk(kind, name, run, alignment, tuple(self._data_fields(run, name)))
         return tuple(made[number] for number in sorted(made))
+
+    def _check_end(self, last: int, name: str) -> None:
+        if self._side.program.fragments.falls_through[last]:
+            cause = f"control runs on at {int(self._side.program.fragments.end[last]):#x}"
+            finding = Finding(codes.RUNS_ON, name, cause)
+            self._resolver.findings.setdefault((name, cause), finding)
 
     def _chunk(self, kind: ChunkKind, name: str, run: Interval, alignment: int, fields: tuple[Field, ...]) -> Chunk:
         content = b"" if kind is ChunkKind.BSS else self._side.program.image.read(run.start, len(run))
@@ -127,6 +134,10 @@ class ChunkList:
                     cause = f"a table is read below its start at {int(references.site[row]):#x}"
                     self._resolver.refuse(owner, cause)
                 target = self._resolver.target(place, kind <= RefKind.CALL, owner)
+                if references.width[row] == 1 and target.chunk != self._resolver.fragment_chunk[member][0]:
+                    cause = f"short jump at {int(references.site[row]):#x} to {place.rva:#x}"
+                    finding = Finding(codes.SHORT_JUMP, owner, cause)
+                    self._resolver.findings.setdefault((owner, cause), finding)
                 yield Field(
                     offset=int(references.site[row]) - run.start,
                     kind=_code_kind(kind, int(references.width[row])),

@@ -25,6 +25,8 @@ def declared_exclusions(
     fixed, baseline = comparison.fixed.program.image, comparison.baseline.program.image
     exclusions = [*_exports(fixed, baseline), *_imports(fixed, baseline), *_resources(fixed, baseline)]
     exclusions += _unused(comparison, selection, carried)
+    if _templates_differ(fixed, baseline):
+        exclusions.append(Exclusion("thread-local", ".tls", "initial thread-local data differs"))
     findings = [Finding(codes.EXPORTS_DIFFER, item.place, item.cause) for item in exclusions if item.klass == "export"]
     findings += [Finding(codes.RESOURCES_DIFFER, item.place, item.cause) for item in exclusions if item.klass == "resource"]
     unused = [item for item in exclusions if item.klass in ("unreferenced-function", "unreferenced-data")]
@@ -89,19 +91,22 @@ def _entry_point(comparison: Comparison, selection: Selection) -> list[Finding]:
     return []
 
 
+def _templates_differ(fixed: Image, baseline: Image) -> bool:
+    ours, theirs = tls(fixed), tls(baseline)
+    if ours is None or theirs is None:
+        return ours is not theirs
+    if ours.zero_fill != theirs.zero_fill or len(ours.template) != len(theirs.template):
+        return True
+    return fixed.read(ours.template.start, len(ours.template)) != baseline.read(
+        theirs.template.start, len(theirs.template)
+    )
+
+
 def _thread_local(comparison: Comparison, selection: Selection) -> list[Finding]:
     """Refuse when the template changed and carried code uses thread-local data (it reads the index)."""
     fixed, baseline = comparison.fixed.program.image, comparison.baseline.program.image
-    ours, theirs = tls(fixed), tls(baseline)
-    if ours is None and theirs is None:
-        return []
-    if ours is not None and theirs is not None:
-        same = ours.zero_fill == theirs.zero_fill and len(ours.template) == len(theirs.template)
-        if same and fixed.read(ours.template.start, len(ours.template)) == baseline.read(
-            theirs.template.start, len(theirs.template)
-        ):
-            return []
-    if ours is None:
+    ours = tls(fixed)
+    if ours is None or not _templates_differ(fixed, baseline):
         return []
     side = comparison.fixed
     rows = np.flatnonzero(side.program.references.target == ours.index)

@@ -1,6 +1,7 @@
 """From the comparison to the plan: what is carried, how entries are redirected, what is permitted."""
 
 from collections.abc import Mapping
+from itertools import pairwise
 
 from hpbuild.codes import plan as codes
 from hpbuild.errors import Finding
@@ -103,6 +104,10 @@ def _redirect(
             findings.append(chosen)
         else:
             sites.append(chosen)
+    for one, other in pairwise(sorted(sites, key=lambda site: site.window)):
+        if one.window.overlaps(other.window):
+            cause = f"the filler at {other.window.start:#x} is needed for another function's entry too"
+            findings.append(Finding(codes.NO_ROOM, functions[one.function].name, cause))
     return tuple(sites), findings
 
 

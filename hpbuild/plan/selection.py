@@ -177,6 +177,8 @@ def select(comparison: Comparison) -> Selection:
                 closure.carry_object(atom, Reason.CHANGED)
         else:
             closure.refuse(changed_initialiser(comparison, atom))
+    for finding in _exported_data(comparison):
+        closure.refuse(finding)
     closure.run()
     return Selection(
         facts=facts,
@@ -193,6 +195,16 @@ def _changed_data(comparison: Comparison) -> Iterator[int]:
     for atom in np.flatnonzero((data.baseline >= 0) & ~data.same & named).tolist():
         if not reserved_class(comparison.fixed, atom, named):
             yield atom
+
+
+def _exported_data(comparison: Comparison) -> Iterator[Finding]:
+    """Data that both images export under one name, but not with one content."""
+    atoms, data = comparison.fixed.atoms, comparison.data
+    theirs = {name for _, name in comparison.baseline.program.exported_data}
+    for rva, name in comparison.fixed.program.exported_data:
+        atom = atoms.one(rva)
+        if name in theirs and atom >= 0 and not (data.baseline[atom] >= 0 and data.same[atom]):
+            yield Finding(codes.EXPORTED_DATA, name, f"data at {rva:#x}")
 
 
 def changed_initialiser(comparison: Comparison, atom: int) -> Finding:

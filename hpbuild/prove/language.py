@@ -12,8 +12,6 @@ _MAX_TABLE = 1 << 20
 _LOWEST_CODE = 0x1000
 _LARGEST_SCOPE = 1 << 24
 _OMIT = 0xFF
-_FUNC_INFO = (0x19930520, 0x19930521, 0x19930522)
-"""Version numbers at the start of MSVC's FuncInfo (public ehdata.h); the three highest bits are flags."""
 _TRAILER = 12
 """Most bytes of stack-cookie data: offset with flags, and for aligned frames two numbers more."""
 _ALIGNED_FRAME = 4
@@ -22,20 +20,25 @@ _MAGIC_BITS = 0x1FFFFFFF
 
 
 def language_size(space: Space, data: int, following: int = 0) -> int:
-    """Bytes of the language data at ``data``: a scope table, an LSDA, the address of a FuncInfo, stack-cookie
-    data; 0 for any other form. ``following`` is the next unwind record's RVA or 0: a few bytes up to it are
-    data of the stack-cookie handler that wraps the other one."""
-    scopes = scope_words(space, data)
-    size = 4 + 4 * len(scopes) if scopes else _lsda_size(space, data) or _pointer_size(space, data)
+    """Bytes of the language data at ``data``: a scope table, the RVA of a FuncInfo, the place of a stack
+    cookie, or an LSDA; 0 for any other form. ``following`` is the next unwind record's RVA or 0: a few bytes up
+    to it are the place of the stack cookie, whose handler wraps the other one."""
+    size = _own_size(space, data)
     gap = following - data - size
     return size + gap if 0 < gap <= _TRAILER else size
 
 
-def _pointer_size(space: Space, data: int) -> int:
-    """4 when the word at ``data`` is the RVA of a FuncInfo, else 0."""
-    target = words(space, data, 1)
-    head = words(space, target[0], 1) if target else []
-    return 4 if head and head[0] & 0x1FFFFFFF in _FUNC_INFO else 0
+def _own_size(space: Space, data: int) -> int:
+    scopes = scope_words(space, data)
+    if scopes:
+        return 4 + 4 * len(scopes)
+    if _names_function_info(space, data):
+        return 4
+    place = words(space, data, 1)
+    if place and place[0] < _LOWEST_CODE:
+        # __GSHandlerCheck: offset and flags, and two more numbers when the frame is aligned.
+        return 12 if place[0] & _ALIGNED_FRAME else 4
+    return _lsda_size(space, data)
 
 
 def scope_words(space: Space, data: int) -> list[int]:

@@ -132,6 +132,26 @@ def test_dotnet_assembly(pe, refuses):
     refuses(codes.DOTNET_ONLY, parse_image, pe.build(), "x")
 
 
+def portable_assembly(pe, flags):
+    """A 32-bit image whose CLR header has ``flags``: what compilers make for any processor."""
+    rva = pe.section(b".clr", struct.pack("<IHHIII", 72, 2, 5, 0, 0, flags) + b"\0" * 52)
+    data = bytearray(pe.build(machine=0x14C, magic=0x10B))
+    struct.pack_into("<I", data, 0x98 + 92, 16)
+    struct.pack_into("<II", data, 0x98 + 96 + 8 * 14, rva, 72)
+    return bytes(data)
+
+
+def test_dotnet_assembly_for_any_processor(pe, refuses):
+    data = portable_assembly(pe, 1)
+    refuses(codes.DOTNET_ONLY, parse_image, data, "x")
+    for end in range(0x98 + 112, 0x400):
+        refuses(codes.MACHINE_32_BIT, parse_image, data[:end], "x")
+
+
+def test_mixed_32_bit_assembly(pe, refuses):
+    refuses(codes.MACHINE_32_BIT, parse_image, portable_assembly(pe, 0x10), "x")
+
+
 def test_mixed_assembly_is_accepted(pe):
     pe.table(14, struct.pack("<IHHIII", 72, 2, 5, 0, 0, 0x10) + b"\0" * 52)
     assert pe.image().machine == 0x8664

@@ -1,0 +1,133 @@
+"""Tables of relative addresses and of RVAs: which code reads one, and how far it goes."""
+
+import struct
+from collections.abc import Callable
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from hpbuild.code.tables import relative_entries, relative_tables, rva_entries
+from hpbuild.pe.image import Image
+
+AT, TEXT, CONST = 0x1000, 0x1000, 0x3000
+Build = Callable[..., Image]
+
+LEA_RCX = "488d0d f91f0000"
+"""`lea rcx, [0x3000]` at 0x1000."""
+LOAD_RAX = "48630481"
+"""`movsxd rax, dword [rcx+rax*4]`."""
+ADD_RAX = "4801c8"
+"""`add rax, rcx`."""
+
+
+def tables(code: str) -> set[int]:
+    return relative_tables(bytes.fromhex(code), AT)
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        LEA_RCX + LOAD_RAX + ADD_RAX + "ffe0",
+        LEA_RCX + LOAD_RAX + "4801c1 ffe1",  # add rcx, rax
+        LEA_RCX + "486314b1 4801ca ffe2",  # movsxd rdx, [rcx+rsi*4]; add rdx, rcx
+        "4c8d05 f91f0000 49630480 4c01c0 ffe0",  # r8
+        "4c8d1d f91f0000 4f6324a3 4d01dc 41ffe4",  # r11 and r12
+        LEA_RCX + "83f805 7707" + LOAD_RAX + ADD_RAX + "ffe0",  # a bounds check between
+        LEA_RCX + LOAD_RAX + "90 4889fa" + ADD_RAX,  # other instructions between load and addition
+        LEA_RCX + LOAD_RAX + ADD_RAX + "c3",  # a table of strings, not of cases
+    ],
+)
+def test_load_and_add_of_the_table(code: str) -> None:
+    assert tables(code) == {0x3000}
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        LEA_RCX + LOAD_RAX + "ffe0",  # no addition: an array of int32
+        LEA_RCX + LOAD_RAX + "4801d0 ffe0",  # something else is added
+        LEA_RCX + LOAD_RAX + "31c0" + ADD_RAX,  # the entry is overwritten
+        LEA_RCX + LOAD_RAX + "488d0d 00000000" + ADD_RAX,  # the table's address is overwritten
+        LOAD_RAX + ADD_RAX + "ffe0",  # nobody took an address
+        "488b0d f91f0000" + LOAD_RAX + ADD_RAX,  # the base is a variable
+        LEA_RCX + "48630401" + ADD_RAX,  # scale 1
+        LEA_RCX + "486304c1" + ADD_RAX,  # scale 8
+        LEA_RCX + "8b0481" + ADD_RAX,  # no sign extension
+        LEA_RCX + "486301" + ADD_RAX,  # no index
+        "",
+    ],
+)
+def test_other_code_reads_no_table(code: str) -> None:
+    assert tables(code) == set()
+
+
+def test_two_tables() -> None:
+    other = "488d15 f02f0000 48630482 4801d0 ffe0"
+    first = LEA_RCX + LOAD_RAX + ADD_RAX
+    assert tables(first + other) == {0x3000, 0x1000 + 14 + 7 + 0x2FF0}
+
+
+@given(st.binary(max_size=120))
+def test_any_bytes(tail: bytes) -> None:
+    relative_tables(bytes.fromhex(LEA_RCX + LOAD_RAX) + tail, AT)
+
+
+def relative(*targets: int, table: int = CONST) -> bytes:
+    return struct.pack(f"<{len(targets)}i", *(target - table for target in targets))
+
+
+def test_jump_table_ends_where_entries_leave_the_code(build: Build) -> None:
+    const = relative(0x1000, 0x1004, 0x100F) + relative(CONST + 4) + relative(0x1000)
+    image = build(text=b"\xc3" * 16, const=const)
+    assert relative_entries(image, CONST, CONST + 100) == [0x1000, 0x1004, 0x100F]
+
+
+def test_jump_table_ends_at_the_next_known_address(build: Build) -> None:
+    image = build(text=b"\xc3" * 16, const=relative(0x1000, 0x1004, 0x100F))
+    assert relative_entries(image, CONST, CONST + 8) == [0x1000, 0x1004]
+    assert relative_entries(image, CONST, CONST + 7) == [0x1000]
+    assert relative_entries(image, CONST, CONST) == []
+    assert relative_entries(image, CONST, CONST - 8) == []
+
+
+def test_table_of_data_ends_where_code_begins(build: Build) -> None:
+    const = relative(CONST + 16, CONST + 20, 0x1000) + bytes(16)
+    image = build(text=b"\xc3" * 16, const=const)
+    assert relative_entries(image, CONST, CONST + 16) == [CONST + 16, CONST + 20]
+
+
+def test_entry_outside_of_every_section_ends_the_table(build: Build) -> None:
+    image = build(text=b"\xc3" * 16, const=relative(0x1000, 0x100, 0x1000))
+    assert relative_entries(image, CONST, CONST + 12) == [0x1000]
+    image = build(text=b"\xc3" * 16, const=relative(-8, 0x1000))
+    assert relative_entries(image, CONST, CONST + 8) == []
+
+
+def test_table_up_to_the_end_of_the_image(build: Build) -> None:
+    image = build(text=b"\xc3" * 16, const=relative(*[0x1000] * 8))
+    assert relative_entries(image, CONST, 1 << 40) == [0x1000] * 8
+    assert relative_entries(image, image.size_of_image, 1 << 40) == []
+    assert relative_entries(image, image.size_of_image + 400, 1 << 40) == []
+
+
+def test_rva_table_ends_where_entries_leave_the_function(build: Build) -> None:
+    const = struct.pack("<5I", 0x1000, 0x1007, 0x1008, 0x1000, 0)
+    image = build(text=b"\xc3" * 32, const=const)
+    assert rva_entries(image, CONST, CONST + 20, [(0x1000, 0x1008)]) == [0x1000, 0x1007]
+    assert rva_entries(image, CONST, CONST + 20, [(0x1000, 0x1008), (0x1008, 0x1010)]) == [
+        0x1000,
+        0x1007,
+        0x1008,
+        0x1000,
+    ]
+    assert rva_entries(image, CONST, CONST + 20, []) == []
+
+
+def test_rva_table_ends_at_the_next_known_address(build: Build) -> None:
+    image = build(text=b"\xc3" * 32, const=struct.pack("<3I", *[0x1000] * 3))
+    bounds = [(0x1000, 0x1008)]
+    assert len(rva_entries(image, CONST, CONST + 8, bounds)) == 2
+    assert len(rva_entries(image, CONST, CONST + 7, bounds)) == 1
+    assert rva_entries(image, CONST, CONST + 3, bounds) == []
+    assert rva_entries(image, image.size_of_image - 2, 1 << 40, bounds) == []
