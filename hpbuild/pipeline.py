@@ -146,7 +146,9 @@ def prove_bundle(
     proofs = []
     for module in manifest.modules:
         if module.path not in pairs:
-            raise HpbuildError(prove_codes.WRONG_IMAGES, module.path, "not among the given files, or unchanged")
+            raise HpbuildError(
+                prove_codes.WRONG_IMAGES, module.path, "not among the given files, or unchanged"
+            )
         _, comparison, plan = _examine(pairs[module.path], symbols, progress)
         proofs.append(_prove(module, bundle.members[module.image.member], comparison, plan, progress))
     return tuple(proofs)

@@ -7,9 +7,9 @@ import numpy as np
 
 from hpbuild.code.model import FieldForm
 from hpbuild.match.comparison import Comparison
+from hpbuild.match.content import agreed_length
 from hpbuild.match.facts import is_filler, referenced
 from hpbuild.pe.metadata import metadata_extents
-from hpbuild.match.content import agreed_length
 from hpbuild.plan.model import ChunkKind, Plan
 from hpbuild.prove.claims import ADDR32NB, END32NB, TABLE32, Claims
 from hpbuild.values import Interval
@@ -25,7 +25,11 @@ def certificate(comparison: Comparison, plan: Plan) -> Claims:
     objects = _Runs(datum.fixed for datum in plan.data)
     fragments, baseline = program.fragments, comparison.baseline.program.fragments
     code = [
-        (int(fragments.start[index]), int(fragments.end[index]), int(baseline.start[comparison.pairing.fixed[index]]))
+        (
+            int(fragments.start[index]),
+            int(fragments.end[index]),
+            int(baseline.start[comparison.pairing.fixed[index]]),
+        )
         for index in np.flatnonzero(comparison.agreement.identical).tolist()
         if not functions.holds(int(fragments.start[index]))
     ]
@@ -125,5 +129,6 @@ def _field_rows(comparison: Comparison) -> list[Row]:
     fields = comparison.fixed.program.fields
     rows = np.flatnonzero(fields.form != FieldForm.ADDR64).tolist()
     return [
-        (int(fields.site[row]), 4, _KINDS[FieldForm(int(fields.form[row]))], int(fields.origin[row])) for row in rows
+        (int(fields.site[row]), 4, _KINDS[FieldForm(int(fields.form[row]))], int(fields.origin[row]))
+        for row in rows
     ]

@@ -19,7 +19,8 @@ def pin(image: Image) -> wire.Pin:
     found: Identity = identity(image, cross_check=True)
     values = {field.name: getattr(found, field.name) for field in fields(found)}
     values["sections"] = tuple(
-        wire.SectionPin(name=part.name, rva=part.rva, size=part.size, sha256=part.sha256) for part in found.sections
+        wire.SectionPin(name=part.name, rva=part.rva, size=part.size, sha256=part.sha256)
+        for part in found.sections
     )
     return wire.Pin(**values)
 
@@ -39,7 +40,10 @@ def module_entry(
         baseline=pin(baseline),
         fixed=pin(fixed),
         image=wire.PatchImagePin(
-            member=image_member(path), size=len(linked.data), sha256=Digest.of(linked.data), range=linked.range
+            member=image_member(path),
+            size=len(linked.data),
+            sha256=Digest.of(linked.data),
+            range=linked.range,
         ),
         functions=tuple(
             wire.Function(
@@ -115,9 +119,7 @@ def _references(plan: Plan, baseline: Image) -> tuple[wire.BaselineReference, ..
     for use in plan.uses:
         constant[use.range] = constant.get(use.range, True) and use.constant
     return tuple(
-        wire.BaselineReference(
-            range=run, sha256=masked_digest(baseline, (run,), sites) if fixed else None
-        )
+        wire.BaselineReference(range=run, sha256=masked_digest(baseline, (run,), sites) if fixed else None)
         for run, fixed in sorted(constant.items())
         if len(run)
     )

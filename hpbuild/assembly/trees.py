@@ -30,7 +30,9 @@ def pair_files(baseline: Path, fixed: Path) -> Release:
     """Pair two files, or all PE files of two directories. Files of a tree that are no PE files do not
     count. Raises HpbuildError: a file against a directory, a PE file that only the fixed tree has."""
     if baseline.is_dir() != fixed.is_dir():
-        raise HpbuildError(codes.FILE_AND_TREE, f"{baseline}, {fixed}", "one is a directory, the other is not")
+        raise HpbuildError(
+            codes.FILE_AND_TREE, f"{baseline}, {fixed}", "one is a directory, the other is not"
+        )
     if not baseline.is_dir():
         return Release((FilePair(baseline.name, baseline, fixed),), (), tree=False)
     ours, theirs = _images(fixed), _images(baseline)

@@ -7,40 +7,13 @@ from itertools import pairwise
 
 import numpy as np
 
-from hpbuild.code.decode import ReferenceColumns, RefKind, image_base_operands, scan
 from hpbuild.code.gaps import split_gap
+from hpbuild.code.image_base import add_image_base_operands
+from hpbuild.code.layout import Layout, Piece, add_code
 from hpbuild.pe.image import Image
 from hpbuild.pe.unwind import RuntimeFunctions
 
 Tick = Callable[[int, int], None]
-
-
-@dataclass(slots=True)
-class Piece:
-    """One fragment in the making. ``tables`` are RVAs of MSVC jump tables that its code reads."""
-
-    start: int
-    end: int
-    root: int
-    unwind: int
-    opaque: bool
-    registers: frozenset[int] = frozenset()
-    falls_through: bool = False
-
-
-@dataclass(slots=True)
-class Layout:
-    """All fragments of an image (by start), its filler, its references, its RVA tables."""
-
-    pieces: dict[int, Piece] = field(default_factory=dict)
-    padding: list[tuple[int, int]] = field(default_factory=list)
-    columns: dict[int, ReferenceColumns] = field(default_factory=dict)
-    tables: dict[int, tuple[int, int]] = field(default_factory=dict)
-    """MSVC table RVA -> (root of the function that reads it, bytes read at once)."""
-
-
-_KIND = 0xF
-_ACCESS_SHIFT = 12
 
 
 def find_fragments(
@@ -60,10 +33,10 @@ def find_fragments(
     layout = Layout()
     spans = _spans(rows, executable)
     for number, (begin, end, unwind) in enumerate(spans):
-        _add_code(image, layout, Piece(begin, end, roots.get(begin, begin), unwind, False))
+        add_code(image, layout, Piece(begin, end, roots.get(begin, begin), unwind, False))
         if number % 4096 == 0:
             tick(number, len(spans))
-    _image_base_pass(image, layout, list(layout.pieces.values()), cut=True)
+    add_image_base_operands(image, layout, list(layout.pieces.values()), cut=True)
     gaps = [_Gap(start, end) for start, end in _complement(executable, spans)]
     known = set(starts)
     for _ in range(12):
@@ -71,7 +44,7 @@ def find_fragments(
         fresh = _fill_gaps(image, layout, gaps, known)
         if not fresh:
             break
-        _image_base_pass(image, layout, fresh, cut=False)
+        add_image_base_operands(image, layout, fresh, cut=False)
     layout.padding = sorted(run for gap in gaps for run in gap.padding)
     return layout
 
@@ -93,9 +66,7 @@ def _spans(rows: RuntimeFunctions, executable: list[tuple[int, int]]) -> list[tu
     return found
 
 
-def _complement(
-    runs: list[tuple[int, int]], spans: list[tuple[int, int, int]]
-) -> list[tuple[int, int]]:
+def _complement(runs: list[tuple[int, int]], spans: list[tuple[int, int, int]]) -> list[tuple[int, int]]:
     """Parts of ``runs`` that no span covers."""
     gaps, index = [], 0
     for begin, end in runs:
@@ -108,115 +79,6 @@ def _complement(
         if at < end:
             gaps.append((at, end))
     return gaps
-
-
-def _add_code(image: Image, layout: Layout, piece: Piece) -> None:
-    """Scan a piece and add it; bytes from the first non-instruction on become an opaque piece."""
-    columns = ReferenceColumns()
-    code = image.read(piece.start, piece.end - piece.start)
-    run = scan(code, piece.start, columns)
-    piece.registers = run.image_base
-    piece.falls_through = run.falls_through
-    layout.columns[piece.start] = columns
-    layout.pieces[piece.start] = piece
-    if run.bad >= 0:
-        _truncate(image, layout, piece, run.bad)
-
-
-def _truncate(image: Image, layout: Layout, piece: Piece, stop: int) -> None:
-    """End the code of ``piece`` at ``stop``; the rest of it becomes opaque."""
-    end, piece.end = piece.end, stop
-    if stop < end:
-        layout.pieces[stop] = Piece(stop, end, piece.root, 0, True)
-    if stop == piece.start:
-        layout.columns.pop(stop, None)
-        return
-    columns = ReferenceColumns()
-    run = scan(image.read(piece.start, stop - piece.start), piece.start, columns)
-    piece.falls_through = run.falls_through
-    layout.columns[piece.start] = columns
-
-
-def _image_base_pass(image: Image, layout: Layout, pieces: list[Piece], cut: bool) -> None:
-    """Add image-base-relative operands of those functions among ``pieces`` that take the image base. ``cut``
-    their tables off the fragments in which they lie (MSVC puts them behind the code, inside the unwind row);
-    in a gap they cut like any known start."""
-    registers: dict[int, set[int]] = {}
-    for piece in pieces:
-        if piece.registers:
-            registers.setdefault(piece.root, set()).update(piece.registers)
-    users = [piece for piece in pieces if piece.root in registers and not piece.opaque]
-    spans = _function_spans(layout)
-    for piece in users:
-        for target, meta in _image_base_rows(image, piece, registers[piece.root])[1]:
-            if meta >> _ACCESS_SHIFT == 4 and _is_table(image, target, spans[piece.root]):
-                table = _first_entry(image, target, spans[piece.root])
-                layout.tables[table] = (piece.root, 4)
-    if cut:
-        _cut_tables(image, layout)
-    for piece in users:
-        if piece.opaque or piece.start not in layout.columns:
-            continue
-        columns, _ = _image_base_rows(image, piece, registers[piece.root])
-        kept = layout.columns[piece.start]
-        for site, target, meta in zip(columns.site, columns.target, columns.meta, strict=True):
-            if _is_table(image, target, spans[piece.root]):
-                kept.add(site, target, meta)
-
-
-def _is_table(image: Image, target: int, span: tuple[int, int]) -> bool:
-    """A displacement names data, or a table in or right behind its own function. Anything else in code is an
-    offset in a structure, held by a register that had the image base before."""
-    section = image.section_at(target)
-    if section is None:
-        return False
-    return not section.executable or span[0] <= target <= span[1] + _BEHIND
-
-
-_BEHIND = 16
-_MAX_BIAS = 1024
-
-
-def _function_spans(layout: Layout) -> dict[int, tuple[int, int]]:
-    """Lowest start and highest end of every function's fragments, by root."""
-    spans: dict[int, tuple[int, int]] = {}
-    for piece in layout.pieces.values():
-        low, high = spans.get(piece.root, (piece.start, piece.end))
-        spans[piece.root] = (min(low, piece.start), max(high, piece.end))
-    return spans
-
-
-def _first_entry(image: Image, target: int, span: tuple[int, int]) -> int:
-    """The first entry of a table read at ``target``: code that subtracts the lowest case from the index
-    reads below its table, so entries that do not point into the function are passed over."""
-    for at in range(target, min(target + 4 * _MAX_BIAS, image.size_of_image - 4), 4):
-        if span[0] <= image.u32(at) < span[1]:
-            return at
-    return target
-
-
-def _image_base_rows(
-    image: Image, piece: Piece, registers: set[int]
-) -> tuple[ReferenceColumns, list[tuple[int, int]]]:
-    columns = ReferenceColumns()
-    code = image.read(piece.start, piece.end - piece.start)
-    image_base_operands(code, piece.start, frozenset(registers), image.size_of_image, columns)
-    return columns, list(zip(columns.target, columns.meta, strict=True))
-
-
-def _cut_tables(image: Image, layout: Layout) -> None:
-    """Make every table that lies inside a fragment an opaque fragment of its own."""
-    starts = sorted(layout.pieces)
-    for table in sorted(layout.tables, reverse=True):
-        place = bisect_right(starts, table) - 1
-        piece = layout.pieces.get(starts[place]) if place >= 0 else None
-        if piece is None or not piece.start < table < piece.end:
-            continue
-        if piece.opaque:
-            layout.pieces[table] = Piece(table, piece.end, piece.root, 0, True)
-            piece.end = table
-        else:
-            _truncate(image, layout, piece, table)
 
 
 def _targets(layout: Layout) -> set[int]:
@@ -279,7 +141,7 @@ def _build_run(image: Image, layout: Layout, gap: _Gap, run: tuple[int, int], st
         if part.kind == "opaque":
             layout.pieces[part.start] = Piece(part.start, part.end, part.start, 0, True)
         else:
-            _add_code(image, layout, Piece(part.start, part.end, part.start, 0, False))
+            add_code(image, layout, Piece(part.start, part.end, part.start, 0, False))
         gap.pieces.append(part.start)
     if len(before) != len(gap.pieces):
         gap.pieces = sorted(start for start in set(gap.pieces) if start in layout.pieces)

@@ -90,9 +90,9 @@ _ACCESS = {value: MemorySizeExt.size(value) for value in vars(MemorySize).values
 @dataclass(frozen=True, slots=True)
 class Run:
     """What one linear pass found. ``bad`` is the RVA of the first byte that is no instruction, or -1;
-    ``falls_through`` is True when the last instruction can reach the byte after the run (a call there is taken
-    to be one that does not return);
-    ``image_base`` holds the registers (full-width numbers) that took the image base."""
+    ``falls_through`` is True when the last instruction can reach the byte after the run (a call there is
+    taken to be one that does not return); ``image_base`` holds the registers (full-width numbers) that took
+    the image base."""
 
     bad: int
     falls_through: bool
@@ -150,7 +150,9 @@ def image_base_operands(
     lie in ``[4096, limit)``: RVAs without a base relocation, as MSVC makes them for tables."""
     decoder = Decoder(64, code, ip=start)
     for insn in decoder:
-        if insn.memory_displ_size < 4 or insn.is_ip_rel_memory_operand:  # iced says 8 for a disp32 that is sign-extended
+        if (
+            insn.memory_displ_size < 4 or insn.is_ip_rel_memory_operand
+        ):  # iced says 8 for a disp32 that is sign-extended
             continue
         if insn.memory_base not in registers and insn.memory_index not in registers:
             continue

@@ -14,6 +14,7 @@ _EHANDLER, _UHANDLER, _CHAININFO = 1, 2, 4
 _OMIT, _ABSPTR, _PCREL_SDATA4, _INDIRECT_PCREL_SDATA4 = 0xFF, 0x00, 0x1B, 0x9B
 _MAX_SCOPES = 4096
 
+
 @dataclass(frozen=True, slots=True)
 class Record:
     """One UNWIND_INFO at ``rva``, ``size`` bytes with its language data as far as it is understood.
@@ -40,7 +41,9 @@ def _read_record(image: Image, rva: int) -> Record:
     flags = head[0] >> 3
     size = 4 + 2 * (head[2] + head[2] % 2)
     if flags & _CHAININFO:
-        begin_field, end_field, unwind_field = (_rva_field(image, rva + size + offset) for offset in (0, 4, 8))
+        begin_field, end_field, unwind_field = (
+            _rva_field(image, rva + size + offset) for offset in (0, 4, 8)
+        )
         return Record(rva, size + 12, (begin_field, _end(end_field), unwind_field), True)
     if not flags & (_EHANDLER | _UHANDLER):
         return Record(rva, size, (), True)
@@ -177,9 +180,7 @@ def _actions(image: Image, starts: set[int], table: int) -> tuple[int, int, int]
     return end, highest, lowest
 
 
-def _types(
-    image: Image, place: int, types: int, encoding: int, filters: int, lowest: int
-) -> Language | None:
+def _types(image: Image, place: int, types: int, encoding: int, filters: int, lowest: int) -> Language | None:
     """Fields of the type table that ends at ``types``; exception specifications follow it."""
     width = 8 if encoding == _ABSPTR else 4
     if filters * width > types - place:

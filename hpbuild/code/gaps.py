@@ -48,8 +48,8 @@ def _zero_run(code: bytes, at: int) -> int:
 
 
 def _split_run(code: bytes, start: int, named: bool) -> Iterator[Piece]:
-    """Pieces of a run; ``named``: something names its first byte, which therefore is no filler (a function may
-    begin with no-operations, or consist of one int3)."""
+    """Pieces of a run; ``named``: something names its first byte, which therefore is no filler (a function
+    may begin with no-operations, or consist of one int3)."""
     at = 0
     while at < len(code):
         filler = 0 if named and not at else _filler_length(code, at, start)
@@ -106,4 +106,4 @@ def _code_end(code: bytes, at: int, start: int) -> tuple[int, bool]:
 
 def _is_filler(code: bytes, at: int) -> bool:
     insn = Decoder(64, code[at : at + 15]).decode()
-    return insn.code != 0 and insn.mnemonic in _FILLER or _zero_run(code, at) > 0
+    return (insn.code != 0 and insn.mnemonic in _FILLER) or _zero_run(code, at) > 0

@@ -95,9 +95,9 @@ class Exceptions:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Program:
     """Everything the comparison needs of one image. ``names`` gives, by fragment index, the symbol or
-    export name of its start; ``exported`` pairs exported fragments with their names, ``exported_data`` RVAs of other exports;
-    ``slots`` names import slots by RVA; ``metadata`` are loader structures by
-    class; ``padding`` are filler runs in executable sections, rows (start, end)."""
+    export name of its start; ``exported`` pairs exported fragments with their names, ``exported_data`` RVAs
+    of other exports; ``slots`` names import slots by RVA; ``metadata`` are loader structures by class;
+    ``padding`` are filler runs in executable sections, rows (start, end)."""
 
     image: Image
     symbols: Symbols

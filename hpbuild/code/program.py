@@ -4,14 +4,12 @@ from array import array
 from collections.abc import Callable, Iterable
 
 import numpy as np
-import numpy.typing as npt
 
-from hpbuild.code.boundaries import Layout, find_fragments
+from hpbuild.code.boundaries import find_fragments
 from hpbuild.code.decode import RefKind
-from hpbuild.code.exceptions import read_record
-from hpbuild.code.model import I64, DataFields, Exceptions, FieldForm, Fragments, Program, References
-from hpbuild.code.rtti import locator_sites, throw_sites
-from hpbuild.code.tables import relative_entries, relative_tables, rva_entries
+from hpbuild.code.fields import data_fields, in_code, unwind_records
+from hpbuild.code.layout import Layout
+from hpbuild.code.model import I64, Fragments, Program, References
 from hpbuild.pe.exports import exports
 from hpbuild.pe.image import Image
 from hpbuild.pe.imports import imports
@@ -23,7 +21,6 @@ from hpbuild.pe.tls import tls
 from hpbuild.pe.unwind import RuntimeFunctions, primary_begins, runtime_functions
 
 Tick = Callable[[int, int], None]
-FieldRow = tuple[int, int, int, int]
 
 
 def load_program(image: Image, symbols: Symbols, tick: Tick = lambda done, total: None) -> Program:
@@ -43,8 +40,8 @@ def load_program(image: Image, symbols: Symbols, tick: Tick = lambda done, total
     layout = find_fragments(image, rows, _roots(image, rows), code, starts, tick)
     fragments = _fragments(layout)
     references = _references(layout, fragments, sites, pointers)
-    exceptions, unwind_fields = _exceptions(image, fragments)
-    fields = _fields(image, layout, fragments, references, sites, pointers, unwind_fields)
+    exceptions, unwind_fields = unwind_records(image, fragments)
+    fields = data_fields(image, layout, fragments, references, sites, pointers, unwind_fields)
     index = {start: number for number, start in enumerate(fragments.start.tolist())}
     return Program(
         image=image,
@@ -74,7 +71,7 @@ def executable_runs(image: Image, metadata: Iterable[tuple[str, int, int]]) -> l
     for section in image.sections:
         if not section.executable:
             continue
-        at, stop = section.rva, section.rva + min(section.virtual_size, section.raw_size)
+        at, stop = int(section.rva), section.rva + min(section.virtual_size, section.raw_size)
         for start, end in taken:
             if end <= at or start >= stop:
                 continue
@@ -82,7 +79,7 @@ def executable_runs(image: Image, metadata: Iterable[tuple[str, int, int]]) -> l
                 runs.append((at, start))
             at = max(at, end)
         if at < stop:
-            runs.append((int(at), int(stop)))
+            runs.append((at, stop))
     return runs
 
 
@@ -143,7 +140,9 @@ def _fragments(layout: Layout) -> Fragments:
         root=np.array([index.get(piece.root, index[piece.start]) for piece in pieces], dtype=np.int64),
         unwind=np.array([piece.unwind for piece in pieces], dtype=np.int64),
         opaque=np.array([piece.opaque for piece in pieces], dtype=np.bool_),
-        falls_through=np.array([piece.falls_through and not piece.opaque for piece in pieces], dtype=np.bool_),
+        falls_through=np.array(
+            [piece.falls_through and not piece.opaque for piece in pieces], dtype=np.bool_
+        ),
     )
 
 
@@ -153,7 +152,7 @@ def _references(layout: Layout, fragments: Fragments, sites: I64, pointers: I64)
     site = _joined([part.site for part in parts])
     target = _joined([part.target for part in parts])
     meta = _joined([part.meta for part in parts])
-    inside = _in_code(fragments, sites)
+    inside = in_code(fragments, sites)
     extra = sites[inside]
     site = np.concatenate([site, extra])
     target = np.concatenate([target, pointers[inside]])
@@ -175,126 +174,3 @@ def _joined(parts: "list[array[int]]") -> I64:
     if not parts:
         return np.zeros(0, dtype=np.int64)
     return np.concatenate([np.asarray(part, dtype=np.int64) for part in parts])
-
-
-_TRAILER = 12
-"""Most bytes of stack-cookie data that can follow the language data of another handler."""
-
-
-def _exceptions(image: Image, fragments: Fragments) -> tuple[Exceptions, list[FieldRow]]:
-    records: dict[int, int] = {}
-    unknown: set[int] = set()
-    rows: list[FieldRow] = []
-    funclets: set[int] = set()
-    for unwind in sorted(set(fragments.unwind.tolist()) - {0}):
-        record = read_record(image, unwind)
-        if record is None:
-            unknown.add(unwind)
-            continue
-        records[unwind] = record.size
-        rows.extend((site, target, int(form), origin) for site, target, form, origin in record.fields)
-        funclets.update(image.u32(site) for site in record.funclets)
-        if not record.known:
-            unknown.add(unwind)
-    known = Exceptions(
-        records=tuple(_with_trailers(records)),
-        unknown=frozenset(unknown),
-        funclets=frozenset(funclets & set(fragments.start.tolist())),
-    )
-    return known, rows
-
-
-def _with_trailers(records: dict[int, int]) -> list[tuple[int, int]]:
-    """Records ascending, each with the few bytes up to the next one: data of the stack-cookie handler that
-    wraps another handler follows that handler's own."""
-    ordered = sorted(records.items())
-    following = [start for start, _ in [*ordered[1:], (0, 0)][: len(ordered)]]
-    return [
-        (start, after - start if start + size < after <= start + size + _TRAILER else size)
-        for (start, size), after in zip(ordered, following, strict=True)
-    ]
-
-
-def _fields(
-    image: Image,
-    layout: Layout,
-    fragments: Fragments,
-    references: References,
-    sites: I64,
-    pointers: I64,
-    unwind: list[FieldRow],
-) -> DataFields:
-    """Base relocations outside of code, jump tables, relative tables, unwind records, type information."""
-    rows = {row[0]: row for row in unwind}
-    taken = np.unique(references.target[references.kind == RefKind.LEA])
-    for site, target in (*locator_sites(image), *throw_sites(image, taken)):
-        rows[site] = (site, target, int(FieldForm.ADDR32NB), 0)
-    known = np.array([at for row in rows.values() for at in row[:2]], dtype=np.int64)
-    anchors = np.unique(
-        np.concatenate([references.target, pointers, known, sites, fragments.start, fragments.unwind])
-    )
-    anchors_list: list[int] = anchors.tolist()
-    bounds = _bounds(fragments)
-    for table, (root, width) in layout.tables.items():
-        if width == 4:
-            stop = _next(anchors, anchors_list, table, image)
-            targets = rva_entries(image, table, stop, bounds.get(root, []))
-            rows.update({table + 4 * n: (table + 4 * n, t, int(FieldForm.ADDR32NB), 0) for n, t in enumerate(targets)})
-    for start, end, opaque in zip(
-        fragments.start.tolist(), fragments.end.tolist(), fragments.opaque.tolist(), strict=True
-    ):
-        if opaque:
-            continue
-        for table in sorted(relative_tables(image.read(start, end - start), start)):
-            stop = _next(anchors, anchors_list, table, image)
-            targets = relative_entries(image, table, stop)
-            rows.update({table + 4 * n: (table + 4 * n, t, int(FieldForm.TABLE32), table) for n, t in enumerate(targets)})
-    rows.update({s: (s, t, _ADDR64, 0) for s, t in zip(sites.tolist(), pointers.tolist(), strict=True)})
-    table_rows = np.array(_disjoint([rows[site] for site in sorted(rows)]), dtype=np.int64).reshape(-1, 4)
-    table_rows = table_rows[~_in_code(fragments, table_rows[:, 0])]
-    return DataFields(
-        site=table_rows[:, 0].copy(),
-        target=table_rows[:, 1].copy(),
-        form=table_rows[:, 2].astype(np.uint8),
-        origin=table_rows[:, 3].copy(),
-    )
-
-
-_ADDR64 = int(FieldForm.ADDR64)
-
-
-def _disjoint(rows: list[FieldRow]) -> list[FieldRow]:
-    """``rows`` (ascending) without those that overlap another one; base relocations are never in doubt."""
-    kept: list[FieldRow] = []
-    for row in rows:
-        while kept and kept[-1][2] != _ADDR64 == row[2] and kept[-1][0] + 4 > row[0]:
-            kept.pop()
-        if not kept or kept[-1][0] + (8 if kept[-1][2] == _ADDR64 else 4) <= row[0] or row[2] == _ADDR64:
-            kept.append(row)
-    return kept
-
-
-def _in_code(fragments: Fragments, sites: I64) -> npt.NDArray[np.bool_]:
-    """Which of ``sites`` lie in instructions."""
-    if not len(fragments):
-        return np.zeros(len(sites), dtype=np.bool_)
-    owner = np.searchsorted(fragments.start, sites, side="right") - 1
-    inside: npt.NDArray[np.bool_] = (owner >= 0) & (sites < fragments.end[owner]) & ~fragments.opaque[owner]
-    return inside
-
-
-def _bounds(fragments: Fragments) -> dict[int, list[tuple[int, int]]]:
-    """Ranges of every function by the start of its root fragment."""
-    found: dict[int, list[tuple[int, int]]] = {}
-    roots = fragments.start[fragments.root] if len(fragments) else fragments.start
-    for root, start, end in zip(roots.tolist(), fragments.start.tolist(), fragments.end.tolist(), strict=True):
-        found.setdefault(root, []).append((start, end))
-    return found
-
-
-def _next(anchors: I64, listed: list[int], address: int, image: Image) -> int:
-    """The next known address behind ``address``, at most the end of its section."""
-    section = image.section_at(address)
-    limit = section.rva + section.virtual_size if section else address
-    index = int(np.searchsorted(anchors, address, side="right"))
-    return min(listed[index], limit) if index < len(listed) else limit

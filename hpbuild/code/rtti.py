@@ -97,7 +97,7 @@ def _catchable(image: Image, array: int) -> Iterator[tuple[int, int]]:
 
 def _type_descriptor(image: Image, rva: int) -> bool:
     """A TypeDescriptor: virtual table pointer, spare pointer, decorated name that begins with a dot."""
-    return 0 < rva and rva + 18 <= image.size_of_image and image.read(rva + 16, 1) == b"."
+    return rva > 0 and rva + 18 <= image.size_of_image and image.read(rva + 16, 1) == b"."
 
 
 def _readable(image: Image, rva: int, size: int) -> bool:

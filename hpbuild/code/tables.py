@@ -8,14 +8,15 @@ are relative to the table, in read-only data.
 import re
 
 import numpy as np
-
 from iced_x86 import Mnemonic, OpKind, Register
 
 from hpbuild.code.decode import full_register, instructions
 from hpbuild.pe.image import Image
 
 # REX.W 63 /r with a SIB byte of scale 4: 4x 63 [mod rm=100] [10......]
-_MOVSXD = re.compile(rb"[\x48-\x4f]\x63[\x04\x0c\x14\x1c\x24\x2c\x34\x3c\x44\x4c\x54\x5c\x64\x6c\x74\x7c][\x80-\xbf]")
+_MOVSXD = re.compile(
+    rb"[\x48-\x4f]\x63[\x04\x0c\x14\x1c\x24\x2c\x34\x3c\x44\x4c\x54\x5c\x64\x6c\x74\x7c][\x80-\xbf]"
+)
 
 
 def relative_tables(code: bytes, start: int) -> set[int]:

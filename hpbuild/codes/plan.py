@@ -7,10 +7,10 @@ CHANGED_INITIALISER = Code(
     title="the initial value of a writable variable changed",
     severity=Severity.REFUSE,
     exit=ExitStatus.NO,
-    why="The running process owns the variable: its value may have changed since the start, so writing the new"
-    " initial value would destroy state, and leaving the old one would run new code on old data.",
-    remedy="Move the new value into code that runs (an explicit assignment in the fix), or ship this change with"
-    " a restart.",
+    why="The running process owns the variable: its value may have changed since the start, so writing the"
+    " new initial value would destroy state, and leaving the old one would run new code on old data.",
+    remedy="Move the new value into code that runs (an explicit assignment in the fix), or ship this change"
+    " with a restart.",
 )
 NEW_IMPORT = Code(
     id="HP3002",
@@ -25,8 +25,8 @@ AMBIGUOUS_VARIABLE = Code(
     title="a writable variable may be new or an existing one",
     severity=Severity.REFUSE,
     exit=ExitStatus.NO,
-    why="If it is an existing variable, a second copy would split the program's state in two; if it is new, using"
-    " an old address would overwrite other data. The binaries alone do not decide it.",
+    why="If it is an existing variable, a second copy would split the program's state in two; if it is new,"
+    " using an old address would overwrite other data. The binaries alone do not decide it.",
     remedy="Give the symbols of both images (--symbols), which name their variables.",
 )
 FOLDED_FUNCTION = Code(
@@ -42,18 +42,18 @@ NO_ROOM = Code(
     title="no redirection fits at the entry of a changed function",
     severity=Severity.REFUSE,
     exit=ExitStatus.NO,
-    why="The jump to the new code needs two bytes behind five of filler, or five bytes that nothing else jumps"
-    " into. Without it old code would go on running, or a thread would run half an instruction.",
-    remedy="Build the baseline with padding before functions (/FUNCTIONPADMIN or -fms-hotpatch), or ship with a"
-    " restart.",
+    why="The jump to the new code needs two bytes behind five of filler, or five bytes that nothing else"
+    " jumps into. Without it old code would go on running, or a thread would run half an instruction.",
+    remedy="Build the baseline with padding before functions (/FUNCTIONPADMIN or -fms-hotpatch), or ship with"
+    " a restart.",
 )
 EXCEPTION_DATA = Code(
     id="HP3006",
     title="exception data of a carried function is in a form that cannot be moved",
     severity=Severity.REFUSE,
     exit=ExitStatus.NO,
-    why="The function's language-specific exception data holds addresses in a form that is not understood; moved"
-    " wrongly, the first exception through the new code would crash the process.",
+    why="The function's language-specific exception data holds addresses in a form that is not understood;"
+    " moved wrongly, the first exception through the new code would crash the process.",
     remedy="Ship this change with a restart.",
 )
 THREAD_LOCAL = Code(
@@ -61,7 +61,8 @@ THREAD_LOCAL = Code(
     title="the layout or initial value of thread-local data changed",
     severity=Severity.REFUSE,
     exit=ExitStatus.NO,
-    why="Threads that run already have their copy in the old layout; new code would read beside its variables.",
+    why="Threads that run already have their copy in the old layout; new code would read beside its"
+    " variables.",
     remedy="Keep thread-local variables as they are in the fix, or ship with a restart.",
 )
 UNRESOLVED = Code(
@@ -69,8 +70,8 @@ UNRESOLVED = Code(
     title="carried code refers to something that has no counterpart in the baseline",
     severity=Severity.REFUSE,
     exit=ExitStatus.NO,
-    why="The address means something in the fixed image that cannot be found in the baseline; guessing would make"
-    " new code read or call the wrong thing.",
+    why="The address means something in the fixed image that cannot be found in the baseline; guessing would"
+    " make new code read or call the wrong thing.",
     remedy="Look at the place with `diff --format json`; give symbols, or ship with a restart.",
 )
 STALE_POINTER = Code(
@@ -94,8 +95,8 @@ UNSEEN_ADDRESS = Code(
     title="data of the fixed image differs in a way that looks like addresses without relocations",
     severity=Severity.REFUSE,
     exit=ExitStatus.NO,
-    why="The differing words all moved by one distance: they may be offsets to places that lie elsewhere in the"
-    " fixed image. A verbatim copy would point nowhere.",
+    why="The differing words all moved by one distance: they may be offsets to places that lie elsewhere in"
+    " the fixed image. A verbatim copy would point nowhere.",
     remedy="Give symbols, or ship this change with a restart.",
 )
 LOOP_AT_ENTRY = Code(
@@ -111,8 +112,8 @@ SHORT_JUMP = Code(
     title="a short jump leaves a function that must be carried",
     severity=Severity.REFUSE,
     exit=ExitStatus.NO,
-    why="It reaches 127 bytes; from where the new code lies it cannot reach its target, and a longer jump would"
-    " shift the code behind it.",
+    why="It reaches 127 bytes; from where the new code lies it cannot reach its target, and a longer jump"
+    " would shift the code behind it.",
     remedy="Ship this change with a restart.",
 )
 RUNS_ON = Code(

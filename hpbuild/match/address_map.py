@@ -72,7 +72,8 @@ def _named(fixed: Side, baseline: Side) -> Columns:
     pairs = [
         (left[name], right[name])
         for name in common
-        if (fixed.atoms.memory[left[name]] == Memory.RODATA) == (baseline.atoms.memory[right[name]] == Memory.RODATA)
+        if (fixed.atoms.memory[left[name]] == Memory.RODATA)
+        == (baseline.atoms.memory[right[name]] == Memory.RODATA)
     ]
     table = np.array(pairs, dtype=np.int64).reshape(-1, 2)
     return table[:, 0], table[:, 1]
@@ -131,7 +132,12 @@ def _neighbours(fixed: Side, baseline: Side, pairing: Pairing, data: DataMap) ->
     alone, start_shift = _section_shifts(fixed, baseline, free, has_before | has_after)
     in_code, code_shift = _code_shifts(fixed, baseline, pairing, free)
     parts = []
-    for has, distance in ((has_before, shift[before]), (has_after, shift[after]), (alone, start_shift), (in_code, code_shift)):
+    for has, distance in (
+        (has_before, shift[before]),
+        (has_after, shift[after]),
+        (alone, start_shift),
+        (in_code, code_shift),
+    ):
         target = fixed.atoms.start[free] + distance
         atom = baseline.atoms.at(target)
         starts = baseline.atoms.start[np.maximum(atom, 0)] == target
@@ -157,7 +163,10 @@ def _telling(side: Side, atoms: I64) -> np.ndarray[tuple[int], np.dtype[np.bool_
     span = side.atoms.end[atoms] - side.atoms.start[atoms]
     fields = side.atoms.last_field[atoms] > side.atoms.first_field[atoms]
     content = np.array(
-        [bool(side.masked[start:end].any()) for start, end in zip(side.atoms.start[atoms], side.atoms.end[atoms], strict=True)],
+        [
+            bool(side.masked[start:end].any())
+            for start, end in zip(side.atoms.start[atoms], side.atoms.end[atoms], strict=True)
+        ],
         dtype=np.bool_,
     )
     telling: np.ndarray[tuple[int], np.dtype[np.bool_]] = (
@@ -173,7 +182,9 @@ def _section_shifts(
     the distance between the two sections' starts."""
     names = {section.name: section.rva for section in reversed(baseline.program.image.sections)}
     sections = fixed.program.image.sections
-    shift = np.array([names.get(section.name, section.rva) - section.rva for section in sections], dtype=np.int64)
+    shift = np.array(
+        [names.get(section.name, section.rva) - section.rva for section in sections], dtype=np.int64
+    )
     there = np.array([section.name in names for section in sections], dtype=np.int64)
     section = fixed.atoms.section[free]
     return np.where(known, 0, there[section]), shift[section]
@@ -230,14 +241,16 @@ def _grown(fixed: Side, baseline: Side, data: DataMap) -> np.ndarray[tuple[int],
 
 
 def _whole_ends(side: Side) -> Columns:
-    """Ends of atoms, and the atoms that are tails: a variable that the file holds only a part of ends with the
-    part behind it."""
+    """Ends of atoms, and the atoms that are tails: a variable that the file holds only a part of ends with
+    the part behind it."""
     atoms = side.atoms
     ends = atoms.end.copy()
     named = np.zeros(len(atoms), dtype=np.bool_)
     for places in (side.targets.atom, side.pointers.atom):
         named[places[places >= 0]] = True
-    filled = np.array([section.rva + section.raw_size for section in side.program.image.sections], dtype=np.int64)
+    filled = np.array(
+        [section.rva + section.raw_size for section in side.program.image.sections], dtype=np.int64
+    )
     cut = np.flatnonzero(np.isin(ends[:-1], filled) & (atoms.start[1:] == ends[:-1]) & ~named[1:])
     ends[cut] = atoms.end[cut + 1]
     return ends, cut + 1

@@ -69,7 +69,9 @@ def agree(fixed: Side, baseline: Side, pairing: Pairing, extra: tuple[I64, I64])
     same_form = same_form[fixed.forms[same_form] == baseline.forms[pairing.fixed[same_form]]]
     owner, row = expand(fixed.first, fixed.last, same_form)
     other = baseline.first[pairing.fixed[owner]] + row - fixed.first[owner]
-    agreed, left, right = judge(fixed, baseline, pairing, take(fixed.targets, row), take(baseline.targets, other))
+    agreed, left, right = judge(
+        fixed, baseline, pairing, take(fixed.targets, row), take(baseline.targets, other)
+    )
     unwind_f, unwind_b = _unwind_places(fixed, baseline, pairing, same_form)
     unwind = judge(fixed, baseline, pairing, unwind_f, unwind_b)
     owner, row = np.concatenate([owner, same_form]), np.concatenate([row, np.full(len(same_form), -2)])
@@ -97,12 +99,16 @@ def _unwind_places(fixed: Side, baseline: Side, pairing: Pairing, rows: I64) -> 
         unwind = side.program.fragments.unwind[fragments]
         atom = np.where(unwind > 0, side.atoms.at(unwind), -1)
         none = np.where(unwind > 0, 0, 1)
-        return Places(code=np.full(len(unwind), -1), atom=atom, offset=np.zeros(len(unwind), dtype=np.int64), other=none)
+        return Places(
+            code=np.full(len(unwind), -1), atom=atom, offset=np.zeros(len(unwind), dtype=np.int64), other=none
+        )
 
     return places(fixed, rows), places(baseline, pairing.fixed[rows])
 
 
-def judge(fixed: Side, baseline: Side, pairing: Pairing, left: Places, right: Places) -> tuple[Bool, I64, I64]:
+def judge(
+    fixed: Side, baseline: Side, pairing: Pairing, left: Places, right: Places
+) -> tuple[Bool, I64, I64]:
     """Compare two columns of places: (agreed or not yet known, atom pairs to check or -1)."""
     count = len(left.code)
     if not count:
@@ -179,9 +185,7 @@ class _Edges:
         )
 
 
-def _children(
-    fixed: Side, baseline: Side, pairing: Pairing, keys: I64, width: int
-) -> tuple[I64, I64, Bool]:
+def _children(fixed: Side, baseline: Side, pairing: Pairing, keys: I64, width: int) -> tuple[I64, I64, Bool]:
     """Fields of pairs with equal content: (pair key, key of the pair they lead to or -1, agreed)."""
     left, right = keys // width, keys % width
     order = np.arange(len(keys))
@@ -190,7 +194,9 @@ def _children(
     none = np.zeros(0, dtype=np.int64)
     if not len(row):
         return none, none, np.zeros(0, dtype=np.bool_)
-    agreed, atom_f, atom_b = judge(fixed, baseline, pairing, take(fixed.pointers, row), take(baseline.pointers, other))
+    agreed, atom_f, atom_b = judge(
+        fixed, baseline, pairing, take(fixed.pointers, row), take(baseline.pointers, other)
+    )
     child = np.where(atom_f >= 0, atom_f * width + atom_b, -1)
     tables = fixed.program.fields.form[row] == 2
     origin, origin_f, origin_b = judge(
@@ -234,7 +240,8 @@ def _soft(fixed: Side, baseline: Side, left: I64, right: I64) -> Bool:
         ],
         dtype=np.bool_,
     )
-    return named | (fixed.atoms.memory[left] != Memory.RODATA)
+    soft: Bool = named | (fixed.atoms.memory[left] != Memory.RODATA)
+    return soft
 
 
 def _losers(fixed: Side, known: I64, left: I64, right: I64, votes: dict[int, int]) -> list[int]:

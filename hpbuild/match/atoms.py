@@ -127,7 +127,15 @@ def _anchors(program: Program, runs: I64) -> I64:
     opaque = program.fragments.start[program.fragments.opaque]
     sections = [s.rva + s.raw_size for s in program.image.sections if s.raw_size < s.virtual_size]
     exported = np.array([rva for rva, _ in program.exported_data], dtype=np.int64)
-    parts = [program.references.target, program.fields.target, program.fields.origin, named, opaque, runs, exported]
+    parts = [
+        program.references.target,
+        program.fields.target,
+        program.fields.origin,
+        named,
+        opaque,
+        runs,
+        exported,
+    ]
     parts += [records[:, 0], records.sum(axis=1), np.array(sections, dtype=np.int64)]
     return np.unique(np.concatenate(parts))
 
@@ -142,7 +150,7 @@ def _memory(program: Program, start: I64, section: I64) -> U8:
 
 def _digests(program: Program, masked: U8, start: I64, end: I64, first: I64, last: I64) -> I64:
     fields = program.fields
-    view = memoryview(masked)
+    view = memoryview(masked.data)
     digests = np.zeros(len(start), dtype=np.int64)
     blake = hashlib.blake2b
     rows = zip(start.tolist(), end.tolist(), first.tolist(), last.tolist(), strict=True)

@@ -31,7 +31,13 @@ def pair_by_reference(fixed: Side, baseline: Side, pairing: Pairing, shapes: tup
 
 
 def _take_best(
-    left: I64, right: I64, votes: I64, fixed: Side, baseline: Side, pairing: Pairing, shapes: tuple[Shapes, Shapes]
+    left: I64,
+    right: I64,
+    votes: I64,
+    fixed: Side,
+    baseline: Side,
+    pairing: Pairing,
+    shapes: tuple[Shapes, Shapes],
 ) -> int:
     made = 0
     order = np.lexsort((right, left, -votes))
@@ -39,7 +45,10 @@ def _take_best(
         a, b = int(left[index]), int(right[index])
         if pairing.fixed[a] >= 0 or pairing.baseline[b] >= 0:
             continue
-        if fixed.forms[a] == baseline.forms[b] or similarity(shapes[0].of(a), shapes[1].of(b)) >= MIN_REFERENCE:
+        if (
+            fixed.forms[a] == baseline.forms[b]
+            or similarity(shapes[0].of(a), shapes[1].of(b)) >= MIN_REFERENCE
+        ):
             made += pairing.add(np.array([a]), np.array([b]), Level.REFERENCE)
     return made
 

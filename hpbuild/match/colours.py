@@ -34,7 +34,10 @@ def pair_by_colour(fixed: Side, baseline: Side, pairing: Pairing, rounds: int) -
         colours = (_refine(fixed, colours[0], known_f), _refine(baseline, colours[1], known_b))
         level = Level.CONTEXT
         left, right = join_unique(
-            colours[0].view(np.int64), colours[1].view(np.int64), _free(fixed, pairing.fixed), _free(baseline, pairing.baseline)
+            colours[0].view(np.int64),
+            colours[1].view(np.int64),
+            _free(fixed, pairing.fixed),
+            _free(baseline, pairing.baseline),
         )
         found = pairing.add(left, right, level)
         made += found
@@ -85,7 +88,9 @@ def _refine(side: Side, colours: U64, known: U64) -> U64:
     at = np.flatnonzero(code >= 0)
     owner = references.fragment[at]
     caller = np.where(known[owner] > 0, known[owner] * _B, colours[owner])
-    incoming = _summed(mix(mix(caller, order[at]), side.targets.offset[at].view(np.uint64)), code[at], len(colours))
+    incoming = _summed(
+        mix(mix(caller, order[at]), side.targets.offset[at].view(np.uint64)), code[at], len(colours)
+    )
     fields = np.flatnonzero(side.pointers.code >= 0)
     holder = _field_labels(side, fields)
     incoming = incoming + _summed(holder, side.pointers.code[fields], len(colours))
@@ -94,7 +99,9 @@ def _refine(side: Side, colours: U64, known: U64) -> U64:
 
 def _target_labels(side: Side, places: Places, colours: U64, known: U64) -> U64:
     code = np.maximum(places.code, 0)
-    fragment = np.where(known[code] > 0, known[code] * _B, colours[code]) if len(colours) else code.view(np.uint64)
+    fragment = (
+        np.where(known[code] > 0, known[code] * _B, colours[code]) if len(colours) else code.view(np.uint64)
+    )
     labels = places.other.view(np.uint64).copy()
     labels = np.where(places.code >= 0, mix(fragment, places.offset.view(np.uint64)), labels)
     if len(side.atoms):
@@ -110,7 +117,11 @@ def _field_labels(side: Side, rows: I64) -> U64:
     fields = side.program.fields
     atom = side.atoms.at(fields.site[rows])
     known = np.maximum(atom, 0)
-    place = (fields.site[rows] - side.atoms.start[known]).view(np.uint64) if len(side.atoms) else rows.view(np.uint64)
+    place = (
+        (fields.site[rows] - side.atoms.start[known]).view(np.uint64)
+        if len(side.atoms)
+        else rows.view(np.uint64)
+    )
     content = side.atoms.digest[known].view(np.uint64) if len(side.atoms) else place
     return np.where(atom >= 0, mix(content, place), np.uint64(0))
 

@@ -9,11 +9,15 @@ MAX_PADDING = 63
 """Zero bytes at an atom's end that may be alignment filler (alignments up to 64 are common)."""
 
 
-def contents_agree(fixed: Side, baseline: Side, left: I64, right: I64) -> np.ndarray[tuple[int], np.dtype[np.bool_]]:
+def contents_agree(
+    fixed: Side, baseline: Side, left: I64, right: I64
+) -> np.ndarray[tuple[int], np.dtype[np.bool_]]:
     """True where the fixed atom's bytes stand at the baseline atom's place, with fields at the same
     offsets in the same forms. Where the two atoms differ in length (another neighbour, other filler), the
     fixed atom's length counts, less zero filler at its end."""
-    equal = fixed.atoms.digest[left] == baseline.atoms.digest[right]
+    equal: np.ndarray[tuple[int], np.dtype[np.bool_]] = (
+        fixed.atoms.digest[left] == baseline.atoms.digest[right]
+    )
     length = fixed.atoms.end[left] - fixed.atoms.start[left]
     equal &= length == baseline.atoms.end[right] - baseline.atoms.start[right]
     for row in np.flatnonzero(~equal).tolist():

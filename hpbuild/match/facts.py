@@ -100,7 +100,9 @@ def _function_change(
     return FunctionChange(
         name=program.name_of(fact.root),
         change=Change.ADDED if added else Change.CHANGED,
-        baseline=() if added else ranges(comparison.baseline.program, theirs.get(fact.partner, (fact.partner,))),
+        baseline=()
+        if added
+        else ranges(comparison.baseline.program, theirs.get(fact.partner, (fact.partner,))),
         fixed=ranges(program, fact.fragments),
         level="" if added else Level(int(comparison.pairing.level[fact.root])).label,
         reason="no counterpart in the baseline" if added else reason(comparison, fact),
@@ -257,7 +259,9 @@ def reserved_class(side: Side, atom: int, named: np.ndarray[tuple[int], np.dtype
     return "" if named[atom] else klass
 
 
-def byte_account(comparison: Comparison, facts: tuple[FunctionFact, ...]) -> tuple[tuple[tuple[str, int], ...], int]:
+def byte_account(
+    comparison: Comparison, facts: tuple[FunctionFact, ...]
+) -> tuple[tuple[tuple[str, int], ...], int]:
     """Bytes of the fixed image by class, and their total: headers and every section's virtual size."""
     fixed, data = comparison.fixed, comparison.data
     program, sizes = fixed.program, Counter[str]()
@@ -274,9 +278,13 @@ def byte_account(comparison: Comparison, facts: tuple[FunctionFact, ...]) -> tup
     sizes["changed-data"] += int(span[mapped & ~data.same].sum())
     named = referenced(fixed)
     for atom in np.flatnonzero(~mapped).tolist():
-        klass = "padding" if is_filler(fixed, atom, named) else reserved_class(fixed, atom, named) or "added-data"
+        klass = (
+            "padding" if is_filler(fixed, atom, named) else reserved_class(fixed, atom, named) or "added-data"
+        )
         sizes[klass] += int(span[atom])
-    headers = 0 if any(name == "headers" for name, _, _ in program.metadata) else program.image.size_of_headers
+    headers = (
+        0 if any(name == "headers" for name, _, _ in program.metadata) else program.image.size_of_headers
+    )
     sizes["headers"] += headers
     sections = sum(section.virtual_size for section in program.image.sections)
     total = sections + program.image.size_of_headers

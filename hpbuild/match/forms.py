@@ -16,7 +16,7 @@ def fragment_forms(program: Program, masked: U8) -> I64:
     owner = references.fragment
     place = references.site - fragments.start[owner] if len(references) else references.site
     shape = place << 8 | references.kind.astype(np.int64) << 4 | references.width
-    view = memoryview(masked)
+    view = memoryview(masked.data)
     forms = np.zeros(len(fragments), dtype=np.int64)
     blake = hashlib.blake2b
     rows = zip(

@@ -66,11 +66,17 @@ def locate(program: Program, atoms: Atoms, rva: I64) -> Places:
     """Say what lies at each address of ``rva``."""
     fragments = program.fragments
     index = np.searchsorted(fragments.start, rva, side="right") - 1
-    code = np.where((index >= 0) & (rva < fragments.end[np.maximum(index, 0)]), index, -1) if len(fragments) else index
+    code = (
+        np.where((index >= 0) & (rva < fragments.end[np.maximum(index, 0)]), index, -1)
+        if len(fragments)
+        else index
+    )
     code = np.where((code >= 0) & fragments.opaque[np.maximum(code, 0)], -1, code) if len(fragments) else code
     atom = np.where(code < 0, atoms.at(rva), -1)
     offset = np.zeros(len(rva), dtype=np.int64)
-    offset = np.where(code >= 0, rva - fragments.start[np.maximum(code, 0)], offset) if len(fragments) else offset
+    offset = (
+        np.where(code >= 0, rva - fragments.start[np.maximum(code, 0)], offset) if len(fragments) else offset
+    )
     offset = np.where(atom >= 0, rva - atoms.start[np.maximum(atom, 0)], offset) if len(atoms) else offset
     rest = np.flatnonzero((code < 0) & (atom < 0))
     other = np.zeros(len(rva), dtype=np.int64)

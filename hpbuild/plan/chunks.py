@@ -91,7 +91,9 @@ class ChunkList:
         found = {int(fragments.unwind[member]) for _, members, _ in self._code for member in members}
         found.discard(0)
         for rva in sorted(found & self._side.program.exceptions.unknown):
-            finding = Finding(codes.EXCEPTION_DATA, f"unwind record at {rva:#x}", "its language data is not understood")
+            finding = Finding(
+                codes.EXCEPTION_DATA, f"unwind record at {rva:#x}", "its language data is not understood"
+            )
             self._resolver.findings.setdefault((finding.place, ""), finding)
         known = dict(self._side.program.exceptions.records)
         return sorted(rva for rva in found if rva in known)
@@ -120,9 +122,19 @@ class ChunkList:
             finding = Finding(codes.RUNS_ON, name, cause)
             self._resolver.findings.setdefault((name, cause), finding)
 
-    def _chunk(self, kind: ChunkKind, name: str, run: Interval, alignment: int, fields: tuple[Field, ...]) -> Chunk:
+    def _chunk(
+        self, kind: ChunkKind, name: str, run: Interval, alignment: int, fields: tuple[Field, ...]
+    ) -> Chunk:
         content = b"" if kind is ChunkKind.BSS else self._side.program.image.read(run.start, len(run))
-        return Chunk(kind=kind, name=name, source=run, size=len(run), content=content, alignment=alignment, fields=fields)
+        return Chunk(
+            kind=kind,
+            name=name,
+            source=run,
+            size=len(run),
+            content=content,
+            alignment=alignment,
+            fields=fields,
+        )
 
     def _code_fields(self, members: tuple[int, ...], run: Interval, owner: str) -> Iterator[Field]:
         side, references = self._side, self._side.program.references
@@ -182,7 +194,10 @@ class ChunkList:
                 rva = int(fragments.unwind[member])
                 chunk = self._resolver.atom_chunk.get(self._side.atoms.one(rva)) if rva else None
                 if chunk is not None:
-                    begin, end = int(fragments.start[member]) - run.start, int(fragments.end[member]) - run.start
+                    begin, end = (
+                        int(fragments.start[member]) - run.start,
+                        int(fragments.end[member]) - run.start,
+                    )
                     entries.append(UnwindEntry(number, begin, end, Target(*chunk)))
         return tuple(entries)
 

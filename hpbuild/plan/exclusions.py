@@ -27,11 +27,19 @@ def declared_exclusions(
     exclusions += _unused(comparison, selection, carried)
     if _templates_differ(fixed, baseline):
         exclusions.append(Exclusion("thread-local", ".tls", "initial thread-local data differs"))
-    findings = [Finding(codes.EXPORTS_DIFFER, item.place, item.cause) for item in exclusions if item.klass == "export"]
-    findings += [Finding(codes.RESOURCES_DIFFER, item.place, item.cause) for item in exclusions if item.klass == "resource"]
+    findings = [
+        Finding(codes.EXPORTS_DIFFER, item.place, item.cause) for item in exclusions if item.klass == "export"
+    ]
+    findings += [
+        Finding(codes.RESOURCES_DIFFER, item.place, item.cause)
+        for item in exclusions
+        if item.klass == "resource"
+    ]
     unused = [item for item in exclusions if item.klass in ("unreferenced-function", "unreferenced-data")]
     if unused:
-        findings.append(Finding(codes.UNUSED_ADDITIONS, unused[0].place, f"{len(unused)} runs of code or data"))
+        findings.append(
+            Finding(codes.UNUSED_ADDITIONS, unused[0].place, f"{len(unused)} runs of code or data")
+        )
     findings += _entry_point(comparison, selection)
     findings += _thread_local(comparison, selection)
     return tuple(sorted(exclusions, key=lambda item: (item.klass, item.place, item.cause))), findings
@@ -112,4 +120,6 @@ def _thread_local(comparison: Comparison, selection: Selection) -> list[Finding]
     rows = np.flatnonzero(side.program.references.target == ours.index)
     roots = set(side.program.fragments.root[side.program.references.fragment[rows]].tolist())
     users = sorted(roots & selection.functions.keys())
-    return [Finding(codes.THREAD_LOCAL, side.program.name_of(root), "it uses thread-local data") for root in users]
+    return [
+        Finding(codes.THREAD_LOCAL, side.program.name_of(root), "it uses thread-local data") for root in users
+    ]

@@ -39,7 +39,9 @@ def _split_off(comparison: Comparison) -> list[Finding]:
         start = int(fixed.fragments.start[fact.root])
         shared = sorted(name for name in names.get(start, ()) if name in known and fact.partner < 0)
         if shared:
-            findings.append(Finding(codes.FOLDED_FUNCTION, shared[0], f"in the baseline at {known[shared[0]]:#x}"))
+            findings.append(
+                Finding(codes.FOLDED_FUNCTION, shared[0], f"in the baseline at {known[shared[0]]:#x}")
+            )
     return findings
 
 

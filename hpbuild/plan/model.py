@@ -149,7 +149,8 @@ class RedirectionSite:
 @dataclass(frozen=True, slots=True)
 class Exclusion:
     """A difference that a hotpatch does not deliver, declared. ``klass`` is one of 'version-resource',
-    'resource', 'export', 'import', 'metadata', 'line-only', 'thread-local', 'unreferenced-function', 'unreferenced-data'."""
+    'resource', 'export', 'import', 'metadata', 'line-only', 'thread-local', 'unreferenced-function',
+    'unreferenced-data'."""
 
     klass: str
     place: str

@@ -54,7 +54,9 @@ def make_plan(comparison: Comparison) -> Plan:
         unwind=numbered.unwind_entries(),
         redirections=redirections,
         exclusions=exclusions,
-        findings=tuple(sorted(set(findings), key=lambda finding: (finding.code.id, finding.place, finding.cause))),
+        findings=tuple(
+            sorted(set(findings), key=lambda finding: (finding.code.id, finding.place, finding.cause))
+        ),
         uses=tuple(sorted(resolver.uses, key=lambda use: (use.range, use.constant))),
     )
 

@@ -2,8 +2,6 @@
 
 from dataclasses import dataclass, field
 
-import numpy as np
-
 from hpbuild.codes import plan as codes
 from hpbuild.errors import Finding
 from hpbuild.match.atoms import Memory
@@ -113,9 +111,9 @@ class Resolver:
 
     def _structure(self, name: str, offset: int, place: Where, owner: str) -> Target:
         """A loader structure of the baseline with the same class and offset."""
-        runs = [(start, end) for kind, start, end in self.comparison.baseline.program.metadata if kind == name]
+        runs = [
+            (start, end) for kind, start, end in self.comparison.baseline.program.metadata if kind == name
+        ]
         if len(runs) == 1 and runs[0][0] + offset < runs[0][1] and place.other == label(name, offset):
             return Target(None, runs[0][0] + offset)
         return self.refuse(owner, f"{place.rva:#x} lies in the loader's {name}")
-
-

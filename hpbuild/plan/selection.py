@@ -80,7 +80,11 @@ class _Closure:
             for row in rows:
                 self._code(int(self.side.targets.code[row]))
                 self._atom(int(self.side.targets.atom[row]), root)
-            unwind = self.side.atoms.one(int(program.fragments.unwind[fragment])) if program.fragments.unwind[fragment] else -1
+            unwind = (
+                self.side.atoms.one(int(program.fragments.unwind[fragment]))
+                if program.fragments.unwind[fragment]
+                else -1
+            )
             if unwind >= 0:
                 self._fields(unwind)
 
@@ -100,7 +104,13 @@ class _Closure:
         """Data that points at changed data must be carried too; a writable pointer cannot be."""
         if self.side.atoms.memory[holder] != Memory.RODATA:
             place = f"data at {int(self.side.atoms.start[holder]):#x}"
-            self.refuse(Finding(codes.STALE_POINTER, place, f"points at changed data at {int(self.side.atoms.start[atom]):#x}"))
+            self.refuse(
+                Finding(
+                    codes.STALE_POINTER,
+                    place,
+                    f"points at changed data at {int(self.side.atoms.start[atom]):#x}",
+                )
+            )
         elif holder not in self.object_of and not self._is_exception_data(holder):
             self.carry_object(holder, Reason.CHANGED)
 
@@ -149,7 +159,11 @@ class _Closure:
         """A writable atom without a counterpart: new, unless the baseline has one that lost its partner."""
         if not self._surely_new(atom):
             place = f"variable at {int(self.side.atoms.start[atom]):#x}"
-            self.refuse(Finding(codes.AMBIGUOUS_VARIABLE, place, "the baseline has variables without a counterpart too"))
+            self.refuse(
+                Finding(
+                    codes.AMBIGUOUS_VARIABLE, place, "the baseline has variables without a counterpart too"
+                )
+            )
         self.carry_object(atom, Reason.ADDED)
 
     def _surely_new(self, atom: int) -> bool:

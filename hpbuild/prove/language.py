@@ -21,8 +21,8 @@ _MAGIC_BITS = 0x1FFFFFFF
 
 def language_size(space: Space, data: int, following: int = 0) -> int:
     """Bytes of the language data at ``data``: a scope table, the RVA of a FuncInfo, the place of a stack
-    cookie, or an LSDA; 0 for any other form. ``following`` is the next unwind record's RVA or 0: a few bytes up
-    to it are the place of the stack cookie, whose handler wraps the other one."""
+    cookie, or an LSDA; 0 for any other form. ``following`` is the next unwind record's RVA or 0: a few bytes
+    up to it are the place of the stack cookie, whose handler wraps the other one."""
     size = _own_size(space, data)
     gap = following - data - size
     return size + gap if 0 < gap <= _TRAILER else size

@@ -14,6 +14,7 @@ import pytest
 
 from hpbuild.manifest.schema import validate
 
+IDENTITY = ("--id", "T-1", "--sequence", 1, "--advisory", "CVE-2024-0001")
 STATUSES = (0, 1, 2, 3, 4, 5, 6)
 Runner = Callable[..., "Run"]
 
@@ -135,8 +136,7 @@ def release(hpbuild: Runner, binaries: Path, tmp_path_factory: pytest.TempPathFa
     stem = made.public.with_suffix("")
     steps: tuple[tuple[object, ...], ...] = (
         ("keys", "generate", "--algorithm", "ed25519", "--no-passphrase", "-o", stem),
-        ("build", made.baseline, made.fixed, "-o", made.package, "--id", "T-1", "--sequence", 1)
-        + ("--advisory", "CVE-2024-0001"),
+        ("build", made.baseline, made.fixed, "-o", made.package, *IDENTITY),
         ("sign", made.package, "--key", f"file:{made.key}"),
     )
     for step in steps:

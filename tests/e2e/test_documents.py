@@ -89,7 +89,7 @@ def test_the_readme_shows_what_happens(hpbuild: Any, root: Path, binaries: Path,
     for arguments, lines in shown:
         run = hpbuild(*arguments, cwd=tmp_path)
         assert run.status == 0, run
-        wanted = {line for line in map(neutral, lines)}
+        wanted = set(map(neutral, lines))
         assert not wanted - {neutral(line) for line in run.out.splitlines()}, arguments
 
 

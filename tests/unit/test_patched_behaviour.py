@@ -211,7 +211,9 @@ def _gadget_calls(machine: Machine) -> Iterator[object]:
         for _ in range(12):
             raw = chance.randbytes(48)
             yield machine.number("gadget_weigh", machine.put(INPUT, raw), chance.randrange(48))
-            small = b"".join(struct.pack("<Ii", chance.randrange(9), chance.randrange(-50, 99)) for _ in range(6))
+            small = b"".join(
+                struct.pack("<Ii", chance.randrange(9), chance.randrange(-50, 99)) for _ in range(6)
+            )
             yield machine.number("gadget_measure", machine.put(INPUT, small), chance.randrange(4))
             value = chance.randrange(-60, 60) & 0xFFFFFFFF
             for name in ("gadget_lower_left", "gadget_lower_right", "gadget_report", "gadget_enter"):

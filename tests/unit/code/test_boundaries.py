@@ -49,7 +49,9 @@ def test_unwind_rows_are_exact(analyse: Analyse) -> None:
 
 def test_adjacent_rows(analyse: Analyse) -> None:
     program = analyse(
-        text=text((0x1000, "50 c3 31c0 c3")), const=LEAF, rows=((0x1000, 0x1002, CONST), (0x1002, 0x1005, CONST))
+        text=text((0x1000, "50 c3 31c0 c3")),
+        const=LEAF,
+        rows=((0x1000, 0x1002, CONST), (0x1002, 0x1005, CONST)),
     )
     assert fragments(program) == code((0x1000, 0x1002), (0x1002, 0x1005))
 
@@ -90,7 +92,8 @@ def test_call_target_cuts_a_gap(analyse: Analyse) -> None:
 def test_targets_of_leaf_functions_cut_too(analyse: Analyse) -> None:
     """Found one after the other: the first leaf calls the second, that one the third."""
     program = analyse(
-        text=text((0x1000, "e8 0c000000 c3"), (0x1010, "90 e8 0b000000 c3"), (0x1020, "c3 50 58 c3")), entry=0x1000
+        text=text((0x1000, "e8 0c000000 c3"), (0x1010, "90 e8 0b000000 c3"), (0x1020, "c3 50 58 c3")),
+        entry=0x1000,
     )
     assert fragments(program) == code((0x1000, 0x1006), (0x1011, 0x1017), (0x1020, 0x1021), (0x1021, 0x1024))
 
@@ -120,7 +123,9 @@ def test_branches_do_not_bind_fragments_of_other_functions(analyse: Analyse) -> 
 
 def test_data_in_an_unwind_row_is_opaque(analyse: Analyse) -> None:
     """0x06 is no instruction; the rest of the row is compared as data and keeps to the function."""
-    program = analyse(text=text((0x1000, "50 c3 06 e8 00000000")), const=LEAF, rows=((0x1000, 0x1008, CONST),))
+    program = analyse(
+        text=text((0x1000, "50 c3 06 e8 00000000")), const=LEAF, rows=((0x1000, 0x1008, CONST),)
+    )
     assert fragments(program) == [(0x1000, 0x1002, 0x1000, False), (0x1002, 0x1008, 0x1000, True)]
     assert len(program.references) == 0
     assert not program.fragments.falls_through.any()
@@ -165,7 +170,9 @@ def test_pointer_to_the_end_of_the_image_is_kept(analyse: Analyse) -> None:
 
 
 # lea rdx, [image base]; mov ecx, [rdx + rax*4 + 0x1018]; add rcx, rdx; jmp rcx; 2 cases; table of 2 RVAs
-SWITCH = "488d15 f9efffff 8b8c82 18100000 4801d1 ffe1 c3 c3 c3 6690" + struct.pack("<II", 0x1013, 0x1014).hex()
+SWITCH = (
+    "488d15 f9efffff 8b8c82 18100000 4801d1 ffe1 c3 c3 c3 6690" + struct.pack("<II", 0x1013, 0x1014).hex()
+)
 
 
 def table_fields(program: Program) -> list[tuple[int, int]]:

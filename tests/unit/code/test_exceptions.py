@@ -292,6 +292,8 @@ PLAUSIBLE = st.one_of(
 )
 
 
-@given(data=PLAUSIBLE, flags=st.sampled_from([1, 2, 3]), fill=st.sampled_from([b"\0", b"\x01", b"\x80", b"\xff"]))
+@given(
+    data=PLAUSIBLE, flags=st.sampled_from([1, 2, 3]), fill=st.sampled_from([b"\0", b"\x01", b"\x80", b"\xff"])
+)
 def test_almost_right_bytes(with_constants: WithConstants, data: bytes, flags: int, fill: bytes) -> None:
     check_hostile(with_constants((handled(data, flags)).ljust(0x1000, fill)))

@@ -171,7 +171,12 @@ def test_what_may_be_an_address_is_no_stack_cookie(with_constants: Make, value: 
     assert stack_cookie(with_constants(struct.pack("<I", value)), CONST) is None
 
 
-@given(st.dictionaries(st.sampled_from(["states", "unwind", "tries", "blocks", "points", "map"]), st.integers(0, (1 << 32) - 1)))
+@given(
+    st.dictionaries(
+        st.sampled_from(["states", "unwind", "tries", "blocks", "points", "map"]),
+        st.integers(0, (1 << 32) - 1),
+    )
+)
 def test_any_numbers(with_constants: Make, changes: dict[str, int]) -> None:
     """Through the record reader, which turns a table outside of the image into None."""
     page = constants(info(**changes))

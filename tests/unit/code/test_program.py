@@ -60,7 +60,12 @@ def check_references(program: Program) -> None:
     assert (end + r.trailing <= f.end[r.fragment]).all()
     assert not f.opaque[r.fragment].any()
     for site, target, kind, width, trailing in zip(
-        r.site.tolist(), r.target.tolist(), r.kind.tolist(), r.width.tolist(), r.trailing.tolist(), strict=True
+        r.site.tolist(),
+        r.target.tolist(),
+        r.kind.tolist(),
+        r.width.tolist(),
+        r.trailing.tolist(),
+        strict=True,
     ):
         value = int.from_bytes(image.read(site, width), "little", signed=True)
         if kind == RefKind.ABSOLUTE:
@@ -71,12 +76,14 @@ def check_references(program: Program) -> None:
 
 
 def check_fields(program: Program) -> None:
-    """Ascending disjoint fields outside of code; every base relocation is a field or an ABSOLUTE reference."""
+    """Ascending disjoint fields outside of code; base relocations are fields or ABSOLUTE."""
     image, f, d = program.image, program.fragments, program.fields
     width = np.where(d.form == FieldForm.ADDR64, 8, 4)
     assert (d.site[:-1] + width[:-1] <= d.site[1:]).all()
     owner = np.searchsorted(f.start, d.site, side="right") - 1
-    inside = (owner >= 0) & (d.site < f.end[owner]) & ~f.opaque[owner] if len(f) else np.zeros(len(d), dtype=bool)
+    inside = (
+        (owner >= 0) & (d.site < f.end[owner]) & ~f.opaque[owner] if len(f) else np.zeros(len(d), dtype=bool)
+    )
     assert not inside.any()
     absolute = program.references.site[program.references.kind == RefKind.ABSOLUTE]
     fields = d.site[d.form == FieldForm.ADDR64]
@@ -210,7 +217,9 @@ def test_image_base_relative_table(program_of: ProgramOf) -> None:
     assert r.target[rows[0]] == 0
     table = int(r.target[rows[1]])
     assert r.access[rows[1]] == 4
-    texts = [bytes(program.image.memory[(rva := program.image.u32(table + at)) : rva + 4]) for at in (0, 4, 8)]
+    texts = [
+        bytes(program.image.memory[(rva := program.image.u32(table + at)) : rva + 4]) for at in (0, 4, 8)
+    ]
     assert texts == [b"note", b"warn", b"erro"]
 
 
@@ -284,11 +293,11 @@ def summary(program: Program) -> dict[str, object]:
 def test_summary_of_codec(program_of: ProgramOf) -> None:
     found = summary(program_of("baseline/codec.dll"))
     assert found == CODEC, (
-        "What is found in codec.dll has changed. When the binary was rebuilt (see `testdata/SHA256SUMS`), look"
-        " at the new counts and write them down here. When it was not: fewer references or fields mean that"
-        " addresses are taken for plain numbers, which makes wrong patches; more of them that numbers are taken"
-        " for addresses; other functions or filler that boundaries moved. `objdump -d --no-show-raw-insn` and"
-        " the PDB's function list say who is right; only then change the numbers."
+        "What is found in codec.dll has changed. When the binary was rebuilt (see `testdata/SHA256SUMS`),"
+        " look at the new counts and write them down here. When it was not: fewer references or fields mean"
+        " that addresses are taken for plain numbers, which makes wrong patches; more of them, that numbers"
+        " are taken for addresses; other functions or filler, that boundaries moved. `objdump -d` and the PDB's"
+        " function list say who is right; only then change the numbers."
     )
 
 
@@ -311,6 +320,42 @@ def test_progress_is_told(program_of: ProgramOf) -> None:
     assert all(0 <= done <= total for done, total in told)
 
 
+def _with_records(
+    analyse: Callable[..., Program], const: bytes, *records: int
+) -> tuple[tuple[int, int], ...]:
+    """(RVA, size) of the records at those places, each of a function of one byte."""
+    rows = tuple((0x1000 + 16 * n, 0x1001 + 16 * n, rva) for n, rva in enumerate(records))
+    return analyse(text=(b"\xc3" + b"\xcc" * 15) * 4, const=const, rows=rows).exceptions.records
+
+
+HANDLED = struct.pack("<BBBBI", 1 | 1 << 3, 0, 0, 0, 0x1030)
+"""A record whose handler is at 0x1030, without any data."""
+SCOPES = struct.pack("<IIIII", 1, 0x1000, 0x1001, 1, 0x1010)
+LEAF = bytes([1, 0, 0, 0])
+
+
+def test_data_of_a_wrapped_handler(analyse: Callable[..., Program]) -> None:
+    """Scope table, then the 4 bytes that the stack-cookie handler has for itself: part of the record."""
+    const = HANDLED + SCOPES + struct.pack("<I", 0x20) + LEAF
+    assert _with_records(analyse, const, 0x3000, 0x3020) == ((0x3000, 32), (0x3020, 4))
+
+
+def test_bytes_far_behind_a_record_are_not_its_own(analyse: Callable[..., Program]) -> None:
+    const = HANDLED + SCOPES + bytes(16) + LEAF
+    assert _with_records(analyse, const, 0x3000, 0x302C) == ((0x3000, 28), (0x302C, 4))
+
+
+def test_handler_without_data(analyse: Callable[..., Program]) -> None:
+    """The head of the next record reads like a stack-cookie's data; it is not."""
+    assert _with_records(analyse, HANDLED * 2 + bytes(16), 0x3000, 0x3008) == ((0x3000, 8), (0x3008, 12))
+
+
+def test_record_of_unknown_form_is_told(analyse: Callable[..., Program]) -> None:
+    program = analyse(text=b"\xc3", const=HANDLED + b"\xee" * 64, rows=((0x1000, 0x1001, 0x3000),))
+    assert program.exceptions.unknown == {0x3000}
+    assert program.exceptions.records == ((0x3000, 8),)
+
+
 TOUGH = st.lists(
     st.one_of(
         st.binary(min_size=1, max_size=12),
@@ -320,7 +365,8 @@ TOUGH = st.lists(
                 for text in (
                     "c3", "cc" * 5, "90", "06", "00" * 9, "e8 20000000", "e9 f0ffffff", "7405", "eb80",
                     "488d0d f91f0000 48630481 4801c8 ffe0", "488d0d ffffff7f 48630481 4801c8 ffe0",
-                    "488d15 f9efffff 8b8c82 18100000 4801d1 ffe1", "488d15 f9efffff 8b8c82 00300000", "1410000018100000",
+                    "488d15 f9efffff 8b8c82 18100000 4801d1 ffe1", "488d15 f9efffff 8b8c82 00300000",
+                    "1410000018100000",
                 )
             ]
         ),
@@ -336,7 +382,9 @@ def test_hostile_code(build: Callable[..., Image], text: bytes, const: bytes, cu
     body = text.ljust(0x100, b"\xcc")
     borders = [0x1000 + cut for cut in sorted(cuts)]
     rows = tuple((a, b, 0x3000 + 4 * n) for n, (a, b) in enumerate(pairwise(borders)))
-    image = build(text=body, const=(bytes([1, 0, 0, 0]) * 6 + const).ljust(88, b"\0"), rows=rows, pointers=(0x3020,))
+    image = build(
+        text=body, const=(bytes([1, 0, 0, 0]) * 6 + const).ljust(88, b"\0"), rows=rows, pointers=(0x3020,)
+    )
     program = load_program(image, load_symbols(image, None))
     check_partition(program)
     check_references(program)
@@ -344,16 +392,12 @@ def test_hostile_code(build: Callable[..., Image], text: bytes, const: bytes, cu
     check_fragments(program)
 
 
+ADDRESS = st.integers(0, 0x6000).map(lambda rva: struct.pack("<I", rva))
+EDIT = st.tuples(st.integers(0x400, 6143), st.one_of(st.binary(min_size=1, max_size=8), ADDRESS))
+
+
 @settings(max_examples=60)
-@given(
-    edits=st.lists(
-        st.tuples(st.integers(0x400, 6143), st.one_of(st.binary(min_size=1, max_size=8), st.integers(0, 0x6000).map(
-            lambda rva: struct.pack("<I", rva)
-        ))),
-        min_size=1,
-        max_size=6,
-    )
-)  # fmt: skip
+@given(edits=st.lists(EDIT, min_size=1, max_size=6))
 def test_damaged_module(damaged: Callable[..., Image], edits: list[tuple[int, bytes]]) -> None:
     """Spoiled bytes anywhere behind the headers: a program that keeps the partition, or a refusal."""
     try:

@@ -161,7 +161,7 @@ def test_variable_that_the_file_holds_in_part_outgrows_its_section() -> None:
         )
 
     assert_same(diff(made(0x900), made(0x900)))
-    assert [item.change for item in diff(made(0x900), made(0xA00)).data] == [Change.CHANGED]
+    assert {item.change for item in diff(made(0x900), made(0xA00)).data} == {Change.CHANGED}
 
 
 def test_unused_member_of_a_structure_is_no_growth() -> None:

@@ -1,0 +1,91 @@
+"""Operands relative to the image base, and the jump tables that MSVC lays behind its code."""
+
+from bisect import bisect_right
+
+from hpbuild.code.decode import ReferenceColumns, image_base_operands
+from hpbuild.code.layout import Layout, Piece, truncate
+from hpbuild.pe.image import Image
+
+_ACCESS_SHIFT = 12
+
+
+def add_image_base_operands(image: Image, layout: Layout, pieces: list[Piece], cut: bool) -> None:
+    """Add image-base-relative operands of those functions among ``pieces`` that take the image base. ``cut``
+    their tables off the fragments in which they lie (MSVC puts them behind the code, inside the unwind row);
+    in a gap they cut like any known start."""
+    registers: dict[int, set[int]] = {}
+    for piece in pieces:
+        if piece.registers:
+            registers.setdefault(piece.root, set()).update(piece.registers)
+    users = [piece for piece in pieces if piece.root in registers and not piece.opaque]
+    spans = _function_spans(layout)
+    for piece in users:
+        for target, meta in _image_base_rows(image, piece, registers[piece.root])[1]:
+            if meta >> _ACCESS_SHIFT == 4 and _is_table(image, target, spans[piece.root]):
+                table = _first_entry(image, target, spans[piece.root])
+                layout.tables[table] = (piece.root, 4)
+    if cut:
+        _cut_tables(image, layout)
+    for piece in users:
+        if piece.opaque or piece.start not in layout.columns:
+            continue
+        columns, _ = _image_base_rows(image, piece, registers[piece.root])
+        kept = layout.columns[piece.start]
+        for site, target, meta in zip(columns.site, columns.target, columns.meta, strict=True):
+            if _is_table(image, target, spans[piece.root]):
+                kept.add(site, target, meta)
+
+
+def _is_table(image: Image, target: int, span: tuple[int, int]) -> bool:
+    """A displacement names data, or a table in or right behind its own function. Anything else in code is an
+    offset in a structure, held by a register that had the image base before."""
+    section = image.section_at(target)
+    if section is None:
+        return False
+    return not section.executable or span[0] <= target <= span[1] + _BEHIND
+
+
+_BEHIND = 16
+_MAX_BIAS = 1024
+
+
+def _function_spans(layout: Layout) -> dict[int, tuple[int, int]]:
+    """Lowest start and highest end of every function's fragments, by root."""
+    spans: dict[int, tuple[int, int]] = {}
+    for piece in layout.pieces.values():
+        low, high = spans.get(piece.root, (piece.start, piece.end))
+        spans[piece.root] = (min(low, piece.start), max(high, piece.end))
+    return spans
+
+
+def _first_entry(image: Image, target: int, span: tuple[int, int]) -> int:
+    """The first entry of a table read at ``target``: code that subtracts the lowest case from the index
+    reads below its table, so entries that do not point into the function are passed over."""
+    for at in range(target, min(target + 4 * _MAX_BIAS, image.size_of_image - 4), 4):
+        if span[0] <= image.u32(at) < span[1]:
+            return at
+    return target
+
+
+def _image_base_rows(
+    image: Image, piece: Piece, registers: set[int]
+) -> tuple[ReferenceColumns, list[tuple[int, int]]]:
+    columns = ReferenceColumns()
+    code = image.read(piece.start, piece.end - piece.start)
+    image_base_operands(code, piece.start, frozenset(registers), image.size_of_image, columns)
+    return columns, list(zip(columns.target, columns.meta, strict=True))
+
+
+def _cut_tables(image: Image, layout: Layout) -> None:
+    """Make every table that lies inside a fragment an opaque fragment of its own."""
+    starts = sorted(layout.pieces)
+    for table in sorted(layout.tables, reverse=True):
+        place = bisect_right(starts, table) - 1
+        piece = layout.pieces.get(starts[place]) if place >= 0 else None
+        if piece is None or not piece.start < table < piece.end:
+            continue
+        if piece.opaque:
+            layout.pieces[table] = Piece(table, piece.end, piece.root, 0, True)
+            piece.end = table
+        else:
+            truncate(image, layout, piece, table)

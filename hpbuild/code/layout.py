@@ -1,0 +1,57 @@
+"""Fragments in the making: pieces of code and data, their references, the tables they read."""
+
+from dataclasses import dataclass, field
+
+from hpbuild.code.decode import ReferenceColumns, scan
+from hpbuild.pe.image import Image
+
+
+@dataclass(slots=True)
+class Piece:
+    """One fragment in the making. ``tables`` are RVAs of MSVC jump tables that its code reads."""
+
+    start: int
+    end: int
+    root: int
+    unwind: int
+    opaque: bool
+    registers: frozenset[int] = frozenset()
+    falls_through: bool = False
+
+
+@dataclass(slots=True)
+class Layout:
+    """All fragments of an image (by start), its filler, its references, its RVA tables."""
+
+    pieces: dict[int, Piece] = field(default_factory=dict)
+    padding: list[tuple[int, int]] = field(default_factory=list)
+    columns: dict[int, ReferenceColumns] = field(default_factory=dict)
+    tables: dict[int, tuple[int, int]] = field(default_factory=dict)
+    """MSVC table RVA -> (root of the function that reads it, bytes read at once)."""
+
+
+def add_code(image: Image, layout: Layout, piece: Piece) -> None:
+    """Scan a piece and add it; bytes from the first non-instruction on become an opaque piece."""
+    columns = ReferenceColumns()
+    code = image.read(piece.start, piece.end - piece.start)
+    run = scan(code, piece.start, columns)
+    piece.registers = run.image_base
+    piece.falls_through = run.falls_through
+    layout.columns[piece.start] = columns
+    layout.pieces[piece.start] = piece
+    if run.bad >= 0:
+        truncate(image, layout, piece, run.bad)
+
+
+def truncate(image: Image, layout: Layout, piece: Piece, stop: int) -> None:
+    """End the code of ``piece`` at ``stop``; the rest of it becomes opaque."""
+    end, piece.end = piece.end, stop
+    if stop < end:
+        layout.pieces[stop] = Piece(stop, end, piece.root, 0, True)
+    if stop == piece.start:
+        layout.columns.pop(stop, None)
+        return
+    columns = ReferenceColumns()
+    run = scan(image.read(piece.start, stop - piece.start), piece.start, columns)
+    piece.falls_through = run.falls_through
+    layout.columns[piece.start] = columns

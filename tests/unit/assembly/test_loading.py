@@ -1,0 +1,69 @@
+"""Reading both images of a pair, in one process or two."""
+
+import pickle
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from hpbuild.assembly.loading import load_pair
+from hpbuild.errors import HpbuildError
+
+TWO_PROCESSES = """
+import pickle, sys
+from pathlib import Path
+from hpbuild.assembly import loading
+loading.PARALLEL_SIZE = 0
+told = []
+pair = loading.load_pair(Path(sys.argv[1]), Path(sys.argv[2]), "auto", lambda *row: told.append(row))
+sys.stdout.buffer.write(pickle.dumps((pair, told)))
+"""
+
+
+def test_both_sides_are_where_they_belong(binaries: Path) -> None:
+    told: list[tuple[str, str, int, int]] = []
+    paths = [binaries / side / "codec.dll" for side in ("baseline", "fixed")]
+    pair = load_pair(*paths, "auto", lambda *row: told.append(row))
+    assert pair.baseline.image.data == paths[0].read_bytes()
+    assert pair.fixed.image.data == paths[1].read_bytes()
+    assert (pair.baseline.symbols.source, pair.fixed.symbols.source) == ("pdb", "pdb")
+    assert {row[0] for row in told} == {"decode"}
+
+
+def test_no_symbols_are_read_when_none_are_wanted(binaries: Path) -> None:
+    pair = load_pair(binaries / "baseline/codec.dll", binaries / "fixed/codec.dll", "none", lambda *_: None)
+    assert (pair.baseline.symbols.source, pair.fixed.symbols.source) == ("none", "none")
+
+
+def test_a_symbol_file_is_the_baseline_s(binaries: Path) -> None:
+    symbols = str(binaries / "baseline/codec.pdb")
+    pair = load_pair(binaries / "baseline/codec.dll", binaries / "fixed/codec.dll", symbols, lambda *_: None)
+    assert (pair.baseline.symbols.source, pair.fixed.symbols.source) == ("pdb", "pdb")
+
+
+def test_fail_a_symbol_file_of_another_build(binaries: Path) -> None:
+    symbols = str(binaries / "fixed/codec.pdb")
+    with pytest.raises(HpbuildError):
+        load_pair(binaries / "baseline/codec.dll", binaries / "fixed/codec.dll", symbols, lambda *_: None)
+
+
+def _equal(left: object, right: object) -> bool:
+    if isinstance(left, np.ndarray):
+        return bool(np.array_equal(left, right))
+    if hasattr(left, "__dataclass_fields__"):
+        return type(left) is type(right) and all(
+            _equal(getattr(left, name), getattr(right, name)) for name in left.__dataclass_fields__
+        )
+    return bool(left == right)
+
+
+def test_two_processes_find_what_one_does(binaries: Path, root: Path) -> None:
+    paths = [binaries / side / "codec.dll" for side in ("baseline", "fixed")]
+    run = subprocess.run(
+        [sys.executable, "-c", TWO_PROCESSES, *map(str, paths)], cwd=root, capture_output=True, check=True
+    )
+    pair, told = pickle.loads(run.stdout)
+    assert ("analyse", "codec.dll", 0, 0) in told
+    assert _equal(pair, load_pair(*paths, "auto", lambda *_: None))

@@ -1,0 +1,181 @@
+"""The levels one by one, and the funnel as a whole: forms, surroundings, references, layout, likeness, order."""
+
+import numpy as np
+import pytest
+
+from hpbuild.match.changed import pair_by_layout, pair_by_order, pair_by_reference, pair_by_similarity
+from hpbuild.match.colours import final_colours, mix, pair_by_colour, pair_by_form
+from hpbuild.match.funnel import pair_fragments
+from hpbuild.match.pairing import Level, Pairing
+from hpbuild.match.sides import Side
+from hpbuild.match.similarity import Shapes, similarity
+from tests.assembled import RET, Dll, Part, function
+from tests.comparing import PAIRS, compared
+
+LONG = (b"\x31\xc0\x48\x89\xca\x48\x01\xd0\x48\xf7\xd8\x48\x0f\xaf\xc1\x48\xc1\xe0\x04\x48\x29\xd0",)
+CHANGED = (
+    b"\x31\xc0\x48\x89\xca\x48\x01\xd0\x48\xf7\xd8\x48\x0f\xaf\xc1\x48\xc1\xe0\x04\x48\x29\xd0\x48\xff\xc0",
+)
+CPUID = (b"\x0f\xa2\x0f\xa2\x0f\xa2\x0f\xa2",)
+
+
+def hidden(label: str, *parts: Part) -> object:
+    return function(label, *parts, RET, exported=False)
+
+
+def sides(fixed: Dll, baseline: Dll) -> tuple[Side, Side, Pairing, tuple[Shapes, Shapes]]:
+    left, right = fixed.side(), baseline.side()
+    return left, right, Pairing(len(left.forms), len(right.forms)), (Shapes(left), Shapes(right))
+
+
+def index(side: Side, dll: Dll, label: str) -> int:
+    found = side.program.fragment_at(dll.labels()[label])
+    assert int(side.program.fragments.start[found]) == dll.labels()[label]
+    return found
+
+
+def call_each(*labels: str) -> tuple[Part, ...]:
+    return tuple(("call", label) for label in labels)
+
+
+def test_unique_forms_pair_and_repeated_forms_do_not() -> None:
+    dll = Dll(code=(function("a", *LONG, RET), function("b", *CPUID, RET), function("c", *CPUID, RET)))
+    moved = Dll(code=(dll.code[1], dll.code[2], dll.code[0]))
+    left, right, pairing, _ = sides(dll, moved)
+    assert pair_by_form(left, right, pairing) == 1
+    assert pairing.fixed[index(left, dll, "a")] == index(right, moved, "a")
+    assert pairing.level[index(left, dll, "a")] == Level.FORM
+
+
+def test_form_leaves_out_targets_only() -> None:
+    def made(target: str, byte: int) -> Side:
+        return Dll(
+            code=(
+                function("a", ("call", target), bytes([0xB0, byte]), RET),
+                function("b", RET),
+                function("c", b"\x90", RET),
+            )
+        ).side()
+
+    forms = [int(side.forms[0]) for side in (made("b", 1), made("c", 1), made("b", 2))]
+    assert forms[0] == forms[1] != forms[2]
+    assert all(form & 1 for form in forms), "0 is for data in code"
+
+
+def test_surroundings_tell_equal_forms_apart() -> None:
+    """Two functions of one form: what they call is different, and so is who calls them."""
+    code = (
+        function("top", *call_each("x", "y"), RET),
+        function("x", ("call", "p"), RET),
+        function("y", ("call", "q"), RET),
+        function("p", *LONG, RET),
+        function("q", *CPUID, RET),
+    )
+    fixed, baseline = Dll(code=code), Dll(code=(code[2], code[4], code[1], code[3], code[0]))
+    left, right, pairing, _ = sides(fixed, baseline)
+    assert pair_by_colour(left, right, pairing, 6) == 5
+    assert {int(level) for level in pairing.level} == {Level.CONTEXT}
+    for label in ("top", "x", "y", "p", "q"):
+        assert pairing.fixed[index(left, fixed, label)] == index(right, baseline, label)
+
+
+def test_mix_depends_on_both_columns() -> None:
+    values = np.arange(64, dtype=np.uint64)
+    mixed = {int(item) for other in range(64) for item in mix(values, np.full(64, other, dtype=np.uint64))}
+    assert len(mixed) == 64 * 64
+
+
+def test_changed_function_is_found_by_its_caller() -> None:
+    def made(body: tuple[bytes, ...]) -> Dll:
+        return Dll(code=(function("top", ("call", "work"), RET), hidden("work", *body)))
+
+    fixed, baseline = made(CHANGED), made(LONG)
+    left, right, pairing, shapes = sides(fixed, baseline)
+    pair_by_form(left, right, pairing)
+    assert pair_by_reference(left, right, pairing, shapes) == 1
+    work = index(left, fixed, "work")
+    assert (pairing.fixed[work], pairing.level[work]) == (index(right, baseline, "work"), Level.REFERENCE)
+
+
+def test_caller_alone_does_not_pair_what_is_not_alike() -> None:
+    fixed = Dll(code=(function("top", ("call", "work"), RET), hidden("work", *CPUID)))
+    baseline = Dll(code=(function("top", ("call", "work"), RET), hidden("work", *LONG)))
+    left, right, pairing, shapes = sides(fixed, baseline)
+    pair_by_form(left, right, pairing)
+    assert pair_by_reference(left, right, pairing, shapes) == 0
+
+
+def between(*middle: object) -> Dll:
+    return Dll(code=(function("a", b"\xb8\1\0\0\0", RET), *middle, function("z", b"\xb8\2\0\0\0", RET)))  # type: ignore[arg-type]
+
+
+def test_changed_function_is_found_between_its_neighbours() -> None:
+    """The new one is not alike, so the old one goes to the other."""
+    fixed = between(function("new", *CPUID, RET), function("work", *CHANGED, RET))
+    baseline = between(function("work", *LONG, RET))
+    left, right, pairing, shapes = sides(fixed, baseline)
+    pair_by_form(left, right, pairing)
+    assert pair_by_layout(left, right, pairing, shapes) == 1
+    work = index(left, fixed, "work")
+    assert (pairing.fixed[work], pairing.level[work]) == (index(right, baseline, "work"), Level.LAYOUT)
+    assert pairing.fixed[index(left, fixed, "new")] == -1
+
+
+def test_changed_function_that_moved_is_found_by_likeness() -> None:
+    baseline = between(function("work", *LONG, RET))
+    fixed = Dll(code=(baseline.code[0], baseline.code[2], function("work", *CHANGED, RET)))
+    left, right, pairing, shapes = sides(fixed, baseline)
+    pair_by_form(left, right, pairing)
+    assert pair_by_layout(left, right, pairing, shapes) == 0
+    assert pair_by_similarity(left, right, pairing, shapes) == 1
+    assert pairing.level[index(left, fixed, "work")] == Level.SIMILARITY
+
+
+def test_what_cannot_be_told_apart_pairs_in_order() -> None:
+    dll = Dll(code=tuple(function(label, *LONG, RET) for label in "abc"))
+    left, right, pairing, _ = sides(dll, dll)
+    assert pair_by_colour(left, right, pairing, 6) == 0
+    assert pair_by_order(left, right, pairing, final_colours(left, right, pairing, 6)) == 3
+    assert pairing.fixed.tolist() == [0, 1, 2]
+    assert {int(level) for level in pairing.level} == {Level.ORDER}
+
+
+def test_order_says_nothing_when_the_numbers_differ() -> None:
+    fixed, baseline = (
+        Dll(code=tuple(function(label, *LONG, RET) for label in text)) for text in ("abc", "ab")
+    )
+    left, right, pairing, _ = sides(fixed, baseline)
+    assert pair_by_order(left, right, pairing, final_colours(left, right, pairing, 6)) == 0
+
+
+def test_similarity_is_a_measure() -> None:
+    made = Dll(code=(function("a", *LONG, RET), function("b", *CHANGED, RET), function("c", *CPUID, RET)))
+    shapes = Shapes(made.side())
+    a, b, c = (shapes.of(number) for number in range(3))
+    assert similarity(a, a) == 1.0
+    assert similarity(a, b) == similarity(b, a)
+    assert similarity(a, a) > similarity(a, b) > similarity(a, c)
+    assert 0 <= similarity(a, c) < 0.2
+    assert a.total() == 9, "pairs of neighbours, with both ends"
+    assert shapes.of(0) is shapes.of(0)
+
+
+@pytest.mark.parametrize("symbols", ["auto", "none"])
+@pytest.mark.parametrize("pair", PAIRS)
+def test_pairs_are_one_to_one_and_of_code_only(pair: str, symbols: str) -> None:
+    both = compared(pair, symbols)
+    pairing = both.pairing
+    paired = np.flatnonzero(pairing.fixed >= 0)
+    assert len(paired)
+    assert pairing.baseline[pairing.fixed[paired]].tolist() == paired.tolist()
+    assert (both.fixed.forms[paired] != 0).all()
+    assert (both.baseline.forms[pairing.fixed[paired]] != 0).all()
+    assert both.agreement.identical[paired].any()
+    assert not both.agreement.identical[pairing.fixed < 0].any()
+
+
+def test_funnel_is_deterministic() -> None:
+    both = compared("codec", "none")
+    again = pair_fragments(both.fixed, both.baseline)
+    assert again.fixed.tolist() == both.pairing.fixed.tolist()
+    assert again.level.tolist() == both.pairing.level.tolist()
