@@ -197,7 +197,7 @@ def _make(
 
 
 def _prove(module: Module, image: bytes, comparison: Comparison, plan: Plan, progress: Progress) -> Proof:
-    claims = certificate(comparison, plan)
+    claims = certificate(comparison, plan, module)
     return prove_module(
         claims, module, image, comparison.baseline.program.image, comparison.fixed.program.image, progress
     )

@@ -112,7 +112,7 @@ def assert_same(difference: Difference) -> None:
     summary = difference.summary
     assert summary.identical == summary.functions_baseline == summary.functions_fixed > 0
     counts = (summary.changed, summary.added, summary.removed)
-    assert counts + (summary.data_changed, summary.data_added, summary.data_removed) == (0,) * 6
+    assert (*counts, summary.data_changed, summary.data_added, summary.data_removed) == (0,) * 6
     assert not {name for name, _ in difference.account if name.startswith(("changed", "added"))}
 
 

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 import numpy as np
 
 from hpbuild.code.model import FieldForm
+from hpbuild.manifest.model import Module
 from hpbuild.match.comparison import Comparison
 from hpbuild.match.content import agreed_length
 from hpbuild.match.facts import is_filler, referenced
@@ -18,11 +19,12 @@ Row = tuple[int, ...]
 _KINDS = {FieldForm.ADDR32NB: ADDR32NB, FieldForm.TABLE32: TABLE32, FieldForm.END32NB: END32NB}
 
 
-def certificate(comparison: Comparison, plan: Plan) -> Claims:
-    """What the proof is to check: every byte of the fixed image in one class."""
+def certificate(comparison: Comparison, plan: Plan, module: Module) -> Claims:
+    """What the proof is to check: every byte of the fixed image in one class. What is carried is what
+    ``module`` says: with other symbols than the package was made with, the plan may cut data elsewhere."""
     program = comparison.fixed.program
-    functions = _Runs(run for function in plan.functions for run in function.fixed)
-    objects = _Runs(datum.fixed for datum in plan.data)
+    functions = _Runs(run for function in module.functions for run in function.fixed)
+    objects = _Runs(datum.fixed for datum in module.data)
     fragments, baseline = program.fragments, comparison.baseline.program.fragments
     code = [
         (

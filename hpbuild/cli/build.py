@@ -24,7 +24,14 @@ def build(
     fixed: FixedArgument,
     out: Annotated[
         Path,
-        typer.Option("--output", "-o", metavar="X.hpb", show_default=False, help="Write the package here."),
+        typer.Option(
+            "--output",
+            "-o",
+            metavar="X.hpb",
+            readable=False,
+            show_default=False,
+            help="Write the package here.",
+        ),
     ],
     id_: Annotated[
         str, typer.Option("--id", show_default=False, help="Name of the package in your release line: KB-7.")

@@ -28,6 +28,13 @@ def created_time() -> str:
     return datetime.fromtimestamp(int(text), UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
+def _refuse_to_overwrite(out: Path, inputs: tuple[Path, Path]) -> None:
+    """HpbuildError HP9001 when the output is one of the inputs: a slip that would destroy a build."""
+    for path in inputs:
+        if out.exists() and path.is_file() and out.samefile(path):
+            raise HpbuildError(codes.USAGE, "hpbuild build", f"the output {out} is one of the two builds")
+
+
 def write_package(request: "BuildRequest", out: Path, output: Output) -> int:
     """Build, write the package whole or not at all, and report. HpbuildError HP9011 for nothing to patch."""
     from hpbuild.bundle.output import write_atomic
@@ -37,6 +44,7 @@ def write_package(request: "BuildRequest", out: Path, output: Output) -> int:
     from hpbuild.values import Digest
 
     baseline, fixed = str(request.baseline), str(request.fixed)
+    _refuse_to_overwrite(out, (request.baseline, request.fixed))
     with output.progress() as progress:
         result = build(request, progress)
     if result.refused or not all(proof.ok for proof in result.proofs):

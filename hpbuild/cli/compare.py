@@ -11,8 +11,12 @@ from hpbuild.errors import ExitStatus
 
 
 def compare(
-    first: Annotated[Path, typer.Argument(metavar="A.hpb", show_default=False, help="One package.")],
-    second: Annotated[Path, typer.Argument(metavar="B.hpb", show_default=False, help="The other one.")],
+    first: Annotated[
+        Path, typer.Argument(metavar="A.hpb", readable=False, show_default=False, help="One package.")
+    ],
+    second: Annotated[
+        Path, typer.Argument(metavar="B.hpb", readable=False, show_default=False, help="The other one.")
+    ],
     format: FormatOption = Format.TEXT,  # noqa: A002 - the option's name
     verbose: VerboseOption = 0,
     color: ColorOption = Color.AUTO,

@@ -12,14 +12,22 @@ from hpbuild.errors import ExitStatus
 
 def inspect(
     file: Annotated[
-        Path, typer.Argument(metavar="X.hpb|PE", show_default=False, help="A package or a PE image.")
+        Path,
+        typer.Argument(
+            metavar="X.hpb|PE", readable=False, show_default=False, help="A package or a PE image."
+        ),
     ],
     asm: Annotated[
         bool, typer.Option("--asm", help="Package: disassemble the code that it carries.")
     ] = False,
     baseline: Annotated[
         Path | None,
-        typer.Option(metavar="PATH", show_default=False, help="With --asm: the baseline, for the old side."),
+        typer.Option(
+            metavar="PATH",
+            readable=False,
+            show_default=False,
+            help="With --asm: the baseline, for the old side.",
+        ),
     ] = None,
     format: FormatOption = Format.TEXT,  # noqa: A002 - the option's name
     verbose: VerboseOption = 0,

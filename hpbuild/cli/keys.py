@@ -27,6 +27,7 @@ def generate(
             "--output",
             "-o",
             metavar="STEM",
+            readable=False,
             show_default=False,
             help="Write STEM.key (mode 600) and STEM.pub.",
         ),

@@ -2,6 +2,9 @@
 
 Every option can be set in the environment as ``HPBUILD_<COMMAND>_<OPTION>``; those of the output also
 as ``HPBUILD_<OPTION>`` for all commands at once.
+
+Paths are ``readable=False``: whether a file can be read is found out by reading it, which has codes of
+its own.
 """
 
 from enum import StrEnum
@@ -66,12 +69,20 @@ ColorOption = Annotated[
 ]
 
 BaselineArgument = Annotated[
-    Path, typer.Argument(metavar="BASELINE", show_default=False, help="What is installed: a file or a tree.")
+    Path,
+    typer.Argument(
+        metavar="BASELINE", readable=False, show_default=False, help="What is installed: a file or a tree."
+    ),
 ]
 FixedArgument = Annotated[
-    Path, typer.Argument(metavar="FIXED", show_default=False, help="What it should be: a file or a tree.")
+    Path,
+    typer.Argument(
+        metavar="FIXED", readable=False, show_default=False, help="What it should be: a file or a tree."
+    ),
 ]
-BundleArgument = Annotated[Path, typer.Argument(metavar="X.hpb", show_default=False, help="The package.")]
+BundleArgument = Annotated[
+    Path, typer.Argument(metavar="X.hpb", readable=False, show_default=False, help="The package.")
+]
 SymbolsOption = Annotated[
     str,
     typer.Option(

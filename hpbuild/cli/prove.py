@@ -22,10 +22,14 @@ from hpbuild.errors import ExitStatus
 def prove(
     bundle: BundleArgument,
     baseline: Annotated[
-        Path, typer.Option(metavar="FILE", show_default=False, help="The baseline, file or tree.")
+        Path,
+        typer.Option(metavar="FILE", readable=False, show_default=False, help="The baseline, file or tree."),
     ],
     fixed: Annotated[
-        Path, typer.Option(metavar="FILE", show_default=False, help="The fixed build, file or tree.")
+        Path,
+        typer.Option(
+            metavar="FILE", readable=False, show_default=False, help="The fixed build, file or tree."
+        ),
     ],
     symbols: SymbolsOption = "auto",
     format: FormatOption = Format.TEXT,  # noqa: A002 - the option's name

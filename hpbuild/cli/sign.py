@@ -21,7 +21,12 @@ def sign(
     out: Annotated[
         Path | None,
         typer.Option(
-            "--output", "-o", metavar="OUT", show_default=False, help="Write here, not over the package."
+            "--output",
+            "-o",
+            metavar="OUT",
+            readable=False,
+            show_default=False,
+            help="Write here, not over the package.",
         ),
     ] = None,
     format: FormatOption = Format.TEXT,  # noqa: A002 - the option's name

@@ -20,10 +20,14 @@ class LowestTier(StrEnum):
 
 
 def verify(
-    bundles: Annotated[list[Path], typer.Argument(metavar="X.hpb", show_default=False, help="The packages.")],
+    bundles: Annotated[
+        list[Path], typer.Argument(metavar="X.hpb", readable=False, show_default=False, help="The packages.")
+    ],
     key: Annotated[
         list[Path] | None,
-        typer.Option(metavar="FILE", show_default=False, help="A trusted public key. Repeatable."),
+        typer.Option(
+            metavar="FILE", readable=False, show_default=False, help="A trusted public key. Repeatable."
+        ),
     ] = None,
     threshold: Annotated[
         int, typer.Option(min=1, help="How many different trusted keys must have signed.")
@@ -31,7 +35,10 @@ def verify(
     installed: Annotated[
         Path | None,
         typer.Option(
-            metavar="PATH", show_default=False, help="Compare with this file, or with the files of this tree."
+            metavar="PATH",
+            readable=False,
+            show_default=False,
+            help="Compare with this file, or with the files of this tree.",
         ),
     ] = None,
     lowest_tier: Annotated[

@@ -11,6 +11,7 @@ from hpbuild.match.pairing import Level
 from hpbuild.plan.chunks import ChunkList
 from hpbuild.plan.exclusions import declared_exclusions
 from hpbuild.plan.folding import folded
+from hpbuild.plan.hidden import hidden
 from hpbuild.plan.model import CarriedDatum, CarriedFunction, ChunkKind, Plan, Reason, RedirectionSite
 from hpbuild.plan.objects import extent
 from hpbuild.plan.redirections import branch_targets, choose
@@ -46,7 +47,9 @@ def make_plan(comparison: Comparison) -> Plan:
     exclusions, notes = declared_exclusions(comparison, selection, resolver.atom_chunk)
     findings = [*selection.findings, *resolver.findings.values(), *no_room, *notes]
     findings += folded(comparison, selection)
+    findings += hidden(comparison, selection)
     findings += _weak(comparison, functions)
+    findings += _removed(comparison, selection)
     return Plan(
         chunks=chunks,
         functions=functions,
@@ -127,6 +130,14 @@ def _old_place(comparison: Comparison, members: tuple[int, ...]) -> Interval | N
         return None
     mate = comparison.baseline.atoms.one(place)
     return Interval(place, int(comparison.baseline.atoms.end[mate]) if mate >= 0 else place)
+
+
+def _removed(comparison: Comparison, selection: Selection) -> list[Finding]:
+    """One note for all functions of the baseline that no function of the fixed image continues."""
+    program = comparison.baseline.program
+    kept = {fact.partner for fact in selection.facts.values()}
+    gone = sorted(program.name_of(root) for root in groups(program) if root not in kept)
+    return [Finding(codes.REMOVED_FUNCTIONS, gone[0], f"{len(gone)} functions")] if gone else []
 
 
 def _weak(comparison: Comparison, functions: tuple[CarriedFunction, ...]) -> list[Finding]:

@@ -69,8 +69,7 @@ def _part_jumps_to_entry(program: Program, root: int) -> bool:
     """A split-off part of the function jumps back to its entry, in the middle of the function's work."""
     references, fragments = program.references, program.fragments
     rows = np.flatnonzero((references.target == fragments.start[root]) & (references.kind == RefKind.BRANCH))
-    owners = references.fragment[rows]
-    return bool(np.any((owners != root) & (fragments.root[owners] == root)))
+    return bool(np.any(fragments.root[references.fragment[rows]] == root))
 
 
 def _table_leads_to_entry(program: Program, start: int, end: int) -> bool:

@@ -45,16 +45,22 @@ def command(*arguments: object) -> list[str]:
     return [sys.executable, "-m", "hpbuild", *map(str, arguments)]
 
 
-def environment(root: Path, more: Mapping[str, str]) -> dict[str, str]:
+def environment(root: Path, cache: Path, more: Mapping[str, str]) -> dict[str, str]:
     """The environment of the tests without any setting of hpbuild."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith("HPBUILD_")}
-    for name in ("SOURCE_DATE_EPOCH", "NO_COLOR", "TZ"):
+    for name in ("SOURCE_DATE_EPOCH", "NO_COLOR", "TZ", "PYTHONDONTWRITEBYTECODE"):
         kept.pop(name, None)
-    return {**kept, "PYTHONPATH": str(root), "PYTHONDONTWRITEBYTECODE": "1", "COLUMNS": "100", **more}
+    return {**kept, "PYTHONPATH": str(root), "PYTHONPYCACHEPREFIX": str(cache), "COLUMNS": "100", **more}
 
 
 @pytest.fixture(scope="session")
-def hpbuild(root: Path) -> Runner:
+def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where processes keep compiled modules; without it each of them would compile all of hpbuild again."""
+    return tmp_path_factory.mktemp("pycache")
+
+
+@pytest.fixture(scope="session")
+def hpbuild(root: Path, cache: Path) -> Runner:
     """Runs a command line. Whatever it is about, no defect and no traceback may come out."""
 
     def run(*arguments: object, env: Mapping[str, str] | None = None, **how: Any) -> Run:
@@ -64,7 +70,7 @@ def hpbuild(root: Path) -> Runner:
             text=True,
             check=False,
             timeout=300,
-            env=environment(root, env or {}),
+            env=environment(root, cache, env or {}),
             **how,
         )
         result = Run(done.returncode, done.stdout or "", done.stderr or "")
@@ -76,7 +82,7 @@ def hpbuild(root: Path) -> Runner:
 
 
 @pytest.fixture(scope="session")
-def start(root: Path) -> Callable[..., "subprocess.Popen[str]"]:
+def start(root: Path, cache: Path) -> Callable[..., "subprocess.Popen[str]"]:
     """Starts a command line whose stdout and stderr are read by the test."""
 
     def popen(*arguments: object) -> "subprocess.Popen[str]":
@@ -86,7 +92,7 @@ def start(root: Path) -> Callable[..., "subprocess.Popen[str]"]:
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
-            env=environment(root, {"PYTHONUNBUFFERED": "1"}),
+            env=environment(root, cache, {"PYTHONUNBUFFERED": "1"}),
         )
 
     return popen

@@ -1,7 +1,7 @@
 """The committed pairs, examined once."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 
@@ -9,7 +9,10 @@ import pytest
 
 from hpbuild.assembly.certificate import certificate
 from hpbuild.assembly.loading import load_pair
+from hpbuild.assembly.modules import module_entry
+from hpbuild.manifest.model import Module
 from hpbuild.match.comparison import Comparison, compare
+from hpbuild.patchimage.link import link
 from hpbuild.plan.model import Plan
 from hpbuild.plan.planner import make_plan
 from hpbuild.prove.claims import Claims
@@ -38,7 +41,7 @@ class Case:
 
 
 @pytest.fixture(scope="session")
-def case(binaries: Path) -> Callable[[str, str, str], Case]:
+def case(binaries: Path, sample_module: Module) -> Callable[[str, str, str], Case]:
     """``case("variants/tls", "gadget", "none")``."""
 
     @cache
@@ -47,7 +50,13 @@ def case(binaries: Path) -> Callable[[str, str, str], Case]:
         programs = load_pair(baseline, fixed, symbols, lambda *_: None)
         comparison = compare(programs.baseline, programs.fixed)
         plan = make_plan(comparison)
-        return Case(baseline, fixed, comparison, plan, certificate(comparison, plan))
+        images = programs.baseline.image, programs.fixed.image
+        if plan.functions:
+            entry = module_entry(f"{name}.dll", *images, plan, link(plan, images[0], 1), [])
+        else:
+            # There is nothing to link: an entry that carries nothing.
+            entry = replace(sample_module, functions=(), data=())
+        return Case(baseline, fixed, comparison, plan, certificate(comparison, plan, entry))
 
     return make
 

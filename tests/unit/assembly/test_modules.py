@@ -50,7 +50,7 @@ def test_a_pin_names_the_build(case: Callable[..., Any]) -> None:
 
 
 def test_names_sizes_and_digests(made: tuple[Any, Any, Any]) -> None:
-    found, linked, entry = made
+    _, linked, entry = made
     assert entry.path == "bin/x.dll"
     assert (entry.image.member, entry.image.size) == ("images/bin/x.dll", len(linked.data))
     assert entry.image.sha256 == Digest.of(linked.data)

@@ -3,12 +3,13 @@
 import io
 import os
 from collections.abc import Callable
-from typing import Any
+from typing import Any, get_args, get_type_hints
 
 import pytest
 import typer
 
-from hpbuild.cli.app import make_app
+from hpbuild.cli.app import COMMANDS, make_app
+from hpbuild.cli.keys import generate
 from hpbuild.cli.options import Color, Format
 from hpbuild.cli.output import Output, wants_colour
 
@@ -114,3 +115,13 @@ def test_no_option_lacks_a_variable() -> None:
     ]
     assert len(options) > 40
     assert [(name, option.name) for name, option in options if not option.allow_from_autoenv] == []
+
+
+def test_no_path_is_looked_at_while_parsing() -> None:
+    functions = [function for _, _, function, _ in COMMANDS] + [generate]
+    hints = [hint for f in functions for hint in get_type_hints(f, include_extras=True).values()]
+    paths = [hint for hint in hints if "Path" in str(get_args(hint)[:1])]
+    assert len(paths) >= 15
+    for path in paths:
+        _, option = get_args(path)
+        assert (option.exists, option.readable, option.writable) == (False, False, False), path

@@ -214,6 +214,8 @@ def test_exception_specification_lies_behind_the_types(build: Build) -> None:
     language = lsda(0x9B, catching(1), actions, b"", uleb(200) + uleb(1) + b"\0")
     record = known(build, handled(language + b"\xee" * 32))
     assert record.size == 12 + len(language)
+    nothing = lsda(0x9B, catching(1), actions, b"", b"\0")  # throw()
+    assert known(build, handled(nothing + b"\xee" * 32)).size == 12 + len(nothing)
     second = lsda(0x9B, catching(1), bytes([0x7D, 0]), b"", b"\x01\0" + b"\x02\x01\0")
     assert known(build, handled(second + b"\xee" * 32)).size == 12 + len(second)
 

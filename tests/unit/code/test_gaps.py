@@ -58,6 +58,11 @@ def test_branch_over_a_return_keeps_the_function_together() -> None:
     assert pieces(code) == [(0x1000, 0x1014, "code")]
 
 
+def test_branch_to_the_byte_behind_a_return() -> None:
+    """`je +1; ret; nop; ret`: the no-operation is where the branch leads."""
+    assert pieces("74 01 c3 90 c3") == [(0x1000, 0x1005, "code")]
+
+
 def test_branch_back_holds_nothing() -> None:
     assert pieces("50 eb fd cc c3") == [
         (0x1000, 0x1003, "code"),

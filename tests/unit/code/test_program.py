@@ -296,8 +296,8 @@ def test_summary_of_codec(program_of: ProgramOf) -> None:
         "What is found in codec.dll has changed. When the binary was rebuilt (see `testdata/SHA256SUMS`),"
         " look at the new counts and write them down here. When it was not: fewer references or fields mean"
         " that addresses are taken for plain numbers, which makes wrong patches; more of them, that numbers"
-        " are taken for addresses; other functions or filler, that boundaries moved. `objdump -d` and the PDB's"
-        " function list say who is right; only then change the numbers."
+        " are taken for addresses; other functions or filler, that boundaries moved. `objdump -d` and the"
+        " PDB's function list say who is right; only then change the numbers."
     )
 
 

@@ -35,6 +35,7 @@ def tables(code: str) -> set[int]:
         "4c8d1d f91f0000 4f6324a3 4d01dc 41ffe4",  # r11 and r12
         LEA_RCX + "83f805 7707" + LOAD_RAX + ADD_RAX + "ffe0",  # a bounds check between
         LEA_RCX + LOAD_RAX + "90 4889fa" + ADD_RAX,  # other instructions between load and addition
+        "4c8d2d f91f0000 4963448d00 4c01e8 ffe0",  # r13 as base is only encoded with a displacement of 0
         LEA_RCX + LOAD_RAX + ADD_RAX + "c3",  # a table of strings, not of cases
     ],
 )
@@ -53,6 +54,11 @@ def test_load_and_add_of_the_table(code: str) -> None:
         "488b0d f91f0000" + LOAD_RAX + ADD_RAX,  # the base is a variable
         LEA_RCX + "48630401" + ADD_RAX,  # scale 1
         LEA_RCX + "486304c1" + ADD_RAX,  # scale 8
+        LEA_RCX
+        + "48630401"
+        + ADD_RAX
+        + LOAD_RAX
+        + "c3",  # scale 1, and a load of four that nothing is added to
         LEA_RCX + "8b0481" + ADD_RAX,  # no sign extension
         LEA_RCX + "486301" + ADD_RAX,  # no index
         "",

@@ -1,4 +1,4 @@
-"""The levels one by one, and the funnel as a whole: forms, surroundings, references, layout, likeness, order."""
+"""The levels one by one (form, surroundings, reference, layout, likeness, order) and the funnel as a whole."""
 
 import numpy as np
 import pytest

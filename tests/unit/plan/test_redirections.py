@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from hpbuild.code.decode import RefKind
 from hpbuild.code.model import Program
 from hpbuild.codes import plan as codes
 from hpbuild.errors import Code, Finding
@@ -215,6 +216,29 @@ def test_fail_bytes_that_are_no_instruction(program: Maker) -> None:
     assert "does not decode" in refused(bad, codes.NO_ROOM).cause
 
 
+def with_reference(program: Program, site: int, target: int, kind: RefKind) -> Program:
+    """One more reference of the function at ENTRY, as the analysis would report it."""
+    references = program.references
+    columns = {"site": site, "target": target, "kind": kind, "width": 8, "trailing": 0, "access": 0}
+    columns["fragment"] = program.fragment_at(ENTRY)
+    arrays = {
+        name: np.append(getattr(references, name), np.array([value], getattr(references, name).dtype))
+        for name, value in columns.items()
+    }
+    return replace(program, references=replace(references, **arrays))
+
+
+@pytest.mark.parametrize("distance", range(7))
+def test_filler_that_is_named_is_left_alone_even_where_it_counts_as_filler(
+    program: Maker, distance: int
+) -> None:
+    made = with_reference(program({ENTRY: LONG}), SPARE, ENTRY - distance, RefKind.LEA)
+    if 1 <= distance <= 5:
+        accepted(made, RedirectionKind.ENTRY_JUMP, jump())
+    else:
+        accepted(made, RedirectionKind.PAD_JUMP, pad())
+
+
 class TestRelocations:
     """An absolute address at the entry: the loader changes its bytes when the image is moved."""
 
@@ -222,15 +246,7 @@ class TestRelocations:
 
     @staticmethod
     def relocated(program: Program, site: int) -> Program:
-        """A base relocation at ``site``, as the analysis reports it."""
-        references = program.references
-        columns = {"site": site, "target": 0x3000, "kind": 4, "width": 8, "trailing": 0, "access": 0}
-        columns["fragment"] = program.fragment_at(ENTRY)
-        arrays = {
-            name: np.append(getattr(references, name), np.array([value], getattr(references, name).dtype))
-            for name, value in columns.items()
-        }
-        return replace(program, references=replace(references, **arrays))
+        return with_reference(program, site, 0x3000, RefKind.ABSOLUTE)
 
     def test_the_pad_jump_ends_before_it(self, program: Maker) -> None:
         made = self.relocated(program({ENTRY: self.CODE}), ENTRY + 2)
@@ -241,6 +257,16 @@ class TestRelocations:
         accepted(made, RedirectionKind.ENTRY_JUMP, jump())
         refused(self.relocated(made, ENTRY + 2), codes.NO_ROOM)
         accepted(self.relocated(made, ENTRY + 5), RedirectionKind.ENTRY_JUMP, jump())
+
+    def test_fail_the_pad_jump_would_be_relocated(self, program: Maker) -> None:
+        made = program({ENTRY: bytes.fromhex("a1") + (0x180003000).to_bytes(8, "little") + RETURN})
+        accepted(made, RedirectionKind.PAD_JUMP, pad())
+        refused(self.relocated(made, ENTRY + 1), codes.NO_ROOM)
+
+    def test_an_address_that_ends_where_the_window_begins_is_none_of_it(self, program: Maker) -> None:
+        made = program({ENTRY: LONG})
+        accepted(self.relocated(made, ENTRY - 5 - 8), RedirectionKind.PAD_JUMP, pad())
+        accepted(self.relocated(made, ENTRY - 5 - 7), RedirectionKind.ENTRY_JUMP, jump())
 
 
 def test_the_committed_pairs(pair: Callable[..., Any]) -> None:

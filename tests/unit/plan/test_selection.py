@@ -158,6 +158,16 @@ class TestExportedData:
         found = planned(old.program(), new.program())
         assert codes.EXPORTED_DATA.id in found.codes
 
+    def test_data_under_a_new_name_is_no_change(self, dll: Dlls, planned: Plans) -> None:
+        old = dll("variants/new_export/baseline/gadget.dll")
+        new = dll("variants/new_export/fixed/gadget.dll")
+        text = new.program().image.memory.tobytes().index(b"gadget: failed") + 8
+        places = [text] + [0x1000 + 16 * number for number in range(12)]
+        found = planned(old.program(), new.write(text, b"passed").move_exports(places).program())
+        exported = dict(found.comparison.fixed.program.exported_data)
+        assert exported[text] == "gadget_budget"
+        assert codes.EXPORTED_DATA.id not in found.codes
+
     def test_the_same_content_is_no_difference(self, dll: Dlls, planned: Plans) -> None:
         program = self.exported(dll(GADGET), 0x2030).program()
         assert planned(program, program).plan.findings == ()
