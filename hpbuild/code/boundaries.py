@@ -1,6 +1,6 @@
 """Function boundaries: unwind tables where they speak, other evidence in the gaps (design, section 4)."""
 
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from itertools import pairwise
@@ -102,26 +102,27 @@ class _Gap:
 
 def _fill_gaps(image: Image, layout: Layout, gaps: list[_Gap], known: set[int]) -> list[Piece]:
     """(Re)build the fragments of each gap whose starts have changed; those that were built."""
-    ordered = np.array(sorted(known), dtype=np.int64)
+    ordered = np.sort(np.fromiter(known, dtype=np.int64, count=len(known)))
+    listed, tables = ordered.tolist(), sorted(layout.tables)
+    lows = np.searchsorted(ordered, np.array([gap.start for gap in gaps], dtype=np.int64)).tolist()
+    highs = np.searchsorted(ordered, np.array([gap.end for gap in gaps], dtype=np.int64)).tolist()
     fresh: list[Piece] = []
-    for gap in gaps:
-        low, high = np.searchsorted(ordered, (gap.start, gap.end))
-        cuts = tuple(ordered[low:high].tolist())
+    for gap, low, high in zip(gaps, lows, highs, strict=True):
+        cuts = tuple(listed[low:high])
         if gap.cuts == cuts:
             continue
         gap.cuts = cuts
         for start in gap.pieces:
             del layout.pieces[start]
             layout.columns.pop(start, None)
-        _build_gap(image, layout, gap)
+        _build_gap(image, layout, gap, tables[bisect_left(tables, gap.start) : bisect_left(tables, gap.end)])
         fresh += [layout.pieces[start] for start in gap.pieces]
     return fresh
 
 
-def _build_gap(image: Image, layout: Layout, gap: _Gap) -> None:
-    """Cut the gap at its known starts, with the jump tables in it set apart first."""
+def _build_gap(image: Image, layout: Layout, gap: _Gap, tables: list[int]) -> None:
+    """Cut the gap at its known starts, with the jump ``tables`` in it (ascending) set apart first."""
     starts = set(gap.cuts or ())
-    tables = sorted(table for table in layout.tables if gap.start <= table < gap.end)
     gap.pieces, gap.padding = [], []
     at = gap.start
     for table, following in pairwise([*tables, gap.end] if tables else []):

@@ -84,6 +84,8 @@ def pack(kind: int, width: int, trailing: int, access: int) -> int:
     return kind | width << 4 | trailing << 8 | min(access, 0xFFFF) << 12
 
 
+_CALL_KIND, _BRANCH_KIND = int(RefKind.CALL), int(RefKind.BRANCH)
+_LEA_FIELD, _MEMORY_FIELD = pack(RefKind.LEA, 4, 0, 0), pack(RefKind.MEMORY, 4, 0, 0)
 _ACCESS = {value: MemorySizeExt.size(value) for value in vars(MemorySize).values() if isinstance(value, int)}
 
 
@@ -116,18 +118,17 @@ def scan(code: bytes, start: int, columns: ReferenceColumns) -> Run:
             if start <= target < end and flow != _CALL:
                 continue
             width = offsets(insn).immediate_size if flow != _CALL else 4
-            kind = RefKind.CALL if flow == _CALL else RefKind.BRANCH
-            add(insn.next_ip - width, target, pack(kind, width, 0, 0))
+            add(insn.next_ip - width, target, (_CALL_KIND if flow == _CALL else _BRANCH_KIND) | width << 4)
         elif insn.is_ip_rel_memory_operand:
             place = offsets(insn).displacement_offset
             target = insn.ip_rel_memory_address
             if insn.mnemonic == _LEA:
-                add(insn.ip + place, target, pack(RefKind.LEA, 4, insn.len - place - 4, 0))
+                add(insn.ip + place, target, _LEA_FIELD | insn.len - place - 4 << 8)
                 if target == 0:
                     registers.add(insn.op0_register)
             else:
                 size = _ACCESS.get(insn.memory_size, 0)
-                add(insn.ip + place, target, pack(RefKind.MEMORY, 4, insn.len - place - 4, size))
+                add(insn.ip + place, target, _MEMORY_FIELD | insn.len - place - 4 << 8 | size << 12)
         elif insn.code == 0:
             bad = insn.ip
             break

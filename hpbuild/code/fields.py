@@ -1,14 +1,17 @@
 """Fields in data that name addresses: what the image relocates, and what only their structures tell."""
 
+from bisect import bisect_left
+
 import numpy as np
 import numpy.typing as npt
 
+from hpbuild.code.columns import distinct
 from hpbuild.code.decode import RefKind
 from hpbuild.code.exceptions import read_record
 from hpbuild.code.layout import Layout
 from hpbuild.code.model import I64, DataFields, Exceptions, FieldForm, Fragments, References
 from hpbuild.code.rtti import locator_sites, throw_sites
-from hpbuild.code.tables import relative_entries, relative_tables, rva_entries
+from hpbuild.code.tables import address_tables, relative_entries, relative_tables, rva_entries
 from hpbuild.pe.image import Image
 
 FieldRow = tuple[int, int, int, int]
@@ -69,11 +72,14 @@ def data_fields(
     for site, target in (*locator_sites(image), *throw_sites(image, taken)):
         rows[site] = (site, target, int(FieldForm.ADDR32NB), 0)
     known = np.array([at for row in rows.values() for at in row[:2]], dtype=np.int64)
-    anchors = np.unique(
+    anchors = distinct(
         np.concatenate([references.target, pointers, known, sites, fragments.start, fragments.unwind])
     )
     anchors_list: list[int] = anchors.tolist()
     bounds = _bounds(fragments)
+    reads = (references.kind == RefKind.IMAGE_BASE) & (references.access == 4)
+    image_base_sites: list[int] = references.site[reads].tolist()
+    named_by = dict(zip(image_base_sites, references.target[reads].tolist(), strict=True))
     for table, (root, width) in layout.tables.items():
         if width == 4:
             stop = _next(anchors, anchors_list, table, image)
@@ -86,15 +92,17 @@ def data_fields(
     ):
         if opaque:
             continue
-        for table in sorted(relative_tables(image.read(start, end - start), start)):
+        code = image.read(start, end - start)
+        named = {site: named_by[site] for site in _between(image_base_sites, start, end)}
+        tables = dict.fromkeys(relative_tables(code, start), FieldForm.TABLE32)
+        tables.update(
+            dict.fromkeys(address_tables(code, start, named), FieldForm.ADDR32NB) if named else {}
+        )
+        for table, form in sorted(tables.items()):
+            origin = table if form is FieldForm.TABLE32 else 0
             stop = _next(anchors, anchors_list, table, image)
-            targets = relative_entries(image, table, stop)
-            rows.update(
-                {
-                    table + 4 * n: (table + 4 * n, t, int(FieldForm.TABLE32), table)
-                    for n, t in enumerate(targets)
-                }
-            )
+            for n, target in enumerate(relative_entries(image, table, stop, origin)):
+                rows[table + 4 * n] = (table + 4 * n, target, int(form), origin)
     rows.update({s: (s, t, _ADDR64, 0) for s, t in zip(sites.tolist(), pointers.tolist(), strict=True)})
     table_rows = np.array(_disjoint([rows[site] for site in sorted(rows)]), dtype=np.int64).reshape(-1, 4)
     table_rows = table_rows[~in_code(fragments, table_rows[:, 0])]
@@ -104,6 +112,11 @@ def data_fields(
         form=table_rows[:, 2].astype(np.uint8),
         origin=table_rows[:, 3].copy(),
     )
+
+
+def _between(ordered: list[int], start: int, end: int) -> list[int]:
+    """The members of an ascending list in ``[start, end)``."""
+    return ordered[bisect_left(ordered, start) : bisect_left(ordered, end)]
 
 
 _ADDR64 = int(FieldForm.ADDR64)

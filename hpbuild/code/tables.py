@@ -8,7 +8,7 @@ are relative to the table, in read-only data.
 import re
 
 import numpy as np
-from iced_x86 import Mnemonic, OpKind, Register
+from iced_x86 import Instruction, Mnemonic, OpKind, Register
 
 from hpbuild.code.decode import full_register, instructions
 from hpbuild.pe.image import Image
@@ -45,14 +45,49 @@ def relative_tables(code: bytes, start: int) -> set[int]:
     return tables
 
 
-def relative_entries(image: Image, table: int, stop: int) -> list[int]:
-    """Targets of the entries of the relative table at ``table``, up to ``stop`` (the next thing known
-    there). A table that begins with a code address ends at the first entry that is none, another one at
-    the first entry that is a code address or lies outside the image."""
+def address_tables(code: bytes, start: int, sites: dict[int, int]) -> set[int]:
+    """RVAs of the tables whose entries the fragment ``code`` at ``start`` turns into addresses by adding the
+    image base. ``sites`` maps the fields of image-base operands to what they name. Without that addition the
+    words are plain numbers."""
+    loaded: dict[int, tuple[int, set[int]]] = {}
+    tables: set[int] = set()
+    for insn in instructions(code, start):
+        first = full_register(insn.op0_register) if insn.op0_kind == OpKind.REGISTER else 0
+        if insn.mnemonic in (Mnemonic.ADD, Mnemonic.LEA):
+            for one, other in _summands(insn, first):
+                if one in loaded and other in loaded[one][1]:
+                    tables.add(loaded[one][0])
+        loaded.pop(first, None)
+        if insn.mnemonic not in (Mnemonic.MOV, Mnemonic.MOVSXD) or insn.op1_kind != OpKind.MEMORY:
+            continue
+        table = next((sites[at] for at in range(insn.ip, insn.next_ip) if at in sites), None)
+        if table is not None:
+            bases = {full_register(insn.memory_base)}
+            if insn.memory_index_scale == 1:
+                bases.add(full_register(insn.memory_index))
+            loaded[first] = table, bases
+    return tables
+
+
+def _summands(insn: Instruction, first: int) -> list[tuple[int, int]]:
+    """The registers that an ADD or LEA adds, in both orders."""
+    if insn.mnemonic == Mnemonic.ADD and insn.op1_kind == OpKind.REGISTER:
+        pair = first, full_register(insn.op1_register)
+    elif insn.mnemonic == Mnemonic.LEA and insn.memory_index_scale == 1:
+        pair = full_register(insn.memory_base), full_register(insn.memory_index)
+    else:
+        return []
+    return [pair, pair[::-1]]
+
+
+def relative_entries(image: Image, table: int, stop: int, origin: int) -> list[int]:
+    """Targets of the entries of the table at ``table``, relative to ``origin`` (the table itself, or 0 for
+    RVAs), up to ``stop`` (the next thing known there). A table that begins with a code address ends at the
+    first entry that is none, another one at the first entry that is a code address or outside the image."""
     if not 0 <= table < image.size_of_image:  # an address that code made, perhaps of nothing
         return []
     count = max(0, min(stop, image.size_of_image) - table) // 4
-    values = np.frombuffer(image.read(table, count * 4), dtype="<i4").astype(np.int64) + table
+    values = np.frombuffer(image.read(table, count * 4), dtype="<i4").astype(np.int64) + origin
     kept: list[int] = []
     jumps = False
     for target in values.tolist():

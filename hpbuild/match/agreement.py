@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from hpbuild.code.columns import distinct
 from hpbuild.code.model import I64
 from hpbuild.match.atoms import Memory
 from hpbuild.match.content import contents_agree
@@ -137,7 +138,7 @@ def _closure(
     """All data pairs that follow from the given ones, judged; and each given row's index into them."""
     width = len(baseline.atoms) + 1
     keys = np.where(left >= 0, left * width + right, -1)
-    known = np.unique(np.concatenate([keys[keys >= 0], extra[0] * width + extra[1]]))
+    known = distinct(np.concatenate([keys[keys >= 0], extra[0] * width + extra[1]]))
     votes = _votes(known, keys)
     fresh, edges = known, _Edges()
     same = np.zeros(0, dtype=np.bool_)
@@ -148,9 +149,10 @@ def _closure(
         content["same"].append(equal.astype(np.int64))
         parent, child, agreed = _children(fixed, baseline, pairing, fresh[equal], width)
         edges.add(parent, child, agreed)
-        candidates = np.unique(child[child >= 0])
-        fresh = candidates[~np.isin(candidates, known, assume_unique=True)]
-        known = np.union1d(known, fresh)
+        candidates = distinct(child[child >= 0])
+        place = np.minimum(np.searchsorted(known, candidates), len(known) - 1)
+        fresh = candidates[known[place] != candidates]
+        known = np.sort(np.concatenate([known, fresh]), kind="stable")
     if content["key"]:
         order = np.argsort(np.concatenate(content["key"]))
         same = np.concatenate(content["same"])[order].astype(np.bool_)
@@ -231,16 +233,12 @@ def _strike(
 
 def _soft(fixed: Side, baseline: Side, left: I64, right: I64) -> Bool:
     """Pairs whose identity does not rest on their content: variables, and constants of one name."""
-    if not len(left):
-        return np.zeros(0, dtype=np.bool_)
-    named = np.array(
-        [
-            name is not None and baseline.atoms.names.get(b) == name
-            for name, b in zip((fixed.atoms.names.get(a) for a in left.tolist()), right.tolist(), strict=True)
-        ],
-        dtype=np.bool_,
-    )
-    soft: Bool = named | (fixed.atoms.memory[left] != Memory.RODATA)
+    soft: Bool = fixed.atoms.memory[left] != Memory.RODATA
+    theirs = baseline.atoms.names
+    if theirs:
+        named = np.flatnonzero(np.isin(left, np.fromiter(fixed.atoms.names, dtype=np.int64)))
+        for row in named.tolist():
+            soft[row] |= theirs.get(int(right[row])) == fixed.atoms.names[int(left[row])]
     return soft
 
 

@@ -10,6 +10,7 @@ from enum import IntEnum
 
 import numpy as np
 
+from hpbuild.code.columns import distinct
 from hpbuild.code.model import I64, U8, Program
 from hpbuild.pe.symbols import SymbolKind
 
@@ -137,7 +138,7 @@ def _anchors(program: Program, runs: I64) -> I64:
         exported,
     ]
     parts += [records[:, 0], records.sum(axis=1), np.array(sections, dtype=np.int64)]
-    return np.unique(np.concatenate(parts))
+    return distinct(np.concatenate(parts))
 
 
 def _memory(program: Program, start: I64, section: I64) -> U8:

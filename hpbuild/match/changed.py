@@ -49,7 +49,7 @@ def _take_best(
             fixed.forms[a] == baseline.forms[b]
             or similarity(shapes[0].of(a), shapes[1].of(b)) >= MIN_REFERENCE
         ):
-            made += pairing.add(np.array([a]), np.array([b]), Level.REFERENCE)
+            made += pairing.add_one(a, b, Level.REFERENCE)
     return made
 
 
@@ -71,7 +71,7 @@ def pair_by_layout(fixed: Side, baseline: Side, pairing: Pairing, shapes: tuple[
         left, right = code[low:high].tolist(), middle.tolist()
         scores = [[_likeness(fixed, baseline, pairing, shapes, a, b) for b in right] for a in left]
         for a, b in _align(left, right, scores):
-            made += pairing.add(np.array([a]), np.array([b]), Level.LAYOUT)
+            made += pairing.add_one(a, b, Level.LAYOUT)
     return made
 
 
@@ -138,7 +138,7 @@ def pair_by_similarity(fixed: Side, baseline: Side, pairing: Pairing, shapes: tu
     made = 0
     for _, a, b in sorted(rows):
         if pairing.fixed[a] < 0 and pairing.baseline[b] < 0:
-            made += pairing.add(np.array([a]), np.array([b]), Level.SIMILARITY)
+            made += pairing.add_one(a, b, Level.SIMILARITY)
     return made
 
 

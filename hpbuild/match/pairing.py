@@ -4,6 +4,7 @@ from enum import IntEnum
 
 import numpy as np
 
+from hpbuild.code.columns import distinct_pairs
 from hpbuild.code.model import I64
 
 
@@ -42,13 +43,22 @@ class Pairing:
         if not len(fixed):
             return 0
         free = (self.fixed[fixed] < 0) & (self.baseline[baseline] < 0)
-        fixed, baseline = np.unique(np.stack([fixed[free], baseline[free]]), axis=1)
+        fixed, baseline = distinct_pairs(fixed[free], baseline[free])
         once = _once(fixed) & _once(baseline)
         fixed, baseline = fixed[once], baseline[once]
         self.fixed[fixed] = baseline
         self.baseline[baseline] = fixed
         self.level[fixed] = level
         return len(fixed)
+
+    def add_one(self, fixed: int, baseline: int, level: Level) -> int:
+        """``add`` for a single pair, without the cost of columns."""
+        if self.fixed[fixed] >= 0 or self.baseline[baseline] >= 0:
+            return 0
+        self.fixed[fixed] = baseline
+        self.baseline[baseline] = fixed
+        self.level[fixed] = level
+        return 1
 
     def drop(self, fixed: I64) -> None:
         """Undo the pairs of these fixed fragments."""

@@ -27,5 +27,6 @@ class Shapes:
 
 def similarity(left: Shape, right: Shape) -> float:
     """Shared instruction pairs over all, 0 to 1 (Jaccard index of the two bags)."""
-    shared = sum((left & right).values())
+    count = right.get
+    shared = sum(min(number, count(pair, 0)) for pair, number in left.items())
     return shared / max(1, left.total() + right.total() - shared)

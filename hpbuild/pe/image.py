@@ -1,5 +1,6 @@
 """The parsed image: headers, sections and the mapped bytes. Values only; reading is in ``reader``."""
 
+import struct
 from dataclasses import dataclass
 
 import numpy as np
@@ -7,6 +8,7 @@ import numpy.typing as npt
 
 from hpbuild.values import Interval, Rva
 
+_U32 = struct.Struct("<I")
 IMAGE_SCN_MEM_EXECUTE = 0x20000000
 IMAGE_SCN_MEM_WRITE = 0x80000000
 IMAGE_SCN_MEM_DISCARDABLE = 0x02000000
@@ -79,7 +81,9 @@ class Image:
 
     def u32(self, rva: int) -> int:
         """Little-endian 32-bit value at ``rva``."""
-        return int.from_bytes(self.read(rva, 4), "little")
+        if rva < 0 or rva + 4 > self.size_of_image:
+            raise IndexError(f"[{rva:#x}, {rva + 4:#x}) leaves the image")
+        return int(_U32.unpack_from(self.memory.data, rva)[0])
 
     def u64(self, rva: int) -> int:
         """Little-endian 64-bit value at ``rva``."""

@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from hpbuild.code.model import FieldForm
 from hpbuild.codes import plan as codes
 from hpbuild.errors import Finding
 from hpbuild.match.atoms import Memory
@@ -16,7 +17,11 @@ MIN_WORDS = 2
 
 def hidden(comparison: Comparison, selection: Selection) -> list[Finding]:
     """Findings for carried constants and functions whose bytes may hide addresses."""
-    return [*_moved_words(comparison, selection), *_unknown_parts(comparison, selection)]
+    return [
+        *_moved_words(comparison, selection),
+        *_cut_tables(comparison, selection),
+        *_unknown_parts(comparison, selection),
+    ]
 
 
 def _moved_words(comparison: Comparison, selection: Selection) -> list[Finding]:
@@ -44,6 +49,25 @@ def _moved_words(comparison: Comparison, selection: Selection) -> list[Finding]:
         ):
             cause = f"{len(rows)} words differ as their targets moved"
             findings.append(Finding(codes.UNSEEN_ADDRESS, f"data at {run.start:#x}", cause))
+    return findings
+
+
+def _cut_tables(comparison: Comparison, selection: Selection) -> list[Finding]:
+    """Carried jump tables with bytes behind their last entry that nothing names: more entries, perhaps."""
+    side, fields = comparison.fixed, comparison.fixed.program.fields
+    findings = []
+    for members, _ in selection.objects.values():
+        for atom in members:
+            low, high = int(side.atoms.first_field[atom]), int(side.atoms.last_field[atom])
+            if low == high or fields.form[high - 1] != FieldForm.TABLE32:
+                continue
+            end, stop = int(fields.site[high - 1]) + 4, int(side.atoms.end[atom])
+            rest = side.program.image.read(end, stop - end)
+            if len(rest) >= 4 and rest.strip(b"\0"):
+                cause = f"{len(rest)} bytes behind its jump table"
+                findings.append(
+                    Finding(codes.UNSEEN_ADDRESS, f"data at {int(side.atoms.start[atom]):#x}", cause)
+                )
     return findings
 
 

@@ -4,6 +4,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from hpbuild.code.columns import distinct_pairs
+from hpbuild.match.atoms import Memory
 from hpbuild.match.sides import Side
 from hpbuild.pe.symbols import SymbolKind
 from hpbuild.values import Interval
@@ -24,8 +26,8 @@ def users(side: Side) -> Users:
     functions: dict[int, set[int]] = {}
     rows = np.flatnonzero(side.targets.atom >= 0)
     roots = program.fragments.root[program.references.fragment[rows]]
-    pairs = np.unique(np.stack([side.targets.atom[rows], roots]), axis=1)
-    for atom, root in pairs.T.tolist():
+    pairs = distinct_pairs(side.targets.atom[rows], roots)
+    for atom, root in zip(pairs[0].tolist(), pairs[1].tolist(), strict=True):
         functions.setdefault(atom, set()).add(root)
     atoms: dict[int, set[int]] = {}
     fields = np.flatnonzero(side.pointers.atom >= 0)
@@ -58,6 +60,9 @@ class Objects:
             return run
         if self._in_code(atom):
             return self._contiguous(atom)
+        text = self._text(atom)
+        if len(text) > 1:
+            return text
         atoms = self._side.atoms
         mine = self._users.functions.get(atom, frozenset())
         if self._is_string(atom):
@@ -92,6 +97,26 @@ class Objects:
         while last + 1 < len(self._side.atoms) and self._adjoins(last):
             last += 1
         return tuple(range(first, last + 1))
+
+    def _text(self, atom: int) -> tuple[int, ...]:
+        """The atoms of a text that is named in its middle too: linkers share the ends of texts."""
+        first = last = atom
+        while first and self._adjoins(first - 1) and self._runs_on(first - 1):
+            first -= 1
+        while last + 1 < len(self._side.atoms) and self._adjoins(last) and self._runs_on(last):
+            last += 1
+        return tuple(range(first, last + 1))
+
+    def _runs_on(self, atom: int) -> bool:
+        """A constant of nothing but letters, one or two bytes each, without an end mark."""
+        atoms = self._side.atoms
+        if atoms.memory[atom] != Memory.RODATA or atoms.first_field[atom] != atoms.last_field[atom]:
+            return False
+        start, end = int(atoms.start[atom]), int(atoms.end[atom])
+        content = self._side.program.image.read(start, end - start)
+        if len(content) % 2 == 0 and not any(content[1::2]):
+            content = content[::2]
+        return all(byte >= 0x20 or byte in b"\t\n\r" for byte in content)
 
     def _is_string(self, atom: int) -> bool:
         """A run of text that ends inside the atom: nothing behind its end mark belongs to it."""

@@ -4,8 +4,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from hpbuild.code.columns import distinct
 from hpbuild.code.decode import RefKind, instructions
-from hpbuild.code.model import FieldForm, Program
+from hpbuild.code.model import I64, FieldForm, Program
 from hpbuild.codes import plan as codes
 from hpbuild.errors import Finding
 from hpbuild.plan.model import RedirectionKind, RedirectionSite
@@ -19,9 +20,17 @@ _SHORT = 2
 
 @dataclass(frozen=True, slots=True)
 class BranchTargets:
-    """Every baseline address that something names: ascending RVAs of references and data fields."""
+    """What leads into the baseline and what the loader writes there, ascending. ``named``: RVAs that code
+    and data name; ``jumps`` and ``jumpers``: targets of jumps, and the fragments they are in;
+    ``entries`` and ``rows``: targets of 4-byte fields, and those fields' rows; ``relocated``: sites of base
+    relocations in code."""
 
-    named: np.ndarray[tuple[int], np.dtype[np.int64]]
+    named: I64
+    jumps: I64
+    jumpers: I64
+    entries: I64
+    rows: I64
+    relocated: I64
 
     def inside(self, start: int, end: int) -> bool:
         """True when something names an address in ``[start, end)``."""
@@ -31,7 +40,19 @@ class BranchTargets:
 
 def branch_targets(program: Program) -> BranchTargets:
     """Collect the addresses that references and data fields of a program name."""
-    return BranchTargets(np.unique(np.concatenate([program.references.target, program.fields.target])))
+    references, fields = program.references, program.fields
+    jump = np.flatnonzero(references.kind == RefKind.BRANCH)
+    jump = jump[np.argsort(references.target[jump], kind="stable")]
+    entry = np.flatnonzero((fields.form == FieldForm.ADDR32NB) | (fields.form == FieldForm.TABLE32))
+    entry = entry[np.argsort(fields.target[entry], kind="stable")]
+    return BranchTargets(
+        named=distinct(np.concatenate([references.target, fields.target])),
+        jumps=references.target[jump],
+        jumpers=references.fragment[jump],
+        entries=fields.target[entry],
+        rows=entry,
+        relocated=references.site[references.kind == RefKind.ABSOLUTE],
+    )
 
 
 def choose(
@@ -49,44 +70,49 @@ def choose(
     }
     if not insns:
         return Finding(codes.NO_ROOM, name, "the entry does not decode")
-    if start in inner or _part_jumps_to_entry(program, root) or _table_leads_to_entry(program, start, end):
+    looped = _part_jumps_to_entry(program, named, root) or _table_leads_to_entry(program, named, start, end)
+    if start in inner or looped:
         return Finding(codes.LOOP_AT_ENTRY, name, f"a branch inside goes to {start:#x}")
     before = _filler_before(program, start)
     if before and start % 8 != 7 and insns[0].len >= _SHORT:
         pad = Interval(start - _JUMP, start + _SHORT)
         used = named.inside(pad.start, start) or _hit(inner, named, start + 1, pad.end)
-        if not used and not _relocated(program, pad):
+        if not used and not _relocated(named, pad):
             return _site(program, function, RedirectionKind.PAD_JUMP, start, pad)
     entry = Interval(start, start + _JUMP)
-    used = _hit(inner, named, start + 1, entry.end) or _relocated(program, entry)
+    used = _hit(inner, named, start + 1, entry.end) or _relocated(named, entry)
     if entry.end <= end + _filler_after(program, end) and not used:
         return _site(program, function, RedirectionKind.ENTRY_JUMP, start, entry)
     cause = f"{end - start} bytes at {start:#x}, {'' if before else 'no '}filler before"
     return Finding(codes.NO_ROOM, name, cause)
 
 
-def _part_jumps_to_entry(program: Program, root: int) -> bool:
+def _part_jumps_to_entry(program: Program, named: BranchTargets, root: int) -> bool:
     """A split-off part of the function jumps back to its entry, in the middle of the function's work."""
-    references, fragments = program.references, program.fragments
-    rows = np.flatnonzero((references.target == fragments.start[root]) & (references.kind == RefKind.BRANCH))
-    return bool(np.any(fragments.root[references.fragment[rows]] == root))
+    fragments = program.fragments
+    low, high = np.searchsorted(named.jumps, (fragments.start[root], fragments.start[root] + 1))
+    return bool(np.any(fragments.root[named.jumpers[low:high]] == root))
 
 
-def _table_leads_to_entry(program: Program, start: int, end: int) -> bool:
+def _table_leads_to_entry(program: Program, named: BranchTargets, start: int, end: int) -> bool:
     """A jump table of the function leads to its entry: the entry before or behind leads into its middle."""
     fields = program.fields
-    short = (fields.form == FieldForm.ADDR32NB) | (fields.form == FieldForm.TABLE32)
-    middle = short & (fields.target > start) & (fields.target < end)
-    beside = (np.diff(fields.site) == 4) & (np.diff(fields.form.astype(np.int64)) == 0)
-    first = short & (fields.target == start)
-    return bool(np.any(beside & ((first[:-1] & middle[1:]) | (middle[:-1] & first[1:]))))
+    low, high = np.searchsorted(named.entries, (start, start + 1))
+    first = named.rows[low:high]
+    for step in (-1, 1):
+        rows = first[(first + step >= 0) & (first + step < len(fields.site))]
+        beside = fields.site[rows + step] - fields.site[rows] == 4 * step
+        alike = fields.form[rows + step] == fields.form[rows]
+        middle = (fields.target[rows + step] > start) & (fields.target[rows + step] < end)
+        if np.any(beside & alike & middle):
+            return True
+    return False
 
 
-def _relocated(program: Program, window: Interval) -> bool:
+def _relocated(named: BranchTargets, window: Interval) -> bool:
     """The loader writes into the window: its bytes in memory are not those of the file."""
-    references = program.references
-    sites = references.site[references.kind == RefKind.ABSOLUTE]
-    return bool(np.any((sites + 8 > window.start) & (sites < window.end)))
+    low, high = np.searchsorted(named.relocated, (window.start - 7, window.end))
+    return bool(high > low)
 
 
 def _hit(inner: set[int], named: BranchTargets, start: int, end: int) -> bool:

@@ -102,7 +102,7 @@ class Resolver:
                 return Target(None, 0)
             self.uses.add(BaselineUse(Interval(there, there + 8), False))
             return Target(None, there)
-        if place.rva < fixed.image.size_of_headers and place.rva < baseline.image.size_of_headers:
+        if 0 <= place.rva < min(fixed.image.size_of_headers, baseline.image.size_of_headers):
             return Target(None, place.rva)
         for name, start, end in fixed.metadata:
             if start <= place.rva < end:

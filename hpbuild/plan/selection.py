@@ -4,8 +4,10 @@ Starts from the changed functions and changed constants. New functions and data 
 carried uses them; a changed constant takes along every function that refers to it.
 """
 
+from bisect import bisect_right
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
@@ -117,7 +119,7 @@ class _Closure:
     def _is_exception_data(self, atom: int) -> bool:
         start = int(self.side.atoms.start[atom])
         records = self.side.program.exceptions.records
-        index = int(np.searchsorted([record[0] for record in records], start, side="right")) - 1
+        index = bisect_right(records, (start, 1 << 32)) - 1
         return index >= 0 and start < sum(records[index])
 
     def _fields(self, atom: int) -> None:
@@ -167,15 +169,24 @@ class _Closure:
         self.carry_object(atom, Reason.ADDED)
 
     def _surely_new(self, atom: int) -> bool:
-        baseline, data = self.comparison.baseline, self.comparison.data
+        baseline = self.comparison.baseline
         name = self.side.atoms.names.get(atom)
         if name and baseline.program.symbols.source != "none":
-            return name not in baseline.atoms.names.values()
+            return name not in self._old_names
+        return not self._orphans
+
+    @cached_property
+    def _old_names(self) -> frozenset[str]:
+        return frozenset(self.comparison.baseline.atoms.names.values())
+
+    @cached_property
+    def _orphans(self) -> bool:
+        """The baseline has named variables without a counterpart."""
+        baseline, data = self.comparison.baseline, self.comparison.data
         kept = np.zeros(len(baseline.atoms), dtype=np.bool_)
         places = baseline.atoms.at(data.baseline[data.baseline >= 0])
         kept[places[places >= 0]] = True
-        orphans = ~kept & referenced(baseline) & (baseline.atoms.memory != Memory.RODATA)
-        return not bool(np.any(orphans))
+        return bool(np.any(~kept & referenced(baseline) & (baseline.atoms.memory != Memory.RODATA)))
 
 
 def select(comparison: Comparison) -> Selection:

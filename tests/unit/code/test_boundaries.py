@@ -243,6 +243,18 @@ def test_relative_table_ends_where_code_names_something_else(analyse: Analyse) -
     assert program.fields.site.tolist() == [CONST]
 
 
+def test_relative_table_ends_at_a_pointer(analyse: Analyse) -> None:
+    """Nothing names the pointer behind the table, its bytes would do as entries: its relocation decides."""
+    body = "488d0d f91f0000 48630481 4801c8 c3"
+    const = struct.pack("<iiQ", 24, 28, 0).ljust(32, b"\0") + LEAF
+    rows = ((0x1000, 0x1011, CONST + 32),)
+    program = analyse(text=text((0x1000, body)), const=const, rows=rows, pointers=(CONST + 8,))
+    assert program.fields.site.tolist() == [CONST, CONST + 4, CONST + 8]
+    assert program.fields.form.tolist() == [FieldForm.TABLE32, FieldForm.TABLE32, FieldForm.ADDR64]
+    program = analyse(text=text((0x1000, body)), const=const, rows=rows)
+    assert program.fields.site.tolist() == list(range(CONST, CONST + 32, 4)), "up to the unwind record"
+
+
 @pytest.mark.parametrize("where", ["ff0f0000", "00000080", "f90f0100", "00ffff7f"])
 def test_relative_table_out_of_the_image(analyse: Analyse, where: str) -> None:
     """Code that takes an address of nothing: no table, no error."""

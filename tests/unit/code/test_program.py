@@ -259,6 +259,7 @@ def test_executable_runs_leave_loader_structures_out(program_of: ProgramOf) -> N
     metadata = [("a", start + 16, start + 32), ("b", start - 8, start + 4), ("c", end - 4, end + 64)]
     assert executable_runs(image, metadata) == [(start + 4, start + 16), (start + 32, end - 4)]
     assert executable_runs(image, [("a", start, start + 8), ("b", start + 8, end)]) == []
+    assert executable_runs(image, [("a", start + 1, end - 1)]) == [(start, start + 1), (end - 1, end)]
     assert executable_runs(image, [("a", 0, start), ("b", end, end + 8)]) == [(start, end)]
 
 

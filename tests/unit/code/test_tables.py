@@ -86,34 +86,34 @@ def relative(*targets: int, table: int = CONST) -> bytes:
 def test_jump_table_ends_where_entries_leave_the_code(build: Build) -> None:
     const = relative(0x1000, 0x1004, 0x100F) + relative(CONST + 4) + relative(0x1000)
     image = build(text=b"\xc3" * 16, const=const)
-    assert relative_entries(image, CONST, CONST + 100) == [0x1000, 0x1004, 0x100F]
+    assert relative_entries(image, CONST, CONST + 100, CONST) == [0x1000, 0x1004, 0x100F]
 
 
 def test_jump_table_ends_at_the_next_known_address(build: Build) -> None:
     image = build(text=b"\xc3" * 16, const=relative(0x1000, 0x1004, 0x100F))
-    assert relative_entries(image, CONST, CONST + 8) == [0x1000, 0x1004]
-    assert relative_entries(image, CONST, CONST + 7) == [0x1000]
-    assert relative_entries(image, CONST, CONST) == []
-    assert relative_entries(image, CONST, CONST - 8) == []
+    assert relative_entries(image, CONST, CONST + 8, CONST) == [0x1000, 0x1004]
+    assert relative_entries(image, CONST, CONST + 7, CONST) == [0x1000]
+    assert relative_entries(image, CONST, CONST, CONST) == []
+    assert relative_entries(image, CONST, CONST - 8, CONST) == []
 
 
 def test_table_of_data_ends_where_code_begins(build: Build) -> None:
     const = relative(CONST + 16, CONST + 20, 0x1000) + bytes(16)
     image = build(text=b"\xc3" * 16, const=const)
-    assert relative_entries(image, CONST, CONST + 16) == [CONST + 16, CONST + 20]
+    assert relative_entries(image, CONST, CONST + 16, CONST) == [CONST + 16, CONST + 20]
 
 
 def test_entry_outside_of_every_section_ends_the_table(build: Build) -> None:
     image = build(text=b"\xc3" * 16, const=relative(0x1000, 0x100, 0x1000))
-    assert relative_entries(image, CONST, CONST + 12) == [0x1000]
+    assert relative_entries(image, CONST, CONST + 12, CONST) == [0x1000]
     image = build(text=b"\xc3" * 16, const=relative(-8, 0x1000))
-    assert relative_entries(image, CONST, CONST + 8) == []
+    assert relative_entries(image, CONST, CONST + 8, CONST) == []
 
 
 def test_table_up_to_the_end_of_the_image(build: Build) -> None:
     image = build(text=b"\xc3" * 16, const=relative(*[0x1000] * 8))
-    assert relative_entries(image, CONST, 1 << 40) == [0x1000] * 8
-    assert relative_entries(image, image.size_of_image, 1 << 40) == []
+    assert relative_entries(image, CONST, 1 << 40, CONST) == [0x1000] * 8
+    assert relative_entries(image, image.size_of_image, 1 << 40, 0) == []
     assert relative_entries(image, image.size_of_image + 400, 1 << 40) == []
 
 

@@ -1,7 +1,10 @@
 """Testimony: what two functions of one form refer to decides whether they are identical."""
 
+from itertools import pairwise
+
 import pytest
 
+from hpbuild.code.model import FieldForm
 from hpbuild.match.address_map import Evidence
 from hpbuild.match.facts import describe
 from hpbuild.match.model import Change
@@ -199,6 +202,20 @@ def test_unwind_information_is_part_of_the_function(symbols: str) -> None:
     found = facts(original, patched(original.image, {rva: bytes([original.image.read(rva, 1)[0] - 1])}))
     assert changed(found) == ["codec_transform"]
     assert found.functions[0].reason == "unwind information differs"
+
+
+def test_order_of_a_jump_table_is_part_of_the_function() -> None:
+    """Both entries lead into the same function, to other places."""
+    original = program(example("codec", "baseline"), "none")
+    tables = original.fields.site[original.fields.form == FieldForm.TABLE32].tolist()
+    first, second = next(
+        (a, b) for a, b in pairwise(tables) if original.image.read(a, 4) != original.image.read(b, 4)
+    )
+    assert second == first + 4
+    swap = {first: original.image.read(second, 4), second: original.image.read(first, 4)}
+    found = facts(original, patched(original.image, swap))
+    assert changed(found) == ["sub_1510"], "digit_value, the first with a jump table"
+    assert found.functions[0].reason.startswith("content of a constant differs: lea")
 
 
 def test_evidence_of_testimony() -> None:

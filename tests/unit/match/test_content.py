@@ -5,7 +5,7 @@ import pytest
 
 from hpbuild.match.content import MAX_PADDING, agreed_length, contents_agree
 from hpbuild.match.sides import Side
-from tests.assembled import RET, Dll, datum, function
+from tests.assembled import RET, Dll, Part, datum, function
 
 CODE = (function("first", ("lea", "text"), RET), function("second", ("lea", "next"), RET))
 
@@ -75,6 +75,22 @@ def test_targets_of_fields_are_not_content() -> None:
 
 def test_number_of_fields_is_content() -> None:
     assert not agree(pointers("first", "second"), pointers("first"), "table")
+
+
+def test_place_of_a_field_is_content() -> None:
+    def made(*parts: Part) -> Dll:
+        return Dll(
+            code=(function("first", ("lea", "table"), RET), function("second", RET)),
+            constants=(datum("table", *parts),),
+        )
+
+    early, late = made(("pointer", "second"), bytes(8)), made(bytes(8), ("pointer", "second"))
+    assert not agree(early, late, "table")
+    assert agree(early, early, "table")
+
+
+def test_filler_is_what_an_alignment_to_64_leaves() -> None:
+    assert MAX_PADDING == 64 - 1
 
 
 def test_number_in_place_of_a_field_is_content() -> None:

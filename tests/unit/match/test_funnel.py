@@ -1,4 +1,4 @@
-"""The levels one by one (form, surroundings, reference, layout, likeness, order) and the funnel as a whole."""
+"""The levels one by one (form, surroundings, reference, layout, likeness, order) and the whole funnel."""
 
 import numpy as np
 import pytest
@@ -77,6 +77,29 @@ def test_surroundings_tell_equal_forms_apart() -> None:
     assert {int(level) for level in pairing.level} == {Level.CONTEXT}
     for label in ("top", "x", "y", "p", "q"):
         assert pairing.fixed[index(left, fixed, label)] == index(right, baseline, label)
+
+
+def test_callers_tell_equal_functions_apart() -> None:
+    """The two callees are equal in all they refer to (nothing)."""
+    code = (
+        function("one", *LONG, ("call", "x"), RET),
+        function("two", *CPUID, ("call", "y"), RET),
+        function("x", RET),
+        function("y", RET),
+    )
+    fixed, baseline = Dll(code=code), Dll(code=(code[3], code[1], code[2], code[0]))
+    left, right, pairing, _ = sides(fixed, baseline)
+    assert pair_by_colour(left, right, pairing, 6) == 4
+    assert pairing.fixed[index(left, fixed, "x")] == index(right, baseline, "x")
+
+
+def test_field_that_is_masked_is_not_a_zero() -> None:
+    """A jump to the next instruction and a jump to another function differ in the masked field alone."""
+    inner = Dll(code=(function("a", b"\xe9\0\0\0\0", RET), function("b", RET))).side()
+    outer = Dll(code=(function("a", ("jump", "b"), RET), function("b", RET))).side()
+    assert len(inner.program.references) == 0
+    assert inner.masked[0x1000:0x1006].tolist() == outer.masked[0x1000:0x1006].tolist()
+    assert inner.forms[0] != outer.forms[0]
 
 
 def test_mix_depends_on_both_columns() -> None:

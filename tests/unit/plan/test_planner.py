@@ -119,6 +119,15 @@ def test_no_warning_where_a_name_made_the_pair(dll: Dlls, planned: Plans) -> Non
     assert [function.level for function in found.plan.functions] == ["export"]
 
 
+def test_functions_that_are_gone_are_noted(pair: Plans) -> None:
+    """Its only caller does not call it any more."""
+    found = pair("variants/removed", "gadget")
+    finding = found.finding(codes.REMOVED_FUNCTIONS)
+    assert (finding.place, finding.cause) == ("sub_1150", "1 functions")
+    assert found.names() == {"gadget_measure": "changed"}
+    assert codes.REMOVED_FUNCTIONS.id not in pair("variants/static_var", "gadget").codes
+
+
 def test_fail_no_room(dll: Dlls, planned: Plans) -> None:
     """A branch inside gadget_weigh goes behind its first instruction; there is no filler to spare."""
     sides = []

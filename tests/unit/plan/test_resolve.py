@@ -96,3 +96,12 @@ def test_headers_are_found_at_the_same_place(dll: Dlls, planned: Plans) -> None:
     assert found.plan.findings == ()
     (chunk,) = [chunk for chunk in found.plan.chunks if chunk.kind is ChunkKind.CODE]
     assert [(field.target.chunk, field.target.offset) for field in chunk.fields] == [(None, 0x3C)]
+
+
+def test_fail_pointer_that_leaves_the_image(dll: Dlls, planned: Plans) -> None:
+    """The first pointer of the new table of status texts."""
+    library = dll("fixed/codec.dll")
+    place = library.program().image.memory.tobytes().index(b"unknown status\0") - 40
+    fixed = library.write(place + 7, b"\x01", old=b"\x00")
+    finding = planned(dll("baseline/codec.dll").program(), fixed.program()).finding(codes.UNRESOLVED)
+    assert "neither code nor data" in finding.cause

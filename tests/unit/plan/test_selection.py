@@ -134,6 +134,29 @@ def test_a_new_variable_is_new_where_every_old_one_has_its_partner(dll: Dlls, pl
     assert [datum.reason.value for datum in found.plan.data] == ["added"]
 
 
+@pytest.mark.parametrize("old", [b"gadget: failed", b"g\0d\0e\0 \0f\0l\0"])
+@pytest.mark.parametrize("new", [slice(0, 2), slice(8, 10), slice(0, 10)])
+def test_a_text_that_is_named_in_its_middle_too_stays_whole(
+    dll: Dlls, planned: Plans, old: bytes, new: slice
+) -> None:
+    """A linker lets a text that ends like another share its end."""
+    place = dll(GADGET).program().image.memory.tobytes().index(b"gadget: failed")
+    changed = bytearray(old)
+    changed[new.start] ^= 1
+    changed[new.stop - 2] ^= 2
+
+    def made(text: bytes) -> Any:
+        program = dll(GADGET).program()
+        sharing = dll(GADGET).retarget(program, "gadget_threshold", 0x3000, place + 8)
+        return sharing.write(place, text.ljust(16, b"\0")).program()
+
+    found = planned(made(old), made(bytes(changed)))
+    assert not found.plan.refused
+    contents = [found.plan.chunks[datum.chunk].content for datum in found.plan.data]
+    assert len(contents) == 1
+    assert contents[0].startswith(bytes(changed) + b"\0")
+
+
 class TestExportedData:
     @staticmethod
     def exported(made: Any, rva: int) -> Any:

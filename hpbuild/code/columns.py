@@ -1,0 +1,20 @@
+"""Columns of numbers: what numpy offers too slowly. Its ``unique`` hashes, or compares rows as bytes."""
+
+import numpy as np
+
+from hpbuild.code.model import I64
+
+
+def distinct(values: I64) -> I64:
+    """The values, ascending, each once."""
+    ordered = np.sort(values)
+    if not len(ordered):
+        return ordered
+    first: I64 = ordered[np.concatenate([[True], ordered[1:] != ordered[:-1]])]
+    return first
+
+
+def distinct_pairs(left: I64, right: I64) -> tuple[I64, I64]:
+    """The pairs of two columns of numbers in [0, 2**31), ascending, each once."""
+    keys = distinct(left << 32 | right)
+    return keys >> 32, keys & 0xFFFFFFFF
