@@ -1,6 +1,7 @@
 """Operands relative to the image base, and the jump tables that MSVC lays behind its code."""
 
 from bisect import bisect_right
+from collections.abc import Container
 
 from hpbuild.code.decode import ReferenceColumns, image_base_operands
 from hpbuild.code.layout import Layout, Piece, truncate
@@ -18,7 +19,7 @@ def add_image_base_operands(image: Image, layout: Layout, pieces: list[Piece], c
         if piece.registers:
             registers.setdefault(piece.root, set()).update(piece.registers)
     users = [piece for piece in pieces if piece.root in registers and not piece.opaque]
-    spans = _function_spans(layout)
+    spans = _function_spans(layout, registers)
     for piece in users:
         for target, meta in _image_base_rows(image, piece, registers[piece.root])[1]:
             if meta >> _ACCESS_SHIFT == 4 and _is_table(image, target, spans[piece.root]):
@@ -49,10 +50,12 @@ _BEHIND = 16
 _MAX_BIAS = 1024
 
 
-def _function_spans(layout: Layout) -> dict[int, tuple[int, int]]:
-    """Lowest start and highest end of every function's fragments, by root."""
+def _function_spans(layout: Layout, roots: Container[int]) -> dict[int, tuple[int, int]]:
+    """Lowest start and highest end of the fragments of each function among ``roots``, by root."""
     spans: dict[int, tuple[int, int]] = {}
     for piece in layout.pieces.values():
+        if piece.root not in roots:
+            continue
         low, high = spans.get(piece.root, (piece.start, piece.end))
         spans[piece.root] = (min(low, piece.start), max(high, piece.end))
     return spans

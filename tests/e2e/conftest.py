@@ -3,6 +3,7 @@
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 from collections.abc import Callable, Mapping
@@ -43,6 +44,11 @@ class Run:
 def command(*arguments: object) -> list[str]:
     """The argument vector of ``hpbuild ARGUMENTS``."""
     return [sys.executable, "-m", "hpbuild", *map(str, arguments)]
+
+
+def heed_interruption() -> None:
+    """In the child: background jobs of a shell are born with the signal ignored."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def environment(root: Path, cache: Path, more: Mapping[str, str]) -> dict[str, str]:
@@ -93,6 +99,7 @@ def start(root: Path, cache: Path) -> Callable[..., "subprocess.Popen[str]"]:
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             env=environment(root, cache, {"PYTHONUNBUFFERED": "1"}),
+            preexec_fn=heed_interruption if os.name == "posix" else None,
         )
 
     return popen

@@ -114,7 +114,7 @@ def test_table_up_to_the_end_of_the_image(build: Build) -> None:
     image = build(text=b"\xc3" * 16, const=relative(*[0x1000] * 8))
     assert relative_entries(image, CONST, 1 << 40, CONST) == [0x1000] * 8
     assert relative_entries(image, image.size_of_image, 1 << 40, 0) == []
-    assert relative_entries(image, image.size_of_image + 400, 1 << 40) == []
+    assert relative_entries(image, image.size_of_image + 400, 1 << 40, 0) == []
 
 
 def test_rva_table_ends_where_entries_leave_the_function(build: Build) -> None:
