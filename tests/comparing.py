@@ -10,7 +10,8 @@ import numpy as np
 from hpbuild.code.model import Program
 from hpbuild.code.program import load_program
 from hpbuild.match.comparison import Comparison, compare
-from hpbuild.match.facts import describe, groups
+from hpbuild.match.facts import describe
+from hpbuild.match.functions import groups
 from hpbuild.match.model import Change, DatumChange, Difference
 from hpbuild.pe.image import Image
 from hpbuild.pe.reader import parse_image, read_image

@@ -82,11 +82,14 @@ class _Reader:
 
 _BBT, _UNWIND_MAP, _TRY_MAP, _SEPARATED, _IS_CATCH, _RESERVED = 4, 8, 16, 2, 1, 0x80
 _ADJECTIVES, _TYPE, _OBJECT, _CONTINUE_RVA = 1, 2, 4, 8
+_MAX_CONTINUATIONS = 2
+"""Bits 4 and 5 of a handler's header count its continuations; 3, and the bits above, mean nothing."""
 
 
 def func_info4(image: Image, place: int) -> Language | None:
     """FuncInfo4 (the compressed tables of __CxxFrameHandler4) by RVA at ``place``; None when the value there
-    leads to none: every handler must lie in code, every number of rows must be sane."""
+    leads to none: every handler must lie in code, every other address in a section, every number of rows must
+    be sane."""
     start = image.u32(place)
     section = image.section_at(start)
     if section is None or section.executable or section.writable:
@@ -109,8 +112,10 @@ def func_info4(image: Image, place: int) -> Language | None:
         fine = _separated4(image, image.u32(points), addresses)
     if not fine or not all(_code(image, image.u32(site)) for site in (*calls, *funclets)):
         return None
-    sites = (*addresses, *calls, *funclets)
-    return Language(4, tuple(_present(image, sites)), tuple(funclets))
+    fields = _present(image, (*addresses, *calls, *funclets))
+    if any(image.section_at(target) is None for _, target, _, _ in fields):
+        return None
+    return Language(4, tuple(fields), tuple(funclets))
 
 
 def _code(image: Image, rva: int) -> bool:
@@ -159,6 +164,9 @@ def _handlers4(image: Image, rva: int, addresses: list[int], funclets: list[int]
         return False
     for _ in range(count):
         header = cursor.byte()
+        continuations = header >> 4
+        if continuations > _MAX_CONTINUATIONS:
+            return False
         if header & _ADJECTIVES:
             cursor.number()
         if header & _TYPE:
@@ -166,7 +174,7 @@ def _handlers4(image: Image, rva: int, addresses: list[int], funclets: list[int]
         if header & _OBJECT:
             cursor.number()
         funclets.append(cursor.address())
-        for _ in range(header >> 4 & 3):
+        for _ in range(continuations):
             if header & _CONTINUE_RVA:
                 addresses.append(cursor.address())
             else:

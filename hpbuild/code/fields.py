@@ -1,6 +1,7 @@
 """Fields in data that name addresses: what the image relocates, and what only their structures tell."""
 
 from bisect import bisect_left
+from itertools import chain
 
 import numpy as np
 import numpy.typing as npt
@@ -69,7 +70,7 @@ def data_fields(
     """Base relocations outside of code, jump tables, relative tables, unwind records, type information."""
     rows = {row[0]: row for row in unwind}
     taken = np.unique(references.target[references.kind == RefKind.LEA])
-    for site, target in (*locator_sites(image), *throw_sites(image, taken)):
+    for site, target in chain(locator_sites(image), throw_sites(image, taken)):
         rows[site] = (site, target, int(FieldForm.ADDR32NB), 0)
     known = np.array([at for row in rows.values() for at in row[:2]], dtype=np.int64)
     anchors = distinct(
@@ -95,9 +96,7 @@ def data_fields(
         code = image.read(start, end - start)
         named = {site: named_by[site] for site in _between(image_base_sites, start, end)}
         tables = dict.fromkeys(relative_tables(code, start), FieldForm.TABLE32)
-        tables.update(
-            dict.fromkeys(address_tables(code, start, named), FieldForm.ADDR32NB) if named else {}
-        )
+        tables.update(dict.fromkeys(address_tables(code, start, named), FieldForm.ADDR32NB) if named else {})
         for table, form in sorted(tables.items()):
             origin = table if form is FieldForm.TABLE32 else 0
             stop = _next(anchors, anchors_list, table, image)

@@ -64,7 +64,7 @@ def _function_spans(layout: Layout, roots: Container[int]) -> dict[int, tuple[in
 def _first_entry(image: Image, target: int, span: tuple[int, int]) -> int:
     """The first entry of a table read at ``target``: code that subtracts the lowest case from the index
     reads below its table, so entries that do not point into the function are passed over."""
-    for at in range(target, min(target + 4 * _MAX_BIAS, image.size_of_image - 4), 4):
+    for at in range(target, min(target + 4 * _MAX_BIAS, image.size_of_image - 3), 4):
         if span[0] <= image.u32(at) < span[1]:
             return at
     return target

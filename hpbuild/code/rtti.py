@@ -52,6 +52,9 @@ def _hierarchy(image: Image, rva: int, seen: set[int]) -> Iterator[tuple[int, in
             continue
         yield at + 12, array
         for site in range(array, array + 4 * count, 4):
+            if site in seen:  # classes do not share rows; damaged ones must not multiply them
+                break
+            seen.add(site)
             base = image.u32(site)
             yield site, base
             if base in seen or not _readable(image, base, 28):
@@ -70,6 +73,8 @@ def throw_sites(image: Image, candidates: I64) -> Iterator[tuple[int, int]]:
         if rva % 4 or not _readable(image, rva, 16) or image.u32(rva) > 7 or image.u32(rva + 8):
             continue
         array = image.u32(rva + 12)
+        if not _code_or_none(image, image.u32(rva + 4)):
+            continue
         rows = list(_catchable(image, array))
         if rows:
             yield rva + 12, array
@@ -89,6 +94,8 @@ def _catchable(image: Image, array: int) -> Iterator[tuple[int, int]]:
         entry = image.u32(site)
         if entry % 4 or not _readable(image, entry, 28) or not _type_descriptor(image, image.u32(entry + 4)):
             return
+        if not _code_or_none(image, image.u32(entry + 24)):
+            return
         rows += [(site, entry), (entry + 4, image.u32(entry + 4))]
         if image.u32(entry + 24):
             rows.append((entry + 24, image.u32(entry + 24)))
@@ -98,6 +105,12 @@ def _catchable(image: Image, array: int) -> Iterator[tuple[int, int]]:
 def _type_descriptor(image: Image, rva: int) -> bool:
     """A TypeDescriptor: virtual table pointer, spare pointer, decorated name that begins with a dot."""
     return rva > 0 and rva + 18 <= image.size_of_image and image.read(rva + 16, 1) == b"."
+
+
+def _code_or_none(image: Image, rva: int) -> bool:
+    """What a destructor or a copy constructor may be: 0 or an address of code."""
+    section = image.section_at(rva)
+    return not rva or (section is not None and section.executable)
 
 
 def _readable(image: Image, rva: int, size: int) -> bool:

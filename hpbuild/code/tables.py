@@ -31,6 +31,9 @@ def relative_tables(code: bytes, start: int) -> set[int]:
         first = full_register(insn.op0_register) if insn.op0_kind == OpKind.REGISTER else 0
         if insn.mnemonic == Mnemonic.LEA and insn.is_ip_rel_memory_operand:
             holds[first] = insn.ip_rel_memory_address
+            loaded.pop(first, None)
+            continue
+        if insn.mnemonic in _ONLY_READS:
             continue
         if insn.mnemonic == Mnemonic.ADD and insn.op1_kind == OpKind.REGISTER:
             second = full_register(insn.op1_register)
@@ -50,23 +53,37 @@ def address_tables(code: bytes, start: int, sites: dict[int, int]) -> set[int]:
     image base. ``sites`` maps the fields of image-base operands to what they name. Without that addition the
     words are plain numbers."""
     loaded: dict[int, tuple[int, set[int]]] = {}
+    holders: set[int] = set()
     tables: set[int] = set()
     for insn in instructions(code, start):
         first = full_register(insn.op0_register) if insn.op0_kind == OpKind.REGISTER else 0
         if insn.mnemonic in (Mnemonic.ADD, Mnemonic.LEA):
             for one, other in _summands(insn, first):
-                if one in loaded and other in loaded[one][1]:
+                if one in loaded and other in loaded[one][1] | holders:
                     tables.add(loaded[one][0])
+        if insn.mnemonic in _ONLY_READS:
+            continue
         loaded.pop(first, None)
+        for bases in (holders, *(bases for _, bases in loaded.values())):
+            bases.discard(first)
+        if insn.mnemonic == Mnemonic.LEA and insn.is_ip_rel_memory_operand and not insn.ip_rel_memory_address:
+            holders.add(first)
         if insn.mnemonic not in (Mnemonic.MOV, Mnemonic.MOVSXD) or insn.op1_kind != OpKind.MEMORY:
             continue
         table = next((sites[at] for at in range(insn.ip, insn.next_ip) if at in sites), None)
         if table is not None:
-            bases = {full_register(insn.memory_base)}
-            if insn.memory_index_scale == 1:
-                bases.add(full_register(insn.memory_index))
-            loaded[first] = table, bases
+            loaded[first] = table, _bases(insn) - {first}
     return tables
+
+
+_ONLY_READS = frozenset((Mnemonic.CMP, Mnemonic.TEST, Mnemonic.PUSH, Mnemonic.BT))
+"""What leaves its first register as it was."""
+
+
+def _bases(insn: Instruction) -> set[int]:
+    """The registers of a memory operand that may hold the image base."""
+    registers = [insn.memory_base] + [insn.memory_index] * (insn.memory_index_scale == 1)
+    return {full_register(register) for register in registers if register != Register.NONE}
 
 
 def _summands(insn: Instruction, first: int) -> list[tuple[int, int]]:

@@ -4,6 +4,7 @@ The order of the steps is the algorithm: prepare both sides, pair their fragment
 judge all testimony, map the data.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,6 +13,7 @@ from hpbuild.code.model import Program
 from hpbuild.match.address_map import DataMap, map_data
 from hpbuild.match.agreement import Agreement
 from hpbuild.match.alignment import aligned_atoms, aligned_references
+from hpbuild.match.functions import FunctionFact, function_facts, groups
 from hpbuild.match.funnel import pair_fragments
 from hpbuild.match.pairing import Pairing
 from hpbuild.match.sides import Side, prepare
@@ -19,13 +21,16 @@ from hpbuild.match.sides import Side, prepare
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Comparison:
-    """The working result that planning builds on; ``hpbuild.match.facts`` makes the report of it."""
+    """The working result that planning builds on; ``hpbuild.match.facts`` makes the report of it.
+    ``baseline_functions`` gives the fragments of each function of the baseline by its root."""
 
     fixed: Side
     baseline: Side
     pairing: Pairing
     agreement: Agreement
     data: DataMap
+    functions: tuple[FunctionFact, ...]
+    baseline_functions: Mapping[int, tuple[int, ...]]
 
 
 def compare(baseline: Program, fixed: Program) -> Comparison:
@@ -36,4 +41,12 @@ def compare(baseline: Program, fixed: Program) -> Comparison:
     changed = paired[left.forms[paired] != right.forms[pairing.fixed[paired]]]
     aligned = aligned_atoms(left, right, aligned_references(left, right, pairing, changed))
     agreement, data = map_data(left, right, pairing, aligned)
-    return Comparison(fixed=left, baseline=right, pairing=pairing, agreement=agreement, data=data)
+    return Comparison(
+        fixed=left,
+        baseline=right,
+        pairing=pairing,
+        agreement=agreement,
+        data=data,
+        functions=function_facts(left, right, pairing, agreement),
+        baseline_functions=groups(baseline),
+    )

@@ -1,17 +1,18 @@
 """From the working comparison to facts for people: functions, data, and where every byte belongs."""
 
 from collections import Counter
-from dataclasses import dataclass
+from collections.abc import Mapping
 
 import numpy as np
 
 from hpbuild.code.decode import RefKind
-from hpbuild.code.model import I64, Program
+from hpbuild.code.model import I64
 from hpbuild.match.address_map import Evidence
 from hpbuild.match.alignment import first_difference
 from hpbuild.match.atoms import Memory
 from hpbuild.match.comparison import Comparison
 from hpbuild.match.content import agreed_length
+from hpbuild.match.functions import FunctionFact, ranges
 from hpbuild.match.model import Change, DatumChange, Difference, FunctionChange, Summary
 from hpbuild.match.pairing import Level
 from hpbuild.match.sides import Side
@@ -21,53 +22,9 @@ _RESERVED = {".idata": "imports", ".edata": "exports", ".reloc": "relocations", 
 _MEMORY = {Memory.RODATA: "rodata", Memory.DATA: "data", Memory.BSS: "bss"}
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class FunctionFact:
-    """A function of the fixed image by its fragments; ``partner`` is the root of its counterpart or -1."""
-
-    root: int
-    fragments: tuple[int, ...]
-    partner: int
-    identical: bool
-
-
-def fixed_functions(comparison: Comparison) -> tuple[FunctionFact, ...]:
-    """All functions of the fixed image; a function is identical when all its fragments are, and pair with
-    fragments of one baseline function."""
-    fixed, baseline = comparison.fixed.program.fragments, comparison.baseline.program.fragments
-    partner, identical = comparison.pairing.fixed, comparison.agreement.identical
-    facts = []
-    for root, members in groups(comparison.fixed.program).items():
-        mate = int(partner[root])
-        home = int(baseline.root[mate]) if mate >= 0 else -1
-        same = all(bool(identical[m]) and int(baseline.root[partner[m]]) == home for m in members)
-        facts.append(FunctionFact(root=root, fragments=members, partner=home, identical=same))
-    assert len(fixed) >= len(facts)
-    return tuple(facts)
-
-
-def groups(program: Program) -> dict[int, tuple[int, ...]]:
-    """Root fragment -> all its code fragments, root first, in address order."""
-    found: dict[int, list[int]] = {}
-    for index in np.flatnonzero(~program.fragments.opaque).tolist():
-        found.setdefault(int(program.fragments.root[index]), []).append(index)
-    return {
-        root: (root, *(member for member in members if member != root))
-        for root, members in sorted(found.items())
-        if not program.fragments.opaque[root]
-    }
-
-
-def ranges(program: Program, fragments: tuple[int, ...]) -> tuple[Interval, ...]:
-    """Address ranges of fragments."""
-    table = program.fragments
-    return tuple(Interval(int(table.start[index]), int(table.end[index])) for index in fragments)
-
-
 def describe(comparison: Comparison) -> Difference:
     """The report's facts: what is not identical, counts, and the byte account of the fixed image."""
-    facts = fixed_functions(comparison)
-    theirs = groups(comparison.baseline.program)
+    facts, theirs = comparison.functions, comparison.baseline_functions
     changes = [_function_change(comparison, fact, theirs) for fact in facts if not fact.identical]
     changes += _removed(comparison, facts, theirs)
     data = data_changes(comparison)
@@ -93,7 +50,7 @@ def describe(comparison: Comparison) -> Difference:
 
 
 def _function_change(
-    comparison: Comparison, fact: FunctionFact, theirs: dict[int, tuple[int, ...]]
+    comparison: Comparison, fact: FunctionFact, theirs: Mapping[int, tuple[int, ...]]
 ) -> FunctionChange:
     program = comparison.fixed.program
     added = fact.partner < 0
@@ -110,7 +67,7 @@ def _function_change(
 
 
 def _removed(
-    comparison: Comparison, facts: tuple[FunctionFact, ...], theirs: dict[int, tuple[int, ...]]
+    comparison: Comparison, facts: tuple[FunctionFact, ...], theirs: Mapping[int, tuple[int, ...]]
 ) -> list[FunctionChange]:
     kept = {fact.partner for fact in facts}
     program = comparison.baseline.program

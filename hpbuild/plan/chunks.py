@@ -7,7 +7,7 @@ from hpbuild.code.model import FieldForm
 from hpbuild.codes import plan as codes
 from hpbuild.errors import Finding
 from hpbuild.match.atoms import Memory
-from hpbuild.match.facts import ranges
+from hpbuild.match.functions import ranges
 from hpbuild.plan.model import Chunk, ChunkKind, Field, FieldKind, Target, UnwindEntry
 from hpbuild.plan.objects import extent
 from hpbuild.plan.resolve import Resolver, Where, where

@@ -6,7 +6,6 @@ from hpbuild.code.model import Program
 from hpbuild.codes import plan as codes
 from hpbuild.errors import Finding
 from hpbuild.match.comparison import Comparison
-from hpbuild.match.facts import fixed_functions
 from hpbuild.pe.symbols import SymbolKind
 from hpbuild.plan.selection import Selection
 
@@ -35,7 +34,7 @@ def _split_off(comparison: Comparison) -> list[Finding]:
     known = {name: address for address, name in _rows(baseline)}
     names = _names_by_address(fixed)
     findings = []
-    for fact in fixed_functions(comparison):
+    for fact in comparison.functions:
         start = int(fixed.fragments.start[fact.root])
         shared = sorted(name for name in names.get(start, ()) if name in known and fact.partner < 0)
         if shared:

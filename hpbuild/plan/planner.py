@@ -6,7 +6,8 @@ from itertools import pairwise
 from hpbuild.codes import plan as codes
 from hpbuild.errors import Finding
 from hpbuild.match.comparison import Comparison
-from hpbuild.match.facts import groups, ranges, reason
+from hpbuild.match.facts import reason
+from hpbuild.match.functions import ranges
 from hpbuild.match.pairing import Level
 from hpbuild.plan.chunks import ChunkList
 from hpbuild.plan.exclusions import declared_exclusions
@@ -27,7 +28,7 @@ def make_plan(comparison: Comparison) -> Plan:
     numbered = ChunkList(resolver)
     numbered.number()
     chunks = numbered.chunks()
-    theirs = groups(comparison.baseline.program)
+    theirs = comparison.baseline_functions
     functions = tuple(
         _function(comparison, selection, numbered, root, theirs) for root in selection.functions
     )
@@ -136,7 +137,7 @@ def _removed(comparison: Comparison, selection: Selection) -> list[Finding]:
     """One note for all functions of the baseline that no function of the fixed image continues."""
     program = comparison.baseline.program
     kept = {fact.partner for fact in selection.facts.values()}
-    gone = sorted(program.name_of(root) for root in groups(program) if root not in kept)
+    gone = sorted(program.name_of(root) for root in comparison.baseline_functions if root not in kept)
     return [Finding(codes.REMOVED_FUNCTIONS, gone[0], f"{len(gone)} functions")] if gone else []
 
 

@@ -15,7 +15,8 @@ from hpbuild.codes import plan as codes
 from hpbuild.errors import Finding
 from hpbuild.match.atoms import Memory
 from hpbuild.match.comparison import Comparison
-from hpbuild.match.facts import FunctionFact, fixed_functions, referenced, reserved_class
+from hpbuild.match.facts import referenced, reserved_class
+from hpbuild.match.functions import FunctionFact
 from hpbuild.plan.model import Reason
 from hpbuild.plan.objects import Objects, Users, users
 
@@ -191,7 +192,7 @@ class _Closure:
 
 def select(comparison: Comparison) -> Selection:
     """Decide what is carried, and collect the refusals that follow from data."""
-    facts = {fact.root: fact for fact in fixed_functions(comparison)}
+    facts = {fact.root: fact for fact in comparison.functions}
     closure = _Closure(comparison, facts, users(comparison.fixed))
     for fact in facts.values():
         if not fact.identical and fact.partner >= 0:

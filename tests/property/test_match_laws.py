@@ -14,7 +14,8 @@ from hpbuild.code.decode import instructions
 from hpbuild.code.model import Program
 from hpbuild.match.atoms import Memory
 from hpbuild.match.comparison import compare
-from hpbuild.match.facts import describe, groups
+from hpbuild.match.facts import describe
+from hpbuild.match.functions import groups
 from hpbuild.match.model import Change, Difference
 from hpbuild.match.sides import Side, prepare
 from hpbuild.values import Interval

@@ -34,6 +34,8 @@ def tables(code: str) -> set[int]:
         "4c8d05 f91f0000 49630480 4c01c0 ffe0",  # r8
         "4c8d1d f91f0000 4f6324a3 4d01dc 41ffe4",  # r11 and r12
         LEA_RCX + "83f805 7707" + LOAD_RAX + ADD_RAX + "ffe0",  # a bounds check between
+        LEA_RCX + LOAD_RAX + "85c0 7402" + ADD_RAX,  # the entry is looked at
+        LEA_RCX + LOAD_RAX + "50 4839c8" + ADD_RAX,  # pushed, compared
         LEA_RCX + LOAD_RAX + "90 4889fa" + ADD_RAX,  # other instructions between load and addition
         "4c8d2d f91f0000 4963448d00 4c01e8 ffe0",  # r13 as base is only encoded with a displacement of 0
         LEA_RCX + LOAD_RAX + ADD_RAX + "c3",  # a table of strings, not of cases
@@ -49,6 +51,7 @@ def test_load_and_add_of_the_table(code: str) -> None:
         LEA_RCX + LOAD_RAX + "ffe0",  # no addition: an array of int32
         LEA_RCX + LOAD_RAX + "4801d0 ffe0",  # something else is added
         LEA_RCX + LOAD_RAX + "31c0" + ADD_RAX,  # the entry is overwritten
+        LEA_RCX + LOAD_RAX + "488d05 00000000" + ADD_RAX,  # by another address
         LEA_RCX + LOAD_RAX + "488d0d 00000000" + ADD_RAX,  # the table's address is overwritten
         LOAD_RAX + ADD_RAX + "ffe0",  # nobody took an address
         "488b0d f91f0000" + LOAD_RAX + ADD_RAX,  # the base is a variable

@@ -6,7 +6,8 @@ import pytest
 from hpbuild.code.model import FieldForm
 from hpbuild.match.alignment import aligned_references, first_difference, steps
 from hpbuild.match.atoms import Memory
-from hpbuild.match.facts import describe, fixed_functions, groups, is_filler, referenced
+from hpbuild.match.facts import describe, is_filler, referenced
+from hpbuild.match.functions import groups
 from hpbuild.match.model import Change
 from hpbuild.match.sides import label, prepare
 from hpbuild.pe.symbols import SymbolKind
@@ -53,7 +54,7 @@ def test_functions_are_groups_of_fragments(pair: str) -> None:
     fragments = both.fixed.program.fragments
     members = [m for group in groups(both.fixed.program).values() for m in group]
     assert sorted(members) == np.flatnonzero(~fragments.opaque).tolist()
-    for fact in fixed_functions(both):
+    for fact in both.functions:
         assert fact.fragments[0] == fact.root
         assert all(int(fragments.root[member]) == fact.root for member in fact.fragments)
 
