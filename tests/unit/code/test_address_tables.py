@@ -157,9 +157,7 @@ def program_with(analyse: Analyse, code: str, const: bytes, **more: object) -> P
     leaf = CONST + len(const)
     octets = bytes.fromhex(code)
     rows = ((AT, AT + len(octets), leaf),)
-    return analyse(
-        text=octets.ljust(0x100, b"\xcc"), const=const + bytes([1, 0, 0, 0]), rows=rows, **more
-    )
+    return analyse(text=octets.ljust(0x100, b"\xcc"), const=const + bytes([1, 0, 0, 0]), rows=rows, **more)
 
 
 def fields(program: Program) -> list[tuple[int, int, FieldForm, int]]:

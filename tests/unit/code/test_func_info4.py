@@ -107,7 +107,8 @@ def test_basic_block_flags_are_passed_over(with_constants: Make, value: int) -> 
 def test_count_in_any_number_of_bytes(with_constants: Make, size: int) -> None:
     """The same two rows whatever the length of their count."""
     rows = [number(3) + address(CODE + 1), number(3) + address(CODE + 2)]
-    language = found(with_constants, unwind_only(rows, number(2, size)))
+    beyond = number(3) + address(0)  # a third row would be refused
+    language = found(with_constants, unwind_only([*rows, beyond], number(2, size)))
     assert pairs(language) == {
         (CONST, INFO),
         (INFO + 1, UNWIND),
@@ -147,7 +148,9 @@ def test_unwind_map_of_every_kind(with_constants: Make) -> None:
         (UNWIND + 23, CODE + 0x40),
     }
     assert language is not None
-    assert language.funclets == (UNWIND + 18, UNWIND + 23), "a destructor does not run on the function's frame"
+    assert language.funclets == (UNWIND + 18, UNWIND + 23), (
+        "a destructor does not run on the function's frame"
+    )
 
 
 ADJECTIVES, HAS_TYPE, OBJECT, RVA = 1, 2, 4, 8
@@ -204,9 +207,7 @@ def test_several_try_blocks_and_an_unwind_map(with_constants: Make) -> None:
     """The rows of a try map are three numbers of any length and the address of the handlers."""
     other = HANDLERS + 0x40
     tables = {
-        INFO: head(
-            BBT | HAS_UNWIND | HAS_TRY, number(300), address(UNWIND), address(TRIES), address(STATES)
-        ),
+        INFO: head(BBT | HAS_UNWIND | HAS_TRY, number(300), address(UNWIND), address(TRIES), address(STATES)),
         UNWIND: number(1) + number(3) + address(CODE + 1),
         TRIES: number(2)
         + b"".join((number(0), number(200), number(70000), address(HANDLERS)))
@@ -331,6 +332,14 @@ def test_table_that_leaves_the_image(with_constants: Make, flags: int, rva: int)
 def test_address_that_leads_to_none(with_constants: Make, start: int) -> None:
     """The headers, code, nothing: FuncInfo4 lies in constants."""
     assert found(with_constants, {INFO: head(0, address(STATES))}, start) is None
+
+
+def test_function_information_in_code(build: Callable[..., Image]) -> None:
+    """Bytes that would do; but instructions are none."""
+    info = head(0, address(CONST))
+    image = build(text=info, const=address(CODE) + address(CONST + 8) + info)
+    assert func_info4(image, CONST) is None
+    assert func_info4(image, CONST + 4) is not None
 
 
 def test_function_information_cut_off_by_the_end(with_constants: Make) -> None:

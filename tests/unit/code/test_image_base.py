@@ -209,7 +209,7 @@ def test_table_at_the_start_of_a_piece(build: Build) -> None:
 
 @pytest.mark.parametrize("own", [True, False])
 def test_other_fragments_of_the_function_use_its_base(build: Build, own: bool) -> None:
-    """The base is taken in the first fragment and used in the second; another function's base says nothing."""
+    """Taken in the first fragment, used in the second; another function's base says nothing."""
     root = TEXT if own else 0x1100
     image = image_of(build, (TEXT, BASE + "c3"), (0x1100, read(CONST) + "c3"))
     layout = layout_of(image, (TEXT, TEXT + 8, TEXT), (0x1100, 0x1108, root))

@@ -14,7 +14,13 @@ from hpbuild.code.rtti import locator_sites, throw_sites
 from hpbuild.pe.image import IMAGE_SCN_MEM_EXECUTE, IMAGE_SCN_MEM_WRITE, Image
 
 CONST, CODE, END = 0x3000, 0x1000, 0x4000
-LOCATOR, HIERARCHY, ARRAY, BASE, TYPE = CONST + 0x20, CONST + 0x100, CONST + 0x200, CONST + 0x300, CONST + 0x400
+LOCATOR, HIERARCHY, ARRAY, BASE, TYPE = (
+    CONST + 0x20,
+    CONST + 0x100,
+    CONST + 0x200,
+    CONST + 0x300,
+    CONST + 0x400,
+)
 THROW, TYPES, ENTRY = CONST + 0x500, CONST + 0x600, CONST + 0x700
 Make = Callable[[bytes], Image]
 Tables = dict[int, bytes]
@@ -31,7 +37,9 @@ def page(tables: Tables) -> bytes:
     return bytes(content)
 
 
-def locator(place: int = LOCATOR, hierarchy: int = HIERARCHY, *, signature: int = 1, itself: int = 0) -> bytes:
+def locator(
+    place: int = LOCATOR, hierarchy: int = HIERARCHY, *, signature: int = 1, itself: int = 0
+) -> bytes:
     """signature, offset in the object, offset of the constructor's, type, hierarchy, itself"""
     return words(signature, 8, 4, TYPE, hierarchy, itself or place)
 
@@ -86,9 +94,10 @@ def test_locator_anywhere_in_constants(with_constants: Make, place: int) -> None
     assert fields == ONE_FIELDS - LOCATOR_FIELDS | moved | {(place + 20, place)}
 
 
-def test_base_without_hierarchy(with_constants: Make) -> None:
+@pytest.mark.parametrize("attributes", [0, 1, 0x3F, 0xFFFFFFBF])
+def test_base_without_hierarchy(with_constants: Make, attributes: int) -> None:
     """Without the attribute the descriptor is four bytes shorter: what follows is something else."""
-    fields = located(with_constants, ONE | {BASE: base(HIERARCHY, attributes=0)})
+    fields = located(with_constants, ONE | {BASE: base(HIERARCHY, attributes=attributes)})
     assert fields == ONE_FIELDS - {(BASE + 24, HIERARCHY)}
 
 
@@ -199,6 +208,14 @@ def test_more_bases_than_there_is_room_for(with_constants: Make, count: int) -> 
     assert located(with_constants, ONE | {HIERARCHY: hierarchy(count, ARRAY)}) == LOCATOR_FIELDS
 
 
+@pytest.mark.parametrize(("count", "accepted"), [(4096, True), (4097, False)])
+def test_more_bases_than_any_class_has(build: Callable[..., Image], count: int, accepted: bool) -> None:
+    """Though there is room."""
+    content = locator(CONST, CONST + 24) + hierarchy(count, CONST + 40) + words(0) * count
+    rows = list(locator_sites(build(text=b"\xc3", const=content)))
+    assert len(rows) == (3 + 1 + count if accepted else 3)
+
+
 @pytest.mark.parametrize("wrong", [0, 0x100, CODE, CODE - 1, END - 3, END, 0x7FFFFFFF, 0xFFFFFFFF])
 def test_addresses_that_lead_out_of_constants(with_constants: Make, wrong: int) -> None:
     assert located(with_constants, ONE | {LOCATOR: locator(hierarchy=wrong)}) == {
@@ -237,7 +254,13 @@ def test_any_bytes_behind_a_locator(with_constants: Make, changes: Tables) -> No
         assert image.u32(site) == target
 
 
-@given(st.lists(st.sampled_from([0, 1, 2, 0x40, HIERARCHY, ARRAY, ARRAY + 8, BASE, BASE + 4]), min_size=1, max_size=200))
+@given(
+    st.lists(
+        st.sampled_from([0, 1, 2, 0x40, HIERARCHY, ARRAY, ARRAY + 8, BASE, BASE + 4]),
+        min_size=1,
+        max_size=200,
+    )
+)
 def test_any_net_of_classes(with_constants: Make, values: list[int]) -> None:
     image = with_constants(page(ONE | {HIERARCHY: hierarchy(200, ARRAY), ARRAY: words(*values)}))
     rows = list(locator_sites(image))
@@ -344,6 +367,24 @@ def test_no_candidates(with_constants: Make) -> None:
 def test_what_only_looks_like_a_throw(with_constants: Make, changes: Tables) -> None:
     assert thrown(with_constants, THROWN) == THROWN_FIELDS
     assert thrown(with_constants, THROWN | changes) == set()
+
+
+def test_structures_of_a_throw_are_aligned(with_constants: Make) -> None:
+    for step in (1, 2, 3):
+        assert (
+            thrown(with_constants, THROWN | {THROW: b"", THROW + step: throw(TYPES)}, THROW + step) == set()
+        )
+        moved = {ENTRY: b"", ENTRY + step: catchable(), TYPES: words(1, ENTRY + step)}
+        assert thrown(with_constants, THROWN | moved) == set()
+        moved = {TYPES: b"", TYPES + step: words(1, ENTRY), THROW: throw(TYPES + step)}
+        assert thrown(with_constants, THROWN | moved) == set()
+
+
+def test_name_of_a_type_at_the_end_of_the_image(with_constants: Make) -> None:
+    """It has at least the dot and its end."""
+    for kind, fields in ((END - 18, 3), (END - 17, 0)):
+        tables = THROWN | {ENTRY: catchable(kind=kind), kind + 16: b"."}
+        assert len(thrown(with_constants, tables)) == fields
 
 
 @pytest.mark.parametrize("wrong", [1, CONST, CODE - 1, CODE + 0x100, END, 0xFFFFFFFF])
