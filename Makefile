@@ -6,6 +6,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 DEMO := build/demo
 WORKERS ?= 2
+ONLY ?=
 
 .DELETE_ON_ERROR:
 .PHONY: help setup demo test check testdata corpus bench docs clean
@@ -16,7 +17,7 @@ help:
 	@echo "make test      run the tests"
 	@echo "make check     lint, formatting, types, layering"
 	@echo "make testdata  build the example binaries again"
-	@echo "make corpus    fetch consecutive releases of well-known programs (260 MB, 600 MB unpacked)"
+	@echo "make corpus    fetch consecutive releases of well-known programs (260 MB, 600 MB unpacked); ONLY=NAME for one"
 	@echo "make bench     compare every pair of binaries at hand"
 	@echo "make docs      the same, and write docs/pairs.md"
 	@echo "make clean     remove what the other targets made, but not corpus/"
@@ -43,7 +44,7 @@ testdata: $(STAMP)
 	$(BIN)/python testdata/build.py
 
 corpus: $(STAMP)
-	$(BIN)/python -m bench.corpus
+	$(BIN)/python -m bench.corpus --only "$(ONLY)"
 
 bench: $(STAMP)
 	$(BIN)/python -m bench.pairs --output build/pairs

@@ -1,8 +1,9 @@
 """What all tests share: paths, and the rule that continuous integration skips nothing for want of a tool."""
 
+import ctypes
 import os
 import shutil
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
 
 import pytest
@@ -61,3 +62,28 @@ def pytest_make_collect_report() -> Generator[None, pytest.CollectReport, pytest
     report = yield
     _fail_in_ci(report)
     return report
+
+
+_CAPABILITY_VERSION = 0x20080522
+_READ_AND_WRITE_ALL = 1 << 1 | 1 << 2
+"""CAP_DAC_OVERRIDE and CAP_DAC_READ_SEARCH (linux/capability.h)."""
+
+
+@pytest.fixture
+def mortal() -> Iterator[None]:
+    """Takes the superuser's right to read and write every file away while a test runs."""
+    if not hasattr(os, "geteuid") or os.geteuid() != 0:
+        yield
+        return
+    libc = ctypes.CDLL(None, use_errno=True)
+    head = (ctypes.c_uint32 * 2)(_CAPABILITY_VERSION, 0)
+    sets = (ctypes.c_uint32 * 6)()  # effective, permitted, inheritable; twice
+    assert libc.capget(head, sets) == 0, os.strerror(ctypes.get_errno())
+    before = sets[0]
+    sets[0] &= ~_READ_AND_WRITE_ALL
+    assert libc.capset(head, sets) == 0, os.strerror(ctypes.get_errno())
+    try:
+        yield
+    finally:
+        sets[0] = before
+        assert libc.capset(head, sets) == 0, os.strerror(ctypes.get_errno())

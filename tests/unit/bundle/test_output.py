@@ -11,9 +11,6 @@ from hpbuild.codes import bundle as codes
 from hpbuild.errors import Code, HpbuildError
 
 POSIX = pytest.mark.skipif(os.name != "posix", reason="POSIX permissions")
-UNPRIVILEGED = pytest.mark.skipif(
-    not hasattr(os, "geteuid") or os.geteuid() == 0, reason="the superuser may read and write everything"
-)
 
 
 def test_file_is_written_and_replaced(tmp_path: Path) -> None:
@@ -61,7 +58,7 @@ def test_missing_directory_fails(tmp_path: Path) -> None:
     assert refused_write(tmp_path / "no" / "out") is codes.NO_SUCH_FILE
 
 
-@UNPRIVILEGED
+@pytest.mark.usefixtures("mortal")
 def test_forbidden_directory_fails(tmp_path: Path) -> None:
     tmp_path.chmod(0o500)
     try:
@@ -151,7 +148,7 @@ def test_file_as_directory_fails(tmp_path: Path) -> None:
     assert refused_read(tmp_path / "file" / "in") is codes.NO_SUCH_FILE
 
 
-@UNPRIVILEGED
+@pytest.mark.usefixtures("mortal")
 def test_forbidden_file_fails(tmp_path: Path) -> None:
     path = tmp_path / "in"
     path.write_bytes(b"")

@@ -113,7 +113,7 @@ def test_too_large(release) -> None:
     assert [finding.code for finding in result.modules[0].findings] == [codes.MODULE_TOO_LARGE]
 
 
-@pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() == 0, reason="the superuser may read anything")
+@pytest.mark.usefixtures("mortal")
 def test_no_permission(release) -> None:
     release.installed.chmod(0)
     result = release.verify(release.installed)
