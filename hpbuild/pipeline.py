@@ -20,6 +20,7 @@ from hpbuild.bundle.writer import assemble as assemble_bundle
 from hpbuild.codes import prove as prove_codes
 from hpbuild.errors import Finding, HpbuildError
 from hpbuild.manifest.codec import decode
+from hpbuild.manifest.consistency import check
 from hpbuild.manifest.model import Manifest, Module
 from hpbuild.match.comparison import Comparison, compare
 from hpbuild.match.facts import describe
@@ -124,7 +125,10 @@ def build(request: BuildRequest, progress: Progress) -> BuildResult:
 
 
 def assemble(result: BuildResult) -> bytes:
-    """The unsigned bundle. Raises HpbuildError when a part does not fit its format."""
+    """The unsigned bundle. Raises HpbuildError when a part does not fit its format, or when the manifest
+    contradicts itself: such a package could be built but never signed or verified."""
+    for finding in check(result.manifest):
+        raise HpbuildError(finding.code, finding.place, finding.cause)
     return assemble_bundle(result.manifest, result.members)
 
 

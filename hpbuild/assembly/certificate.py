@@ -5,7 +5,7 @@ from collections.abc import Iterable
 
 import numpy as np
 
-from hpbuild.code.model import FieldForm
+from hpbuild.code.model import FieldForm, Program
 from hpbuild.manifest.model import Module
 from hpbuild.match.comparison import Comparison
 from hpbuild.match.content import agreed_length
@@ -35,10 +35,10 @@ def certificate(comparison: Comparison, plan: Plan, module: Module) -> Claims:
         for index in np.flatnonzero(comparison.agreement.identical).tolist()
         if not functions.holds(int(fragments.start[index]))
     ]
-    data, filler, excluded = _data_rows(comparison, objects)
-    records = _Runs(chunk.source for chunk in plan.chunks if chunk.kind is ChunkKind.UNWIND)
+    records = _carried_records(program, plan, functions)
+    data, filler, excluded = _data_rows(comparison, objects, records)
     metadata = [(run.start, run.end) for _, run in metadata_extents(program.image)]
-    left_out = [row for row in excluded if not records.holds(row[0])] + _unused_code(comparison, functions)
+    left_out = excluded + _unused_code(comparison, functions)
     return Claims.of(
         code=list[Row](code),
         data=data,
@@ -64,7 +64,21 @@ class _Runs:
         return index >= 0 and rva in self._runs[index]
 
 
-def _data_rows(comparison: Comparison, objects: _Runs) -> tuple[list[Row], list[Row], list[Row]]:
+def _carried_records(program: Program, plan: Plan, functions: _Runs) -> _Runs:
+    """Unwind records that only carried functions have: the patch image's copies are compared instead."""
+    fragments = program.fragments
+    table = zip(fragments.start.tolist(), fragments.unwind.tolist(), strict=True)
+    shared = {unwind for start, unwind in table if not functions.holds(start)}
+    return _Runs(
+        chunk.source
+        for chunk in plan.chunks
+        if chunk.kind is ChunkKind.UNWIND and chunk.source.start not in shared
+    )
+
+
+def _data_rows(
+    comparison: Comparison, objects: _Runs, records: _Runs
+) -> tuple[list[Row], list[Row], list[Row]]:
     """Atoms as (corresponding data, filler, excluded). Adjoining rows of one distance are joined."""
     side, data = comparison.fixed, comparison.data
     named = referenced(side)
@@ -72,7 +86,7 @@ def _data_rows(comparison: Comparison, objects: _Runs) -> tuple[list[Row], list[
     filler: list[Row] = []
     excluded: list[Row] = []
     for atom, (start, end) in enumerate(zip(side.atoms.start.tolist(), side.atoms.end.tolist(), strict=True)):
-        if objects.holds(start):
+        if objects.holds(start) or records.holds(start):
             continue
         place = int(data.baseline[atom])
         if place >= 0 and data.same[atom]:

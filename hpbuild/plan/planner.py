@@ -80,7 +80,7 @@ def _function(
         baseline = ranges(other, theirs.get(fact.partner, (fact.partner,)))
     cause = {
         Reason.ADDED: "no counterpart in the baseline",
-        Reason.REFERRER: "refers to changed data",
+        Reason.REFERRER: "refers to changed data or has a changed handler",
         Reason.HANDLER: "exception handler of a carried function",
     }
     return CarriedFunction(

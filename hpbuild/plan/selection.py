@@ -17,6 +17,7 @@ from hpbuild.match.atoms import Memory
 from hpbuild.match.comparison import Comparison
 from hpbuild.match.facts import referenced, reserved_class
 from hpbuild.match.functions import FunctionFact
+from hpbuild.plan.handlers import Handlers
 from hpbuild.plan.model import Reason
 from hpbuild.plan.objects import Objects, Users, users
 
@@ -42,6 +43,7 @@ class _Closure:
         self.facts = facts
         self.users = who
         self.objects_of = Objects(comparison.fixed, who)
+        self.handlers = Handlers(comparison.fixed)
         self.functions: dict[int, Reason] = {}
         self.objects: dict[int, tuple[tuple[int, ...], Reason]] = {}
         self.object_of: dict[int, int] = {}
@@ -52,17 +54,28 @@ class _Closure:
         self.findings.setdefault((finding.code.id, finding.place), finding)
 
     def carry_function(self, root: int, reason: Reason) -> None:
-        program = self.side.program
+        if root in self.functions:
+            return
+        program, fact = self.side.program, self.facts[root]
         if int(program.fragments.start[root]) in program.exceptions.funclets:
             reason = Reason.HANDLER
-        if root not in self.functions:
-            self.functions[root] = reason
-            self.pending.append(("function", root))
+        elif not fact.identical:
+            reason = Reason.ADDED if fact.partner < 0 else Reason.CHANGED
+        self.functions[root] = reason
+        self.pending.append(("function", root))
+        if reason is Reason.HANDLER:
+            for owner in sorted(self.handlers.owners(root)):
+                self.carry_function(owner, Reason.REFERRER)
 
     def carry_object(self, atom: int, reason: Reason) -> None:
         if atom in self.object_of:
             return
         members = tuple(member for member in self.objects_of.of(atom) if member not in self.object_of)
+        data = self.comparison.data
+        if data.baseline[members[0]] < 0:
+            reason = Reason.ADDED
+        elif reason is Reason.REFERRER and not data.same[members[0]]:
+            reason = Reason.CHANGED
         self.objects[members[0]] = (members, reason)
         for member in members:
             self.object_of[member] = members[0]
@@ -77,19 +90,22 @@ class _Closure:
                 self._object(key)
 
     def _function(self, root: int) -> None:
-        program = self.side.program
+        unwind = self.side.program.fragments.unwind
         for fragment in self.facts[root].fragments:
-            rows = range(int(self.side.first[fragment]), int(self.side.last[fragment]))
-            for row in rows:
+            for row in range(int(self.side.first[fragment]), int(self.side.last[fragment])):
                 self._code(int(self.side.targets.code[row]))
                 self._atom(int(self.side.targets.atom[row]), root)
-            unwind = (
-                self.side.atoms.one(int(program.fragments.unwind[fragment]))
-                if program.fragments.unwind[fragment]
-                else -1
-            )
-            if unwind >= 0:
-                self._fields(unwind)
+            if unwind[fragment]:
+                self._exceptions(int(unwind[fragment]))
+
+    def _exceptions(self, record: int) -> None:
+        """All that the exception data of a carried function names, its handlers included."""
+        self._rows(self.handlers.rows(record))
+        handlers, atoms = self.handlers.below(record)
+        for atom in sorted(atoms):
+            self.carry_object(atom, Reason.REFERRER)
+        for handler in sorted(handlers):
+            self.carry_function(handler, Reason.HANDLER)
 
     def _object(self, first: int) -> None:
         members, reason = self.objects[first]
@@ -124,7 +140,10 @@ class _Closure:
         return index >= 0 and start < sum(records[index])
 
     def _fields(self, atom: int) -> None:
-        for row in range(int(self.side.atoms.first_field[atom]), int(self.side.atoms.last_field[atom])):
+        self._rows(range(int(self.side.atoms.first_field[atom]), int(self.side.atoms.last_field[atom])))
+
+    def _rows(self, rows: range) -> None:
+        for row in rows:
             self._code(int(self.side.pointers.code[row]))
             self._atom(int(self.side.pointers.atom[row]), -1)
 
