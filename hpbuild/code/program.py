@@ -53,7 +53,7 @@ def load_program(image: Image, symbols: Symbols, tick: Tick = lambda done, total
         names={index[rva]: name for rva, name in names.items() if rva in index},
         exported=tuple((index[rva], name) for rva, name in exported if rva in index),
         exported_data=tuple((rva, name) for rva, name in exported if rva not in index),
-        slots={item.slot: _import_name(item.library, item.name, item.ordinal) for item in imports(image)},
+        slots={item.slot: _import_name(item.dll, item.name, item.ordinal) for item in imports(image)},
         metadata=metadata,
         padding=np.array(layout.padding, dtype=np.int64).reshape(-1, 2),
     )

@@ -39,7 +39,7 @@ class Export:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Tables:
-    library: Rva
+    dll_name: Rva
     base: int
     functions_at: int
     functions: Words
@@ -90,8 +90,8 @@ def export_extents(image: Image) -> tuple[Interval, ...]:
     directory = image.directories[EXPORT]
     strings = [rva for rva in tables.functions.tolist() if rva in directory]
     strings += tables.names.tolist()
-    if tables.library:
-        strings.append(tables.library)
+    if tables.dll_name:
+        strings.append(tables.dll_name)
     found = [Interval(directory.start, directory.start + _DIRECTORY_SIZE)]
     for at, size in (
         (tables.functions_at, 4 * len(tables.functions)),
@@ -125,7 +125,7 @@ def _tables(image: Image) -> _Tables | None:
         if index >= function_count or not address_table[index]:
             raise HpbuildError(codes.EXPORT_ORDINAL, image.name, f"a name has ordinal index {index}")
     return _Tables(
-        library=Rva(library), base=base, functions_at=functions, functions=address_table, names_at=names,
+        dll_name=Rva(library), base=base, functions_at=functions, functions=address_table, names_at=names,
         names=_table(image, names, name_count, "name pointer table"), ordinals_at=ordinals,
         ordinals=ordinal_table,
     )  # fmt: skip

@@ -30,11 +30,11 @@ _DELAY_RVA_BASED = 1
 class Import:
     """One import slot: 8 bytes at ``slot`` that the loader (or the delay-load helper) fills.
 
-    ``name`` is '' and ``ordinal`` set for an import by ordinal; ``library`` as written in the image.
+    ``name`` is '' and ``ordinal`` set for an import by ordinal; ``dll`` as written in the image.
     """
 
     slot: Rva
-    library: str
+    dll: str
     name: str
     ordinal: int | None
     delay: bool

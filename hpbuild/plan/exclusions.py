@@ -54,7 +54,7 @@ def _exports(fixed: Image, baseline: Image) -> list[Exclusion]:
 
 def _imports(fixed: Image, baseline: Image) -> list[Exclusion]:
     def names(image: Image) -> set[str]:
-        return {f"{item.library.lower()}!{item.name or f'#{item.ordinal}'}" for item in imports(image)}
+        return {f"{item.dll.lower()}!{item.name or f'#{item.ordinal}'}" for item in imports(image)}
 
     ours, theirs = names(fixed), names(baseline)
     rows = [Exclusion("import", name, "added in the fixed image") for name in sorted(ours - theirs)]

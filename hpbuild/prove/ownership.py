@@ -143,7 +143,7 @@ def import_slots(fixed: Image, baseline: Image) -> Slots:
         rows = [
             (
                 int(item.slot),
-                keys.setdefault((item.library.lower(), item.name, item.ordinal, item.delay), len(keys)),
+                keys.setdefault((item.dll.lower(), item.name, item.ordinal, item.delay), len(keys)),
             )
             for item in imports(image)
         ]

@@ -99,7 +99,7 @@ def _exports(scene: _Scene, fixed: Image, baseline: Image) -> None:
 
 def _imports(scene: _Scene, fixed: Image, baseline: Image) -> None:
     here, there = (
-        {(item.library.lower(), item.name or f"#{item.ordinal}") for item in imports(image)}
+        {(item.dll.lower(), item.name or f"#{item.ordinal}") for item in imports(image)}
         for image in (fixed, baseline)
     )
     for library, name in sorted(here ^ there):

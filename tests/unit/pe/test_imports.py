@@ -58,7 +58,7 @@ def test_real_table_agrees_with_pefile(request, name):
         for d in other.DIRECTORY_ENTRY_IMPORT
         for s in d.imports
     ]
-    assert [(i.slot, i.library, i.name) for i in imports(image)] == sorted(rows)
+    assert [(i.slot, i.dll, i.name) for i in imports(image)] == sorted(rows)
     assert rows
     assert import_extents(image).slots[0].start == image.directories[12].start
 
@@ -93,7 +93,7 @@ def test_bound_imports_without_names(pe, refuses):
 
 def test_delay_load(pe):
     found = image(pe, [delayed()], index=13)
-    assert imports(found) == tuple(Import(i.slot, i.library, i.name, i.ordinal, True) for i in EXPECTED)
+    assert imports(found) == tuple(Import(i.slot, i.dll, i.name, i.ordinal, True) for i in EXPECTED)
     assert import_extents(found).tables == import_extents(found).slots == ()
     assert Interval(SLOTS, SLOTS + 24) in import_extents(found).delay
 
