@@ -14,13 +14,12 @@ from hpbuild.match.sides import Side
 class Handlers:
     """Answers which handlers a function's exception data names, and whose data names a handler."""
 
-    __slots__ = ("_leads", "_owners", "_side", "_sizes", "_starts")
+    __slots__ = ("_owners", "_side", "_sizes", "_starts")
 
     def __init__(self, side: Side) -> None:
         self._side = side
         self._sizes = dict(side.program.exceptions.records)
         self._starts = side.program.exceptions.funclets
-        self._leads: dict[int, frozenset[int]] = {}
         self._owners: dict[int, set[int]] | None = None
 
     def rows(self, record: int) -> range:
@@ -32,37 +31,44 @@ class Handlers:
     def below(self, record: int) -> tuple[frozenset[int], frozenset[int]]:
         """For the unwind record at ``record``: roots of the handlers that its language data leads to, and the
         atoms outside of the record through which it leads there."""
-        handlers: set[int] = set()
-        atoms: set[int] = set()
-        for row in self.rows(record):
-            handlers |= self._code(row)
-            self._descend(int(self._side.pointers.atom[row]), handlers, atoms)
-        return frozenset(handlers), frozenset(atoms)
+        if not self._starts:
+            return frozenset(), frozenset()
+        rows = self.rows(record)
+        handlers = {root for row in rows for root in self._code(row)}
+        holders = self._reached(rows)
+        leading: set[int] = set()
+        pending = []
+        for atom in holders:
+            found = {root for row in self._atom_rows(atom) for root in self._code(row)}
+            if found:
+                handlers |= found
+                pending.append(atom)
+        while pending:
+            atom = pending.pop()
+            if atom not in leading:
+                leading.add(atom)
+                pending.extend(holders[atom])
+        return frozenset(handlers), frozenset(leading)
 
-    def _descend(self, atom: int, handlers: set[int], atoms: set[int]) -> None:
-        if atom < 0 or atom in atoms or not self._leads_to(atom):
-            return
-        atoms.add(atom)
-        handlers |= self._leads_to(atom)
-        for row in self._atom_rows(atom):
-            self._descend(int(self._side.pointers.atom[row]), handlers, atoms)
+    def _reached(self, rows: range) -> dict[int, set[int]]:
+        """Atoms of read-only data that fields lead to from ``rows``, each with the atoms that point at it.
+        A list of work, not a recursion: the depth is the image's to choose."""
+        holders: dict[int, set[int]] = {}
+        pending = [(int(self._side.pointers.atom[row]), -1) for row in rows]
+        while pending:
+            atom, holder = pending.pop()
+            if atom < 0 or not self._is_table(atom):
+                continue
+            if atom not in holders:
+                holders[atom] = set()
+                pending += [(int(self._side.pointers.atom[row]), atom) for row in self._atom_rows(atom)]
+            if holder >= 0:
+                holders[atom].add(holder)
+        return holders
 
-    def _leads_to(self, atom: int) -> frozenset[int]:
-        """Handlers that an atom of read-only data leads to through any number of fields."""
-        known = self._leads.get(atom)
-        if known is not None:
-            return known
-        self._leads[atom] = frozenset()  # a cycle adds nothing
-        if self._side.atoms.memory[atom] != Memory.RODATA or int(self._side.atoms.start[atom]) in self._sizes:
-            return frozenset()
-        found: set[int] = set()
-        for row in self._atom_rows(atom):
-            found |= self._code(row)
-            target = int(self._side.pointers.atom[row])
-            if target >= 0:
-                found |= self._leads_to(target)
-        self._leads[atom] = frozenset(found)
-        return self._leads[atom]
+    def _is_table(self, atom: int) -> bool:
+        atoms = self._side.atoms
+        return bool(atoms.memory[atom] == Memory.RODATA) and int(atoms.start[atom]) not in self._sizes
 
     def _atom_rows(self, atom: int) -> range:
         return range(int(self._side.atoms.first_field[atom]), int(self._side.atoms.last_field[atom]))

@@ -1,5 +1,8 @@
 """Exception handlers and their functions are carried together."""
 
+from types import SimpleNamespace
+
+import numpy as np
 import pytest
 
 from hpbuild.code.program import load_program
@@ -69,3 +72,27 @@ def test_exception_data_of_a_function_without_handlers_leads_nowhere() -> None:
     handlers = Handlers(side)
     for record in set(side.program.fragments.unwind.tolist()) - {0}:
         assert handlers.below(record) == (frozenset(), frozenset())
+
+
+def test_a_long_chain_of_pointers_is_followed_without_recursion() -> None:
+    """Each of 5,000 atoms points at the next, the last one at a handler: deeper than any call stack."""
+    count = 5000
+    rows = np.arange(count + 1)
+    side = SimpleNamespace(
+        atoms=SimpleNamespace(
+            start=rows * 8 + 100, first_field=rows + 1, last_field=rows + 2, memory=np.zeros(count + 1)
+        ),
+        pointers=SimpleNamespace(
+            atom=np.append(rows[:count], -1),
+            code=np.append(np.full(count, -1), 0),
+            offset=np.zeros(count + 1),
+        ),
+        program=SimpleNamespace(
+            fields=SimpleNamespace(site=np.append(4, rows[:count] * 8 + 100)),
+            exceptions=SimpleNamespace(records=((0, 8),), funclets=frozenset({1})),
+            fragments=SimpleNamespace(start=np.array([1]), root=np.array([0])),
+        ),
+    )
+    handlers, atoms = Handlers(side).below(0)
+    assert handlers == {0}
+    assert len(atoms) == count
