@@ -143,6 +143,18 @@ CONFLICT = _refuse(
     "Applying the package would meet bytes that it does not know.",
     "See the findings of the check on the bytes to be redirected.",
 )  # fmt: skip
+APPLIED_OLDER = _refuse(
+    6044, ExitStatus.NOT_APPLICABLE, "an older package of the same line is in effect in the installed file",
+    "By the hotpatch table in the file, its entries lead to the code of a package with a lower sequence. "
+    "Nobody vouches for that table here, so the file is not reported as good.",
+    "Revert the older package, then apply this one.",
+)  # fmt: skip
+APPLIED_NEWER = _refuse(
+    6045, ExitStatus.NOT_APPLICABLE, "a newer package of the same line is in effect in the installed file",
+    "By the hotpatch table in the file, its entries lead to the code of a package with a higher sequence; "
+    "this package would take its fixes back. Nobody vouches for that table here.",
+    "Verify the file against the newer package; there is nothing to do with this one.",
+)  # fmt: skip
 
 ROWS: tuple[Code, ...] = (
     NOTHING_CHECKED,
@@ -170,4 +182,6 @@ ROWS: tuple[Code, ...] = (
     NOT_NEEDED,
     UNKNOWN_BASELINE,
     CONFLICT,
+    APPLIED_OLDER,
+    APPLIED_NEWER,
 )

@@ -5,16 +5,20 @@ the manifest records about it must be there: anything else means that the packag
 file that agrees with the fixed build's pin needs no patch. Any other file is looked at as it would be
 without redirections (windows set to their old bytes): when it then is the baseline, by its sections or at
 least by every function and everything referred to, the windows decide between applied, conflict and
-applicable; otherwise it is unknown.
+applicable; otherwise it is unknown. A file that says of itself that another package of the same line is in
+effect in it, and whose bytes bear that out, is applied-older or applied-newer: never a success, since
+nobody has vouched for that package here.
 
 A file with the package written into it cannot have the baseline's file or Authenticode hash, so for
 ``applied`` the policy's lowest tier counts as ``sections`` at most.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from hpbuild.codes.verify import (
+    APPLIED_NEWER,
+    APPLIED_OLDER,
     CONFLICT,
     FUNCTION_DIFFERS,
     NOT_NEEDED,
@@ -44,6 +48,7 @@ from hpbuild.verify.baseline import (
     sections_agree,
 )
 from hpbuild.verify.checks import CheckResult, Fact, judged, not_run
+from hpbuild.verify.lineage import OtherPackage, all_explained, find_other
 from hpbuild.verify.states import ModuleState, Tier
 from hpbuild.verify.windows import Window, WindowState, examine, with_old_bytes
 
@@ -58,15 +63,23 @@ class Compared:
     checks: tuple[CheckResult, ...]
 
 
-def compare(module: Module, subject: Subject, patch: Image | None, lowest: Tier) -> Compared:
+def compare(
+    module: Module, subject: Subject, patch: Image | None, *, lowest: Tier, sequence: int
+) -> Compared:
     """Compare ``module`` with the installed image. ``patch`` is the parsed patch image, None when the
-    package's own is unusable; ``lowest`` the policy's lowest tier. Pure."""
+    package's own is unusable; ``lowest`` the policy's lowest tier; ``sequence`` the package's. Pure."""
     match = match_pin(module.baseline, subject.image)
     if match.tier is not None:
         return _known_baseline(module, subject, match.tier, lowest)
     fixed = match_pin(module.fixed, subject.image)
     if fixed.tier is not None and fixed.tier.reaches(lowest):
         return _not_needed(module, fixed.tier)
+    windows = examine(subject.image, module.redirections)
+    other = find_other(module.baseline, subject.image, sequence)
+    if other is not None and all_explained(other, windows):
+        under_other = _under_other(module, subject, windows, other, lowest, sequence)
+        if under_other is not None:
+            return under_other
     return _altered(module, subject, patch, lowest, match)
 
 
@@ -107,6 +120,37 @@ def _not_needed(module: Module, tier: Tier) -> Compared:
     return Compared(state=ModuleState.NOT_NEEDED, tier=None, checks=results)
 
 
+def _under_other(
+    module: Module,
+    subject: Subject,
+    windows: Sequence[Window],
+    other: OtherPackage,
+    lowest: Tier,
+    sequence: int,
+) -> Compared | None:
+    """The baseline with another package of the line in effect; None when more than that was changed."""
+    path = module.path
+    undone = subject.with_image(with_old_bytes(subject.image, windows))
+    functions = [
+        finding
+        for index, finding in function_findings(module, undone, FUNCTION_DIFFERS)
+        if not other.touches(module.functions[index].baseline)
+    ]
+    elsewhere = tuple(item for item in module.references if not other.touches((item.range,)))
+    references = reference_findings(replace(module, references=elsewhere), undone, REFERENCE_DIFFERS)
+    tier = _tier_without_redirections(
+        module, undone.image, differs=bool(functions or references), written=True
+    )
+    if tier is None:
+        return None
+    newer = other.sequence > sequence
+    state = ModuleState.APPLIED_NEWER if newer else ModuleState.APPLIED_OLDER
+    cause = f"a package of sequence {other.sequence} is in effect, this one has {sequence}"
+    why = Finding(APPLIED_NEWER if newer else APPLIED_OLDER, path, cause)
+    pin = _tier_findings(module, tier, _at_most_sections(lowest))
+    return _compared(module, state, tier, pin, functions, references, (why,), why)
+
+
 def _altered(
     module: Module, subject: Subject, patch: Image | None, lowest: Tier, match: TierMatch
 ) -> Compared:
@@ -134,7 +178,7 @@ def _altered(
         state = ModuleState.CONFLICT
     elif written:
         state = ModuleState.APPLIED
-        lowest = lowest if Tier.SECTIONS.reaches(lowest) else Tier.SECTIONS
+        lowest = _at_most_sections(lowest)
     else:
         state = ModuleState.APPLICABLE
     pin_findings = _tier_findings(module, tier, lowest, match.note)
@@ -143,6 +187,11 @@ def _altered(
     why = _reason(module, state, tier)
     listed = [finding for _, finding in functions]
     return _compared(module, state, tier, pin_findings, listed, references, odd, why)
+
+
+def _at_most_sections(lowest: Tier) -> Tier:
+    """The tier that counts for a file into which a package was written."""
+    return lowest if Tier.SECTIONS.reaches(lowest) else Tier.SECTIONS
 
 
 def _tier_without_redirections(module: Module, undone: Image, *, differs: bool, written: bool) -> Tier | None:

@@ -146,7 +146,7 @@ def _check_modules(
         return tuple(_not_compared(module, "the manifest cannot be relied on") for module in manifest.modules)
     patches = found.patches or {}
     return tuple(
-        _check_module(located, patches.get(located.module.path), policy)
+        _check_module(located, patches.get(located.module.path), manifest.sequence, policy)
         for located in locate(installed, manifest.modules)
     )
 
@@ -157,7 +157,7 @@ def _not_compared(module: Module, reason: str) -> tuple[ModuleResult, tuple[Chec
 
 
 def _check_module(
-    located: Located, patch: Image | None, policy: Policy
+    located: Located, patch: Image | None, sequence: int, policy: Policy
 ) -> tuple[ModuleResult, tuple[CheckResult, ...]]:
     """V10 to V15 of one module; the file is read once."""
     module, path = located.module, located.path
@@ -173,7 +173,7 @@ def _check_module(
     except HpbuildError as error:
         results = (file_found, *uncompared(module, error.finding, "it could not be read as an image"))
         return _result(module, path, ModuleState.UNKNOWN_BASELINE, results)
-    compared = compare(module, subject, patch, policy.lowest_tier)
+    compared = compare(module, subject, patch, lowest=policy.lowest_tier, sequence=sequence)
     result, of_module = _result(module, path, compared.state, (file_found, *compared.checks))
     return replace(result, tier=compared.tier), of_module
 

@@ -210,13 +210,17 @@ def _functions(plan: Plan, linked: LinkedImage, baseline: Image, fixed: Image) -
     )  # fmt: skip
 
 
-def make_module(path: str, baseline: Image, fixed: Image) -> tuple[Module, bytes]:
-    """A module that replaces two functions of ``baseline``, and its patch image."""
+def make_module(
+    path: str, baseline: Image, fixed: Image, sequence: int = SEQUENCE, functions: Sequence[int] = (0, 1)
+) -> tuple[Module, bytes]:
+    """A module that replaces ``functions`` (indexes into ``REPLACED``) of ``baseline``, and its patch image.
+    With one function, its new code lies at another place than with two."""
     rvas = {export.name: export.rva for export in exports(baseline)}
-    entries = [rvas[name] for name in REPLACED[baseline.name]]
+    names = REPLACED[baseline.name]
+    entries = [rvas[names[index]] for index in functions]
     called = rvas[CALLED[baseline.name]]
     plan = _plan(baseline, sorted(entries), called)
-    linked = link(plan, baseline, SEQUENCE)
+    linked = link(plan, baseline, sequence)
     data = next(section for section in baseline.sections if section.name == ".data")
     constants = next(section for section in baseline.sections if section.name == ".rdata")
     code, table = (
@@ -264,7 +268,12 @@ def make_module(path: str, baseline: Image, fixed: Image) -> tuple[Module, bytes
 
 
 def make_release(
-    paths: Sequence[str], folder: Path, binaries: Path, signers: Sequence[FileSigner]
+    paths: Sequence[str],
+    folder: Path,
+    binaries: Path,
+    signers: Sequence[FileSigner],
+    sequence: int = SEQUENCE,
+    functions: Sequence[int] = (0, 1),
 ) -> Release:
     """A release of ``paths``; ``folder`` gets the trees ``baseline`` and ``fixed``."""
     made = []
@@ -274,17 +283,15 @@ def make_release(
             target.parent.mkdir(parents=True, exist_ok=True)
             target.write_bytes((binaries / side / Path(path).name.lower()).read_bytes())
         name = Path(path).name.lower()
-        made.append(
-            make_module(path, read_image(binaries / "baseline" / name), read_image(binaries / "fixed" / name))
-        )
+        images = [read_image(binaries / side / name) for side in ("baseline", "fixed")]
+        made.append(make_module(path, *images, sequence, functions))
     manifest = Manifest(
-        id="codec-2026-01", product="Codec", sequence=SEQUENCE, advisories=("CVE-2026-0001",), created="",
+        id="codec-2026-01", product="Codec", sequence=sequence, advisories=("CVE-2026-0001",), created="",
         tool="hpbuild test", modules=tuple(module for module, _ in made), unchanged=(),
     )  # fmt: skip
-    images = {module.image.member: data for module, data in made}
     return Release(
         manifest=manifest,
-        images=images,
+        images={module.image.member: data for module, data in made},
         root=folder / "baseline",
         fixed_root=folder / "fixed",
         signers=signers,
@@ -319,6 +326,25 @@ def applied(release: Release) -> bytes:
 def write_applied(release: Release) -> Callable[..., bytes]:
     """``write_into`` over the baseline file."""
     return lambda functions=None: write_into(release, release.installed.read_bytes(), functions)
+
+
+@pytest.fixture
+def make_other(
+    tmp_path: Path, binaries: Path, signers: tuple[FileSigner, ...]
+) -> Callable[[int, Sequence[int]], Release]:
+    """Another package of the line for codec.dll: (sequence, functions) -> release."""
+
+    def make(sequence: int, functions: Sequence[int] = (0, 1)) -> Release:
+        folder = tmp_path / f"{sequence}{functions}"
+        return make_release(["codec.dll"], folder, binaries, signers, sequence, functions)
+
+    return make
+
+
+@pytest.fixture
+def write_other(make_other: Callable[..., Release], release: Release) -> Callable[..., bytes]:
+    """The baseline file with another package of the line written into it: (sequence, functions) -> bytes."""
+    return lambda *which: write_into(make_other(*which), release.installed.read_bytes())
 
 
 def write_into(release: Release, data: bytes, functions: Sequence[int] | None = None) -> bytes:
