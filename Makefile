@@ -7,9 +7,10 @@ STAMP := $(VENV)/.installed
 DEMO := build/demo
 WORKERS ?= 2
 ONLY ?=
+CORPUS ?= ../shared/corpus
 
 .DELETE_ON_ERROR:
-.PHONY: help setup demo test check testdata corpus bench docs clean
+.PHONY: help setup demo test check testdata corpus bench accuracy docs clean
 
 help:
 	@echo "make setup     install hpbuild and its tools into $(VENV)"
@@ -20,6 +21,7 @@ help:
 	@echo "make corpus    fetch consecutive releases of well-known programs (260 MB, 600 MB unpacked); ONLY=NAME for one"
 	@echo "make bench     compare every pair of binaries at hand"
 	@echo "make docs      the same, and write docs/pairs.md"
+	@echo "make accuracy  compare what is reported with what is known to differ; CORPUS=FOLDER, ONLY=NAME"
 	@echo "make clean     remove what the other targets made, but not corpus/"
 
 setup: $(STAMP)
@@ -48,6 +50,9 @@ corpus: $(STAMP)
 
 bench: $(STAMP)
 	$(BIN)/python -m bench.pairs --output build/pairs
+
+accuracy: $(STAMP)
+	$(BIN)/python -m bench.accuracy --only "$(ONLY)" --workers $(WORKERS) --json build/accuracy.json --markdown build/accuracy.md "$(CORPUS)"
 
 docs: $(STAMP)
 	$(BIN)/python -m bench.pairs --output build/pairs --page docs/pairs.md
