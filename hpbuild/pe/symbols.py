@@ -5,17 +5,14 @@ are not symbols.
 """
 
 from bisect import bisect_right
-from collections import defaultdict
-from dataclasses import replace
-from pathlib import Path, PurePosixPath
+from pathlib import Path, PurePath
+from typing import NamedTuple
 
-from hpbuild.codes.pe_identity import PDB_LIMIT, PDB_MISMATCH, SYMBOL_FILE_UNREADABLE
 from hpbuild.errors import HpbuildError
 from hpbuild.pe.coff_symbols import coff_symbols, has_coff_symbols
-from hpbuild.pe.debug import CodeView, debug_info
 from hpbuild.pe.image import Image
-from hpbuild.pe.pdb.msf import MAX_FILE_SIZE
-from hpbuild.pe.pdb.reader import PdbSymbols, Placed, read_pdb
+from hpbuild.pe.pdb.file import AUTO, NONE, Pdb, find_pdb
+from hpbuild.pe.pdb.reader import PdbSymbols, Placed, read_symbols
 from hpbuild.pe.pdb.records import (
     LOCAL_SCOPE,
     PUBLIC_IS_CODE,
@@ -23,12 +20,18 @@ from hpbuild.pe.pdb.records import (
     S_LDATA32,
     S_TRAMPOLINE,
 )
-from hpbuild.pe.symbol_model import Symbol, SymbolKind, Symbols, SymbolScope, sorted_symbols
+from hpbuild.pe.symbol_model import Symbol, SymbolKind, Symbols, SymbolScope
 from hpbuild.values import Rva
 
-__all__ = ["Symbol", "SymbolKind", "SymbolScope", "Symbols", "joined_symbols", "load_symbols"]
-
-AUTO, NONE = "auto", "none"
+__all__ = [
+    "Symbol",
+    "SymbolKind",
+    "SymbolScope",
+    "Symbols",
+    "image_symbols",
+    "joined_symbols",
+    "load_symbols",
+]
 
 
 def load_symbols(image: Image, path: Path | None, choice: str = AUTO) -> Symbols:
@@ -37,20 +40,25 @@ def load_symbols(image: Image, path: Path | None, choice: str = AUTO) -> Symbols
     ``choice`` is 'auto', 'none' or the path of a PDB. 'auto' takes the PDB next to the image (same stem, or
     the file name in the debug directory) when it is of this build, else the COFF symbol table, else none;
     a symbol source that cannot be used is told in ``Symbols.note``. A PDB by path must do: HpbuildError
-    SYMBOL_FILE_UNREADABLE, PDB_MISMATCH, PDB_LIMIT or the codes of ``read_pdb``. A damaged debug directory
-    refuses in any case, as in ``debug_info``.
+    SYMBOL_FILE_UNREADABLE, PDB_MISMATCH, PDB_LIMIT or the codes of ``read_symbols``. A damaged debug
+    directory refuses in any case, as in ``debug_info``.
     """
+    pdb, note = find_pdb(image, path, choice)
+    return image_symbols(image, pdb, choice, note)
+
+
+def image_symbols(image: Image, pdb: Pdb | None, choice: str, note: str) -> Symbols:
+    """The same for a PDB that is open already; ``note`` says what ``find_pdb`` did not use."""
     if choice == NONE:
         return Symbols(source=NONE, items=())
-    codeview = debug_info(image).codeview
-    if choice != AUTO:
-        return _from_pdb(image, codeview, Path(choice))
-    notes = []
-    for candidate in _candidates(path, codeview):
+    notes = [note] if note else []
+    if pdb is not None:
         try:
-            return _from_pdb(image, codeview, candidate)
+            return Symbols(source="pdb", items=joined_symbols(image, read_symbols(pdb)), note=note)
         except HpbuildError as error:
-            notes.append(f"{candidate.name} was not used: {error.finding.cause}")
+            if choice != AUTO:
+                raise
+            notes.append(f"{PurePath(pdb.msf.name).name} was not used: {error.finding.cause}")
     if has_coff_symbols(image):
         try:
             return Symbols(source="coff", items=coff_symbols(image), note="; ".join(notes))
@@ -59,113 +67,135 @@ def load_symbols(image: Image, path: Path | None, choice: str = AUTO) -> Symbols
     return Symbols(source=NONE, items=(), note="; ".join(notes))
 
 
-def _candidates(path: Path | None, codeview: CodeView | None) -> list[Path]:
-    """PDB files next to the image that exist, the one of the same stem first."""
-    if path is None or codeview is None:
-        return []
-    names = [path.stem + ".pdb"]
-    recorded = PurePosixPath(codeview.path.replace("\\", "/").replace(":", "/")).name
-    if recorded.lower().endswith(".pdb") and "\0" not in recorded:
-        names.append(recorded)
-    return [path.parent / name for name in dict.fromkeys(names) if (path.parent / name).is_file()]
+class _Row(NamedTuple):
+    """A symbol in the making: its fields in the order symbols are sorted by. ``kind`` and ``scope`` are the
+    words of ``SymbolKind`` and ``SymbolScope``."""
+
+    rva: int
+    name: str
+    linkage_name: str
+    kind: str
+    scope: str
+    file: str
+    size: int
 
 
-def _from_pdb(image: Image, codeview: CodeView | None, file: Path) -> Symbols:
-    if codeview is None:
-        raise HpbuildError(PDB_MISMATCH, str(file), "the image names no PDB in its debug directory")
-    try:
-        size = file.stat().st_size
-        if size > MAX_FILE_SIZE:
-            raise HpbuildError(PDB_LIMIT, str(file), f"{size} bytes, the limit is {MAX_FILE_SIZE}")
-        data = file.read_bytes()
-    except (OSError, ValueError) as error:
-        raise HpbuildError(SYMBOL_FILE_UNREADABLE, str(file), str(error)) from error
-    pdb = read_pdb(data, str(file), image, codeview.guid, codeview.age)
-    return Symbols(source="pdb", items=joined_symbols(image, pdb))
+_KINDS = {kind.value: kind for kind in SymbolKind}
+_SCOPES = {scope.value: scope for scope in SymbolScope}
+_DATA, _FUNCTION = SymbolKind.DATA.value, SymbolKind.FUNCTION.value
+_LOCAL, _GLOBAL = SymbolScope.LOCAL.value, SymbolScope.GLOBAL.value
 
 
 def joined_symbols(image: Image, pdb: PdbSymbols) -> tuple[Symbol, ...]:
     """The symbols of a PDB as one list: the object files' records with the public names as linkage names."""
-    publics: dict[int, dict[str, Placed]] = defaultdict(dict)
+    publics: dict[int, list[Placed]] = {}
     for placed in pdb.publics:
-        publics[placed.rva][placed.record.name] = placed
-    own: dict[int, set[Symbol]] = defaultdict(set)
+        publics.setdefault(placed.rva, []).append(placed)
+    own: dict[int, list[_Row]] = {}
+    full_names = _full_names(pdb)
     for placed in pdb.placed:
         if placed.record.kind != S_TRAMPOLINE:
-            own[placed.rva].add(_symbol(placed))
-    found: set[Symbol] = set()
-    for rva in own.keys() | publics.keys():
-        found |= _joined(image, own.get(rva, set()), publics.get(rva, {}))
-    found |= _trampolines(pdb, found)
-    return sorted_symbols(_with_extents(found, pdb.contributions))
-
-
-def _symbol(placed: Placed) -> Symbol:
-    record = placed.record
-    data = record.kind in (S_LDATA32, S_GDATA32)
-    return Symbol(
-        rva=Rva(placed.rva),
-        size=record.size,
-        name=record.name,
-        kind=SymbolKind.DATA if data else SymbolKind.FUNCTION,
-        scope=SymbolScope.LOCAL if record.kind in LOCAL_SCOPE else SymbolScope.GLOBAL,
-        file=placed.file,
+            row = _row(placed)
+            name = full_names.get((row.file, row.name, row.rva))
+            own.setdefault(placed.rva, []).append(row._replace(name=name) if name else row)
+    found: list[_Row] = []
+    for rva, rows in own.items():
+        here = publics.get(rva)
+        if here is None and len(rows) == 1:
+            found += rows
+        else:
+            found += _joined(image, rows, here or [])
+    for rva, here in publics.items():
+        if rva not in own:
+            found += _joined(image, [], here)
+    found += _trampolines(pdb, found)
+    sized = _with_extents(sorted(set(found)), pdb.contributions)
+    return tuple(
+        Symbol(
+            rva=Rva(rva),
+            size=size,
+            name=name,
+            kind=_KINDS[kind],
+            scope=_SCOPES[scope],
+            file=file,
+            linkage_name=linkage_name,
+        )
+        for rva, name, linkage_name, kind, scope, file, size in sized
     )
 
 
-def _joined(image: Image, own: set[Symbol], publics: dict[str, Placed]) -> set[Symbol]:
+def _row(placed: Placed) -> _Row:
+    rva, record, file = placed
+    kind = _DATA if record.kind in (S_LDATA32, S_GDATA32) else _FUNCTION
+    scope = _LOCAL if record.kind in LOCAL_SCOPE else _GLOBAL
+    return _Row(rva, record.name, "", kind, scope, file, record.size)
+
+
+def _full_names(pdb: PdbSymbols) -> dict[tuple[str, str, int], str]:
+    """``function.variable`` for variables of functions, by file, name and RVA, where one file has several of
+    one name. One that lies in the scope of several functions belongs to one that was inlined in them: which
+    one is not told, and it keeps its name."""
+    owners: dict[tuple[str, str], dict[int, set[str]]] = {}
+    for rva, record, file in pdb.placed:
+        if record.procedure:
+            owners.setdefault((file, record.name), {}).setdefault(rva, set()).add(record.procedure)
+    return {
+        (file, name, rva): f"{min(functions)}.{name}"
+        for (file, name), places in owners.items()
+        if len(places) > 1
+        for rva, functions in places.items()
+        if len(functions) == 1
+    }
+
+
+def _joined(image: Image, own: list[_Row], publics: list[Placed]) -> list[_Row]:
     """Symbols of one address. A public name is the linkage name of the record of the same name, or of the
     only global record left; public names that fit none (aliases, folded functions) stay on their own."""
-    rest = dict(publics)
-    joined = {replace(symbol, linkage_name=symbol.name) for symbol in own if rest.pop(symbol.name, None)}
-    joined_names = {symbol.name for symbol in joined}
-    others = {symbol for symbol in own if symbol.name not in joined_names}
-    unnamed = [symbol for symbol in others if symbol.scope is SymbolScope.GLOBAL]
+    rest = {placed.record.name: placed for placed in publics}
+    own = list(dict.fromkeys(own))
+    names = {row.name for row in own} & rest.keys()
+    result = [row._replace(linkage_name=row.name) if row.name in names else row for row in own]
+    for name in names:
+        del rest[name]
+    unnamed = [number for number, row in enumerate(result) if row.scope == _GLOBAL and not row.linkage_name]
     if len(unnamed) == 1 and rest:
-        others.remove(unnamed[0])
         first = min(rest)
-        others.add(replace(unnamed[0], linkage_name=first))
+        result[unnamed[0]] = result[unnamed[0]]._replace(linkage_name=first)
         del rest[first]
-    size = max((symbol.size for symbol in own), default=0)
+    size = max((row.size for row in own), default=0)
     for name, placed in rest.items():
-        section = image.section_at(placed.rva)
-        code = bool(placed.record.flags & PUBLIC_IS_CODE) or (section is not None and section.executable)
-        others.add(
-            Symbol(
-                rva=Rva(placed.rva),
-                size=size,
-                name=name,
-                kind=SymbolKind.FUNCTION if code else SymbolKind.DATA,
-                scope=SymbolScope.GLOBAL,
-                file="",
-                linkage_name=name,
-            )
-        )
-    return joined | others
+        code = bool(placed.record.flags & PUBLIC_IS_CODE)
+        if not code:
+            section = image.section_at(placed.rva)
+            code = section is not None and section.executable
+        result.append(_Row(placed.rva, name, name, _FUNCTION if code else _DATA, _GLOBAL, "", size))
+    return result
 
 
-def _trampolines(pdb: PdbSymbols, found: set[Symbol]) -> set[Symbol]:
+def _trampolines(pdb: PdbSymbols, found: list[_Row]) -> list[_Row]:
     """Incremental-link thunks, named ``ilt:`` and the function they jump to; nameless goals are left out."""
     goals = set(pdb.thunk_targets.values())
-    names = {symbol.rva: symbol for symbol in sorted_symbols({s for s in found if s.rva in goals})}
-    thunks = set()
+    names = {row.rva: row for row in sorted(row for row in found if row.rva in goals)}
+    thunks = []
     for placed in pdb.placed:
-        target = names.get(Rva(pdb.thunk_targets.get(placed.rva, -1)))
+        target = names.get(pdb.thunk_targets.get(placed.rva, -1))
         if placed.record.kind == S_TRAMPOLINE and target is not None:
             name = f"ilt:{target.linkage_name or target.name}"
-            thunks.add(replace(_symbol(placed), name=name, file=target.file, scope=SymbolScope.LOCAL))
+            thunks.append(_row(placed)._replace(name=name, file=target.file, scope=_LOCAL))
     return thunks
 
 
-def _with_extents(found: set[Symbol], contributions: dict[int, int]) -> set[Symbol]:
-    """Data without a size gets that of the linker's contribution it starts, when it is alone in there."""
-    addresses = sorted({symbol.rva for symbol in found})
-    sized = set()
-    for symbol in found:
-        size = contributions.get(symbol.rva, 0)
-        if symbol.kind is SymbolKind.DATA and not symbol.size and size:
-            after = bisect_right(addresses, symbol.rva)
-            if after == len(addresses) or addresses[after] >= symbol.rva + size:
-                symbol = replace(symbol, size=size)
-        sized.add(symbol)
+def _with_extents(found: list[_Row], contributions: dict[int, int]) -> list[_Row]:
+    """Data without a size gets that of the linker's contribution it starts, when it is alone in there.
+    ``found`` is ascending and stays so: no two symbols differ in their size alone."""
+    addresses = [row.rva for row in found]
+    sized = []
+    for row in found:
+        if row.kind == _DATA and not row.size:
+            size = contributions.get(row.rva, 0)
+            if size:
+                after = bisect_right(addresses, row.rva)
+                if after == len(addresses) or addresses[after] >= row.rva + size:
+                    row = row._replace(size=size)
+        sized.append(row)
     return sized

@@ -1,19 +1,17 @@
 """From the bytes of a PDB to addresses in an image."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from typing import NamedTuple
 
-import numpy as np
-
-from hpbuild.codes.pe_identity import PDB_MISMATCH, PDB_STREAM_MALFORMED
+from hpbuild.codes.pe_identity import PDB_STREAM_MALFORMED
 from hpbuild.errors import HpbuildError
 from hpbuild.pe.image import Image
-from hpbuild.pe.pdb.msf import Msf, open_msf
-from hpbuild.pe.pdb.records import S_PUB32, Record, global_records, module_records
-from hpbuild.pe.pdb.streams import NO_STREAM, Dbi, read_dbi, read_info
+from hpbuild.pe.pdb.file import Pdb, open_pdb
+from hpbuild.pe.pdb.records import S_PUB32, S_TRAMPOLINE, Record, global_records, module_records
+from hpbuild.pe.pdb.streams import NO_STREAM, Dbi
 
 
-@dataclass(frozen=True, slots=True)
-class Placed:
+class Placed(NamedTuple):
     """A record with its RVA and the object file that it comes from ("" when it is in no module)."""
 
     rva: int
@@ -33,86 +31,79 @@ class PdbSymbols:
 
 
 def read_pdb(data: bytes, name: str, image: Image, guid: str, age: int) -> PdbSymbols:
-    """Symbols of the PDB ``data`` for ``image``, whose debug directory names ``guid`` and ``age``.
+    """Symbols of the PDB ``data`` for ``image``: ``open_pdb`` and ``read_symbols`` in one."""
+    return read_symbols(open_pdb(data, name, image, guid, age))
 
-    ``guid`` has 32 lower-case hexadecimal digits. Records outside every section (absolute and discarded
-    symbols) are left out. Raises HpbuildError PDB_MISMATCH when the PDB is of another build, and the
-    codes of ``open_msf``, ``read_dbi`` and ``module_records``.
+
+def read_symbols(pdb: Pdb) -> PdbSymbols:
+    """Symbols of a PDB. Records outside every section (absolute and discarded symbols) are left out.
+
+    Raises HpbuildError with the codes of ``module_records``, or PDB_STREAM_MALFORMED.
     """
-    msf = open_msf(data, name)
-    info = read_info(msf)
-    if info.guid != guid:
-        raise HpbuildError(PDB_MISMATCH, name, f"GUID {info.guid}, the image names {guid}")
-    dbi = read_dbi(msf)
-    # The age of the info stream rises when a tool edits the PDB; the linker's is kept in the DBI stream.
-    if age not in (dbi.age, info.age):
-        raise HpbuildError(PDB_MISMATCH, name, f"age {dbi.age}, the image names {age}")
-    dbi = _checked_sections(dbi, image, name)
-    placed, targets = _module_symbols(msf, dbi)
-    variables, publics = _global_symbols(msf, dbi)
+    placed, targets = _module_symbols(pdb)
+    variables, publics = _global_symbols(pdb)
     # Global variables are only in the symbol record stream, local ones there and with their module.
     known = {(symbol.rva, symbol.record.name) for symbol in placed}
     placed += [symbol for symbol in variables if (symbol.rva, symbol.record.name) not in known]
     return PdbSymbols(
         placed=tuple(placed),
         publics=tuple(publics),
-        contributions=_contributions(dbi),
+        contributions=_contributions(pdb.dbi),
         thunk_targets=targets,
     )
 
 
-def _checked_sections(dbi: Dbi, image: Image, name: str) -> Dbi:
-    """``dbi`` with the extents that the image gives its sections; addresses that differ refuse."""
-    sections = image.sections[: len(dbi.section_rvas)]
-    rvas = np.array([section.rva for section in sections], dtype=np.int64)
-    if not np.array_equal(dbi.section_rvas[: len(image.sections)], rvas):
-        raise HpbuildError(PDB_MISMATCH, name, "its section addresses are not those of the image")
-    sizes = np.array([section.virtual_size for section in sections], dtype=np.int64)
-    return replace(dbi, section_rvas=rvas, section_sizes=sizes)
-
-
-def _module_symbols(msf: Msf, dbi: Dbi) -> tuple[list[Placed], dict[int, int]]:
+def _module_symbols(pdb: Pdb) -> tuple[list[Placed], dict[int, int]]:
     """Symbols of all object files, and where their trampolines lead."""
+    extents = _extents(pdb.dbi)
     placed: list[Placed] = []
     targets: dict[int, int] = {}
-    for module in dbi.modules:
+    for module in pdb.dbi.modules:
         if module.stream == NO_STREAM:
             continue
-        place = f"{msf.name}: symbols of {module.name}"
-        for record in module_records(msf.stream(module.stream, module.symbol_bytes), place):
-            rva = _rva(dbi, record.segment, record.offset, record.size, place)
-            target = _rva(dbi, *record.target, 0, place)
-            if rva is not None:
-                placed.append(Placed(rva, record, module.name))
+        place = f"{pdb.msf.name}: symbols of {module.name}"
+        for record in module_records(pdb.msf.stream(module.stream, module.symbol_bytes), place):
+            rva = _rva(extents, record.segment, record.offset, record.size, place)
+            if rva is None:
+                continue
+            placed.append(Placed(rva, record, module.name))
+            if record.kind == S_TRAMPOLINE:
+                target = _rva(extents, *record.target, 0, place)
                 if target is not None:
                     targets[rva] = target
     return placed, targets
 
 
-def _global_symbols(msf: Msf, dbi: Dbi) -> tuple[list[Placed], list[Placed]]:
+def _global_symbols(pdb: Pdb) -> tuple[list[Placed], list[Placed]]:
     """Variables and public names of the symbol record stream."""
+    extents = _extents(pdb.dbi)
     variables: list[Placed] = []
     publics: list[Placed] = []
-    place = f"{msf.name}: symbol records"
-    for record in global_records(msf.stream(dbi.symbol_record_stream), place):
-        rva = _rva(dbi, record.segment, record.offset, 0, place)
+    place = f"{pdb.msf.name}: symbol records"
+    for record in global_records(pdb.msf.stream(pdb.dbi.symbol_record_stream), place):
+        rva = _rva(extents, record.segment, record.offset, 0, place)
         if rva is not None:
             (publics if record.kind == S_PUB32 else variables).append(Placed(rva, record, ""))
     return variables, publics
 
 
-def _rva(dbi: Dbi, segment: int, offset: int, size: int, place: str) -> int | None:
+def _extents(dbi: Dbi) -> list[tuple[int, int]]:
+    """RVA and size of every section; segment n has row n - 1."""
+    return list(zip(dbi.section_rvas.tolist(), dbi.section_sizes.tolist(), strict=True))
+
+
+def _rva(extents: list[tuple[int, int]], segment: int, offset: int, size: int, place: str) -> int | None:
     """The RVA of segment:offset, None outside every section; an extent that leaves its section refuses."""
-    if not 0 < segment <= len(dbi.section_rvas):
+    if not 0 < segment <= len(extents):
         return None
-    length = int(dbi.section_sizes[segment - 1])
+    start, length = extents[segment - 1]
     if offset >= length:
         return None
     if offset + size > length:
         raise HpbuildError(
             PDB_STREAM_MALFORMED, place, f"{size} bytes at {segment}:{offset:#x} leave the section"
         )
-    return int(dbi.section_rvas[segment - 1]) + offset
+    return start + offset
 
 
 def _contributions(dbi: Dbi) -> dict[int, int]:

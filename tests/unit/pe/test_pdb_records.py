@@ -39,6 +39,27 @@ def test_procedures_data_thunks() -> None:
     ]
 
 
+def test_variables_know_the_procedure_around_them() -> None:
+    def variable(name: bytes) -> bytes:
+        return record(records.S_LDATA32, struct.pack("<IIH", 0x74, 0x8, 3) + name + b"\0")
+
+    def around(name: bytes, start: int, *inner: bytes) -> bytes:
+        """A procedure at ``start`` of the stream that holds ``inner``, and the end of its scope."""
+        head = procedure(records.S_GPROC32, name, 0x20, 0x10)
+        body = b"".join(inner)
+        end = start + len(head) + len(body)
+        return head[:8] + struct.pack("<I", end) + head[12:] + body + record(0x0006, b"")
+
+    data = SIGNATURE + variable(b"before")
+    data += around(b"f", len(data), variable(b"count"))
+    data += variable(b"between")
+    data += around(b"g", len(data), variable(b"count"))
+    found = [(item.name, item.procedure) for item in records.module_records(data, "m")]
+    assert found == [
+        ("before", ""), ("f", ""), ("count", "f"), ("between", ""), ("g", ""), ("count", "g")
+    ]  # fmt: skip
+
+
 def test_global_records() -> None:
     data = record(records.S_PUB32, struct.pack("<IIH", 2, 0x10, 1) + b"?f@@YAXXZ\0") + record(
         records.S_GDATA32, struct.pack("<IIH", 0x74, 0x8, 3) + b"g\0"

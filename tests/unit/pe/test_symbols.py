@@ -9,8 +9,10 @@ from hpbuild.codes import pe_identity as codes
 from hpbuild.errors import HpbuildError
 from hpbuild.pe.exports import exports
 from hpbuild.pe.image import Image
+from hpbuild.pe.pdb.msf import open_msf
 from hpbuild.pe.pdb.reader import PdbSymbols, Placed
 from hpbuild.pe.pdb.records import S_GPROC32, S_LDATA32, S_LPROC32, S_PUB32, S_TRAMPOLINE, Record
+from hpbuild.pe.pdb.streams import read_dbi
 from hpbuild.pe.reader import parse_image, read_image
 from hpbuild.pe.symbols import SymbolKind, Symbols, SymbolScope, joined_symbols, load_symbols
 
@@ -178,6 +180,39 @@ def test_folded_functions_keep_all_their_names(module: Path) -> None:
     publics = [placed(0x1000, S_PUB32, "?f@A@@", flags=2), placed(0x1000, S_PUB32, "?f@B@@", flags=2)]
     names = [name for _, _, name, _, _ in joined(image, symbols, publics)]
     assert names == ["?f@A@@", "?f@B@@", "A::f", "B::f"]
+
+
+def test_variables_of_functions_are_told_apart(module: Path) -> None:
+    """Only where one file has several of the name; one that two functions inlined keeps its own."""
+
+    def variable(rva: int, name: str, procedure: str) -> Placed:
+        return Placed(rva, Record(S_LDATA32, 2, 0, 0, name, procedure=procedure), "m.obj")
+
+    symbols = [
+        variable(0x3000, "count", "f"),
+        variable(0x3004, "count", "g"),
+        variable(0x3008, "count", "f"),
+        variable(0x3008, "count", "g"),
+        variable(0x300C, "single", "f"),
+    ]
+    names = [(rva, name) for rva, _, name, _, _ in joined(read_image(module), symbols, [])]
+    assert names == [(0x3000, "f.count"), (0x3004, "g.count"), (0x3008, "count"), (0x300C, "single")]
+
+
+def test_auto_with_damaged_records_says_so(module: Path) -> None:
+    """The PDB is of this build and its records are not to be read: no symbols; by path it refuses."""
+    file = module.with_suffix(".pdb")
+    data = file.read_bytes()
+    msf = open_msf(data, "codec.pdb")
+    row = next(row for row in read_dbi(msf).modules if row.name == "registry.obj")
+    start = int(msf.blocks[int(msf.first[row.stream])]) * msf.block_size
+    file.write_bytes(data[:start] + b"\1" + data[start + 1 :])
+    symbols = load_symbols(read_image(module), module, "auto")
+    assert (symbols.source, symbols.items) == ("none", ())
+    assert "codec.pdb was not used: symbols are not in the C13 format" in symbols.note
+    with pytest.raises(HpbuildError) as caught:
+        load_symbols(read_image(module), module, str(file))
+    assert caught.value.code is codes.PDB_UNSUPPORTED
 
 
 def test_data_gets_the_contribution_it_is_alone_in(module: Path) -> None:
