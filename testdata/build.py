@@ -76,6 +76,17 @@ def variant(name: str, *, patch: bool = True, **choices: bool | tuple[str, ...])
     )
 
 
+def trap(name: str, *, patch: bool = True, **choices: bool | tuple[str, ...]) -> Library:
+    """A pair made from `snare`: one kind of change that looks harmless and is not, or its harmless twin."""
+    return Library(
+        name="snare",
+        folder=f"traps/{name}",
+        source="snare",
+        patch=f"traps/{name}.patch" if patch else "",
+        **choices,  # type: ignore[arg-type]
+    )
+
+
 LIBRARIES = (
     Library(name="codec", folder=".", source="codec", patch="codec.patch", pdb=True),
     Library(
@@ -95,6 +106,23 @@ LIBRARIES = (
     variant("static_var", pdb=True),
     variant("tls"),
     variant("type_layout", pdb=True),
+    trap("constant_object"),
+    trap("constructor"),
+    trap("constructor_grown"),
+    trap("delayed", link=("/delayload:kernel32.dll",)),
+    trap("dllmain_variable"),
+    trap("ending"),
+    trap("endless"),
+    trap("export_moved"),
+    trap("exports"),
+    trap("folded_new", link_fixed=("/opt:icf",)),
+    trap("load_only"),
+    trap("load_too"),
+    trap("mitigations", link_fixed=("/guard:cf", "/highentropyva:no")),
+    trap("taken", link=("/guard:cf",)),
+    trap("thread_callback"),
+    trap("thread_swap"),
+    trap("thread_use"),
 )
 
 

@@ -25,16 +25,20 @@ def folded(comparison: Comparison, selection: Selection) -> list[Finding]:
         if len(apart) > 1:
             names = ", ".join(sorted(theirs[entry])[:4])
             findings.append(Finding(codes.FOLDED_FUNCTION, fixed.name_of(root), f"{entry:#x} is {names}"))
-    return findings + _split_off(comparison)
+    return findings + _split_off(comparison, selection)
 
 
-def _split_off(comparison: Comparison) -> list[Finding]:
-    """New functions under a name that the baseline has too: it shared another function's entry there."""
+def _split_off(comparison: Comparison, selection: Selection) -> list[Finding]:
+    """New functions under a name that the baseline has too: it shared another function's entry there. What
+    stays out by choice does not matter."""
     fixed, baseline = comparison.fixed.program, comparison.baseline.program
-    known = {name: address for address, name in _rows(baseline)}
-    names = _names_by_address(fixed)
+    names, there = _names_by_address(fixed), _names_by_address(baseline)
+    places = _addresses_by_name(baseline)
+    known = {name: min(places[name]) for name in places if len(there[min(places[name])]) > 1}
     findings = []
     for fact in comparison.functions:
+        if selection.limit is not None and fact.root not in selection.functions:
+            continue
         start = int(fixed.fragments.start[fact.root])
         shared = sorted(name for name in names.get(start, ()) if name in known and fact.partner < 0)
         if shared:

@@ -1,26 +1,32 @@
-"""Exception handlers and their functions: neither is carried without the other.
+"""Exception handlers, split-off parts, and their functions: neither is carried without the other.
 
 A handler runs on the frame of its function and is found through that function's exception data alone. So a
 changed handler needs new exception data, which needs a new function to belong to; and a new function takes
-its handlers along, because they return into it.
+its handlers along, because they return into it. The same holds for a part that a compiler split off (GNU's
+``.cold``): it is entered by jumps, with its function's frame in place, and jumps back. A redirection at its
+start would send threads that are inside the old function into the new one.
 """
 
 import numpy as np
 
+from hpbuild.code.decode import RefKind
 from hpbuild.match.atoms import Memory
 from hpbuild.match.sides import Side
 
 
 class Handlers:
-    """Answers which handlers a function's exception data names, and whose data names a handler."""
+    """Answers which handlers a function's exception data names and which parts were split off it, and whose a
+    handler or part is."""
 
-    __slots__ = ("_owners", "_side", "_sizes", "_starts")
+    __slots__ = ("_jumps", "_owners", "_records", "_side", "_sizes", "_starts")
 
     def __init__(self, side: Side) -> None:
         self._side = side
         self._sizes = dict(side.program.exceptions.records)
         self._starts = side.program.exceptions.funclets
         self._owners: dict[int, set[int]] | None = None
+        self._jumps = self._jumped_to()
+        self._records: dict[int, set[int]] | None = None
 
     def rows(self, record: int) -> range:
         """Rows of the data fields inside the unwind record at RVA ``record``, with its language data."""
@@ -34,7 +40,7 @@ class Handlers:
         if not self._starts:
             return frozenset(), frozenset()
         rows = self.rows(record)
-        handlers = {root for row in rows for root in self._code(row)}
+        handlers = {root for row in rows for root in self._code(row)} | self._parts_of(record)
         holders = self._reached(rows)
         leading: set[int] = set()
         pending = []
@@ -49,6 +55,31 @@ class Handlers:
                 leading.add(atom)
                 pending.extend(holders[atom])
         return frozenset(handlers), frozenset(leading)
+
+    def _jumped_to(self) -> dict[int, set[int]]:
+        """Root -> roots of the split-off parts that its code jumps to."""
+        references, places = self._side.program.references, self._side.targets
+        table = self._side.program.fragments
+        rows = np.flatnonzero((references.kind == RefKind.BRANCH) & (places.code >= 0) & (places.offset == 0))
+        rows = rows[np.isin(references.target[rows], sorted(self._starts))]
+        owners, parts = table.root[references.fragment[rows]], table.root[places.code[rows]]
+        found: dict[int, set[int]] = {}
+        for owner, part in zip(owners.tolist(), parts.tolist(), strict=True):
+            if owner != part:
+                found.setdefault(owner, set()).add(part)
+        return found
+
+    def _parts_of(self, record: int) -> set[int]:
+        """Roots of the split-off parts of the functions with the unwind record at ``record``."""
+        if not self._jumps:
+            return set()
+        if self._records is None:
+            self._records = {}
+            table = self._side.program.fragments
+            for root in self._jumps:
+                for index in np.flatnonzero(table.root == root).tolist():
+                    self._records.setdefault(int(table.unwind[index]), set()).add(root)
+        return {part for root in self._records.get(record, ()) for part in self._jumps[root]}
 
     def _reached(self, rows: range) -> dict[int, set[int]]:
         """Atoms of read-only data that fields lead to from ``rows``, each with the atoms that point at it.
@@ -93,6 +124,9 @@ class Handlers:
     def _all_owners(self) -> dict[int, set[int]]:
         fragments = self._side.program.fragments
         owners: dict[int, set[int]] = {}
+        for owner, parts in self._jumps.items():
+            for part in parts:
+                owners.setdefault(part, set()).add(owner)
         rows = np.flatnonzero(fragments.unwind > 0)
         for record, root in zip(fragments.unwind[rows].tolist(), fragments.root[rows].tolist(), strict=True):
             for handler in self.below(record)[0]:

@@ -8,12 +8,16 @@ from hpbuild.code.columns import distinct
 from hpbuild.code.decode import RefKind, instructions
 from hpbuild.code.model import I64, FieldForm, Program
 from hpbuild.codes import plan as codes
+from hpbuild.codes import traps
 from hpbuild.errors import Finding
+from hpbuild.plan.hooks import hook
 from hpbuild.plan.model import RedirectionKind, RedirectionSite
 from hpbuild.values import Interval, Rva
 
 _JUMP = 5
 """Bytes of ``E9 rel32``."""
+_LONGEST = 15
+"""Most bytes of an instruction."""
 _SHORT = 2
 """Bytes of ``EB F9``."""
 
@@ -69,7 +73,13 @@ def choose(
         insn.near_branch_target for insn in insns if insn.is_jmp_short_or_near or insn.is_jcc_short_or_near
     }
     if not insns:
-        return Finding(codes.NO_ROOM, name, "the entry does not decode")
+        whole = instructions(image.read(start, min(_LONGEST, image.size_of_image - start)), start)
+        if whole and end < start + _JUMP and end in named.named:
+            return Finding(traps.ENTRY_BRANCH, name, f"something leads to {end:#x}")
+        return Finding(traps.ENTRY_UNREADABLE, name, f"the bytes at {start:#x} do not decode")
+    foreign = hook(program, root)
+    if foreign:
+        return Finding(traps.HOOKED, name, foreign)
     looped = _part_jumps_to_entry(program, named, root) or _table_leads_to_entry(program, named, start, end)
     if start in inner or looped:
         return Finding(codes.LOOP_AT_ENTRY, name, f"a branch inside goes to {start:#x}")
@@ -80,11 +90,15 @@ def choose(
         if not used and not _relocated(named, pad):
             return _site(program, function, RedirectionKind.PAD_JUMP, start, pad)
     entry = Interval(start, start + _JUMP)
-    used = _hit(inner, named, start + 1, entry.end) or _relocated(named, entry)
-    if entry.end <= end + _filler_after(program, end) and not used:
-        return _site(program, function, RedirectionKind.ENTRY_JUMP, start, entry)
-    cause = f"{end - start} bytes at {start:#x}, {'' if before else 'no '}filler before"
-    return Finding(codes.NO_ROOM, name, cause)
+    if entry.end > end + _filler_after(program, end):
+        cause = f"{end - start} bytes at {start:#x}, {'' if before else 'no '}filler before"
+        return Finding(codes.NO_ROOM, name, cause)
+    hit = _hit(inner, named, start + 1, entry.end)
+    if hit:
+        return Finding(traps.ENTRY_BRANCH, name, f"something leads to {min(hit):#x}")
+    if _relocated(named, entry):
+        return Finding(traps.ENTRY_RELOCATED, name, f"an absolute address in [{start:#x}, {entry.end:#x})")
+    return _site(program, function, RedirectionKind.ENTRY_JUMP, start, entry)
 
 
 def _part_jumps_to_entry(program: Program, named: BranchTargets, root: int) -> bool:
@@ -115,8 +129,11 @@ def _relocated(named: BranchTargets, window: Interval) -> bool:
     return bool(high > low)
 
 
-def _hit(inner: set[int], named: BranchTargets, start: int, end: int) -> bool:
-    return named.inside(start, end) or any(start <= target < end for target in inner)
+def _hit(inner: set[int], named: BranchTargets, start: int, end: int) -> list[int]:
+    """Addresses in ``[start, end)`` that something leads to."""
+    low, high = np.searchsorted(named.named, (start, end))
+    own = [target for target in inner if start <= target < end]
+    return sorted({*own, *named.named[low:high].tolist()})
 
 
 def _site(

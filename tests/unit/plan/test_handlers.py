@@ -6,11 +6,13 @@ import numpy as np
 import pytest
 
 from hpbuild.code.program import load_program
+from hpbuild.codes import traps
 from hpbuild.match.comparison import compare
 from hpbuild.pe.reader import parse_image
 from hpbuild.plan.handlers import Handlers
-from hpbuild.plan.model import Plan, Reason
+from hpbuild.plan.model import Plan, Reason, Target
 from hpbuild.plan.planner import make_plan
+from tests.assembled import RET, Dll, against, datum, function
 from tests.comparing import NO_SYMBOLS, example, patched, program
 
 PARENT = "number_or_status"
@@ -87,7 +89,9 @@ def test_a_long_chain_of_pointers_is_followed_without_recursion() -> None:
             code=np.append(np.full(count, -1), 0),
             offset=np.zeros(count + 1),
         ),
+        targets=SimpleNamespace(code=rows[:0], offset=rows[:0]),
         program=SimpleNamespace(
+            references=SimpleNamespace(kind=rows[:0], target=rows[:0], fragment=rows[:0]),
             fields=SimpleNamespace(site=np.append(4, rows[:count] * 8 + 100)),
             exceptions=SimpleNamespace(records=((0, 8),), funclets=frozenset({1})),
             fragments=SimpleNamespace(start=np.array([1]), root=np.array([0])),
@@ -96,3 +100,67 @@ def test_a_long_chain_of_pointers_is_followed_without_recursion() -> None:
     handlers, atoms = Handlers(side).below(0)
     assert handlers == {0}
     assert len(atoms) == count
+
+
+def test_a_function_whose_unwind_data_alone_changed_is_carried() -> None:
+    """One more byte of prolog in the UNWIND_INFO of codec.dll's first function; its code is the same."""
+    baseline = program(example("codec", "baseline"), "none")
+    start = int(baseline.fragments.start[0])
+    record = int(baseline.fragments.unwind[0])
+    prolog = baseline.image.read(record + 1, 1)[0]
+    image = parse_image(patched(baseline.image, {record + 1: bytes([prolog + 1])}), "codec.dll")
+    plan = make_plan(compare(baseline, load_program(image, NO_SYMBOLS)))
+    users = {int(baseline.fragments.start[at]) for at in np.flatnonzero(baseline.fragments.unwind == record)}
+    assert {int(function.baseline[0].start) for function in plan.functions} == users >= {start}
+    assert {function.cause for function in plan.functions} == {"unwind information differs"}
+    assert not plan.refused
+    assert len(plan.unwind) == len(users)
+
+
+class TestSplitOffParts:
+    """A part that a compiler split off: ``whole`` jumps to ``cold``, which jumps back behind the middle."""
+
+    @staticmethod
+    def made(constant: str = "one", cold: bytes = b"\x8b\xd1", split: bool = True) -> Dll:
+        part = {"split": ("cold",)} if split else {"unwound": ("whole", "cold")}
+        return Dll(
+            code=(
+                function("whole", ("load", constant), b"\x8b\xc1", ("jump", "cold"), b"\x8b\xd9", RET),
+                function("cold", cold, b"\x8b\xf1", ("jump", "whole+13"), exported=False),
+                function("reader", ("lea", "one"), RET),
+                function("second", ("lea", "two"), RET),
+            ),
+            constants=(datum("one", b"12345678"), datum("two", b"abcdefgh")),
+            **{"unwound": ("whole",), **part},
+        )
+
+    def test_it_is_known_by_its_unwind_data(self) -> None:
+        made = self.made()
+        assert made.program().exceptions.funclets == {made.labels()["cold"]}
+        assert self.made(split=False).program().exceptions.funclets == frozenset()
+
+    def test_an_equal_part_goes_along_and_is_not_redirected(self) -> None:
+        plan = make_plan(against(self.made(), self.made("two")))
+        assert not plan.refused
+        assert [function.reason for function in plan.functions] == [Reason.CHANGED, Reason.HANDLER]
+        assert [plan.functions[site.function].name for site in plan.redirections] == ["whole"]
+
+    def test_a_changed_part_takes_its_function_along(self) -> None:
+        plan = make_plan(against(self.made(), self.made(cold=b"\x8b\xd6")))
+        assert not plan.refused
+        assert [function.reason for function in plan.functions] == [Reason.REFERRER, Reason.HANDLER]
+        assert [plan.functions[site.function].name for site in plan.redirections] == ["whole"]
+
+    def test_the_new_function_and_the_new_part_jump_to_each_other(self) -> None:
+        made = self.made("two")
+        plan = make_plan(against(self.made(), made))
+        whole, cold = (plan.chunks[function.chunks[0]] for function in plan.functions)
+        jumps = [field.target for field in whole.fields if field.target.chunk is not None]
+        assert Target(plan.functions[1].chunks[0], 0) in jumps
+        assert [field.target for field in cold.fields] == [Target(plan.functions[0].chunks[0], 13)]
+
+    def test_fail_without_such_unwind_data_it_is_code_that_stays(self) -> None:
+        """An ordinary function that jumps into the middle of a replaced one."""
+        plan = make_plan(against(self.made(split=False), self.made("two", split=False)))
+        assert traps.INTO_MIDDLE in {finding.code for finding in plan.findings}
+        assert plan.refused

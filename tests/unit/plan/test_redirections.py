@@ -10,6 +10,7 @@ import pytest
 from hpbuild.code.decode import RefKind
 from hpbuild.code.model import Program
 from hpbuild.codes import plan as codes
+from hpbuild.codes import traps
 from hpbuild.errors import Code, Finding
 from hpbuild.plan.model import RedirectionKind, RedirectionSite
 from hpbuild.plan.redirections import branch_targets, choose
@@ -121,7 +122,8 @@ def test_fail_branch_into_the_first_instruction(program: Maker) -> None:
     # The fragment may have been cut at the target; what is chosen is for the entry's own bytes.
     finding = choose(made, named, 0, root, "f")
     assert isinstance(finding, Finding)
-    assert finding.code is codes.NO_ROOM
+    assert finding.code is traps.ENTRY_BRANCH
+    assert finding.cause == f"something leads to {ENTRY + 1:#x}"
 
 
 INNER = bytes.fromhex("8bc1 83e801 75fb c3")  # mov eax,ecx; again: sub eax,1; jnz again; ret
@@ -132,7 +134,8 @@ def test_a_loop_behind_the_first_two_bytes_leaves_the_pad_jump(program: Maker) -
 
 
 def test_fail_loop_into_the_entry_jump_without_filler_before(program: Maker) -> None:
-    assert "no filler" in refused(program({ENTRY - 1: RETURN, ENTRY: INNER}), codes.NO_ROOM).cause
+    finding = refused(program({ENTRY - 1: RETURN, ENTRY: INNER}), traps.ENTRY_BRANCH)
+    assert finding.cause == f"something leads to {ENTRY + 2:#x}"
 
 
 def test_a_loop_behind_the_fifth_byte_leaves_the_entry_jump(program: Maker) -> None:
@@ -213,7 +216,7 @@ def test_fail_bytes_that_are_no_instruction(program: Maker) -> None:
     memory = made.image.memory.copy()
     memory[ENTRY] = 0x06
     bad = replace(made, image=replace(made.image, memory=memory))
-    assert "does not decode" in refused(bad, codes.NO_ROOM).cause
+    assert "do not decode" in refused(bad, traps.ENTRY_UNREADABLE).cause
 
 
 def with_reference(program: Program, site: int, target: int, kind: RefKind) -> Program:
@@ -255,13 +258,13 @@ class TestRelocations:
     def test_fail_the_entry_jump_would_be_relocated(self, program: Maker) -> None:
         made = program({ENTRY - 1: RETURN, ENTRY: self.CODE})
         accepted(made, RedirectionKind.ENTRY_JUMP, jump())
-        refused(self.relocated(made, ENTRY + 2), codes.NO_ROOM)
+        refused(self.relocated(made, ENTRY + 2), traps.ENTRY_RELOCATED)
         accepted(self.relocated(made, ENTRY + 5), RedirectionKind.ENTRY_JUMP, jump())
 
     def test_fail_the_pad_jump_would_be_relocated(self, program: Maker) -> None:
         made = program({ENTRY: bytes.fromhex("a1") + (0x180003000).to_bytes(8, "little") + RETURN})
         accepted(made, RedirectionKind.PAD_JUMP, pad())
-        refused(self.relocated(made, ENTRY + 1), codes.NO_ROOM)
+        refused(self.relocated(made, ENTRY + 1), traps.ENTRY_RELOCATED)
 
     def test_an_address_that_ends_where_the_window_begins_is_none_of_it(self, program: Maker) -> None:
         made = program({ENTRY: LONG})

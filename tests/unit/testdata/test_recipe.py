@@ -14,6 +14,11 @@ VARIANTS = (
     "constant_table", "data_init", "folded", "identical", "initialiser", "line_only", "new_export",
     "new_import", "pad_jump", "rebased", "removed", "static_var", "tls", "type_layout",
 )  # fmt: skip
+TRAPS = (
+    "constant_object", "constructor", "constructor_grown", "delayed", "dllmain_variable", "ending", "endless",
+    "export_moved", "exports", "folded_new", "load_only", "load_too", "mitigations", "taken",
+    "thread_callback", "thread_swap", "thread_use",
+)  # fmt: skip
 Pair = tuple[pefile.PE, pefile.PE]
 
 
@@ -77,7 +82,8 @@ def test_list_names_every_library_of_the_recipe(root: Path, recipe: ModuleType) 
         for suffix in (("dll", "pdb") if library.pdb else ("dll",))
     }
     assert {library.folder for library in recipe.LIBRARIES} - {"."} == {
-        f"variants/{name}" for name in VARIANTS
+        *(f"variants/{name}" for name in VARIANTS),
+        *(f"traps/{name}" for name in TRAPS),
     }
 
 

@@ -1,0 +1,107 @@
+"""What other modules and the loader took from the baseline when it was loaded: exports, flags."""
+
+from hpbuild.codes import plan
+from hpbuild.codes import traps as codes
+from hpbuild.errors import Finding
+from hpbuild.match.comparison import Comparison
+from hpbuild.match.sides import Side
+from hpbuild.pe.exports import Export, exports
+from hpbuild.pe.image import Image
+from hpbuild.pe.load_config import load_config
+from hpbuild.plan.model import Exclusion
+from hpbuild.plan.selection import Selection
+
+_ORDINAL = "ordinal "
+
+
+def export_exclusions(fixed: Image, baseline: Image) -> list[Exclusion]:
+    """Exports that were added or removed, or have another ordinal or forwarder."""
+    ours, theirs = _by_name(fixed), _by_name(baseline)
+    rows = [
+        Exclusion("export", name, "added in the fixed image") for name in sorted(ours.keys() - theirs.keys())
+    ]
+    rows += [
+        Exclusion("export", name, "removed in the fixed image")
+        for name in sorted(theirs.keys() - ours.keys())
+    ]
+    for name in sorted(ours.keys() & theirs.keys()):
+        new, old = ours[name], theirs[name]
+        if new.forwarder != old.forwarder:
+            cause = f"forwarded to {old.forwarder or 'nowhere'}, now to {new.forwarder or 'nowhere'}"
+            rows.append(Exclusion("export", name, cause))
+        elif new.ordinal != old.ordinal:
+            rows.append(Exclusion("export", name, f"{_ORDINAL}{old.ordinal} became {new.ordinal}"))
+    return rows
+
+
+def export_findings(rows: list[Exclusion]) -> list[Finding]:
+    """A warning for each of ``export_exclusions``; one note for all ordinals: a linker counts anew."""
+    renumbered = [row for row in rows if row.cause.startswith(_ORDINAL)]
+    findings = [Finding(plan.EXPORTS_DIFFER, row.place, row.cause) for row in rows if row not in renumbered]
+    if renumbered:
+        cause = f"{len(renumbered)} exports; {renumbered[0].cause}"
+        findings.append(Finding(codes.EXPORT_ORDINALS, renumbered[0].place, cause))
+    return findings
+
+
+def flag_exclusions(fixed: Image, baseline: Image) -> list[Exclusion]:
+    """Flags that the loader read: subsystem, mitigations, control flow guard."""
+    rows = []
+    for name in ("subsystem", "dll_characteristics"):
+        new, old = getattr(fixed, name), getattr(baseline, name)
+        if new != old:
+            rows.append(Exclusion("metadata", name, f"{old:#x} became {new:#x}"))
+    ours, theirs = load_config(fixed), load_config(baseline)
+    new, old = ours.guard_flags if ours else 0, theirs.guard_flags if theirs else 0
+    if new != old:
+        rows.append(Exclusion("metadata", "guard flags", f"{old:#x} became {new:#x}"))
+    return rows
+
+
+def flag_findings(rows: list[Exclusion]) -> list[Finding]:
+    """One warning for each of ``flag_exclusions``."""
+    return [Finding(codes.LOADER_FLAGS, row.place, row.cause) for row in rows]
+
+
+def moved_exports(comparison: Comparison, selection: Selection) -> list[Finding]:
+    """Refusals for exports of code that lead to a function which is not the counterpart of the old one."""
+    fixed, baseline = comparison.fixed.program, comparison.baseline.program
+    theirs = {name: int(baseline.fragments.root[index]) for index, name in baseline.exported}
+    names: dict[int, int] = {}
+    for root in theirs.values():
+        names[root] = names.get(root, 0) + 1
+    kept = {fact.partner for fact in selection.facts.values()}
+    findings = []
+    for index, name in fixed.exported:
+        fact, old = selection.facts.get(int(fixed.fragments.root[index])), theirs.get(name)
+        if old is None or fact is None or fact.partner == old:
+            continue
+        if selection.limit is not None and fact.root not in selection.functions:
+            continue  # left out by choice
+        if old in kept:
+            if fact.partner < 0 and names[old] > 1:
+                continue  # split off from a folded function, which is a refusal of its own
+            start = int(baseline.fragments.start[old])
+            findings.append(
+                Finding(codes.EXPORT_MOVED, name, f"the function at {start:#x} stays what it was")
+            )
+        elif not (
+            fact.partner >= 0 and fact.identical and equal_code(comparison.baseline, old, fact.partner)
+        ):
+            start = int(baseline.fragments.start[old])
+            findings.append(Finding(codes.FOLDED_IN_FIXED, name, f"in the baseline at {start:#x}"))
+    return findings
+
+
+def equal_code(side: Side, one: int, other: int) -> bool:
+    """True when two fragments of one image have the same code and refer to the same things."""
+    if side.forms[one] == 0 or side.forms[one] != side.forms[other]:
+        return False
+    targets = side.program.references.target
+    ours = targets[side.first[one] : side.last[one]].tolist()
+    theirs = targets[side.first[other] : side.last[other]].tolist()
+    return bool(ours == theirs)
+
+
+def _by_name(image: Image) -> dict[str, Export]:
+    return {item.name or f"#{item.ordinal}": item for item in exports(image)}

@@ -1,0 +1,35 @@
+"""Ways into a replaced function behind its entry: code that stays comes by them to the old body."""
+
+import numpy as np
+
+from hpbuild.code.decode import RefKind
+from hpbuild.code.model import I64
+from hpbuild.codes import traps as codes
+from hpbuild.errors import Finding
+from hpbuild.match.comparison import Comparison
+from hpbuild.plan.model import Reason
+from hpbuild.plan.selection import Selection
+
+
+def into_middle(comparison: Comparison, selection: Selection) -> list[Finding]:
+    """A refusal for every replaced function of the baseline that staying code enters behind its entry: by a
+    jump, a call, or an address taken. Functions that the fixed image lacks do not count as staying."""
+    program, places = comparison.baseline.program, comparison.baseline.targets
+    table, references = program.fragments, program.references
+    carried = {selection.facts[root].partner for root in selection.functions}
+    names = {
+        selection.facts[root].partner: comparison.fixed.program.name_of(root)
+        for root, why in selection.functions.items()
+        if why is not Reason.HANDLER and selection.facts[root].partner >= 0
+    }
+    staying = {fact.partner for fact in selection.facts.values()} - carried
+    rows = np.flatnonzero((places.code >= 0) & (references.kind != RefKind.IMAGE_BASE))
+    rows = rows[(places.offset[rows] != 0) | (table.root[places.code[rows]] != places.code[rows])]
+    rows = rows[np.isin(table.root[places.code[rows]], sorted(names))]
+    rows = rows[np.isin(table.root[references.fragment[rows]], sorted(staying))]
+    owners: I64 = table.root[references.fragment[rows]]
+    found: dict[int, str] = {}
+    for row, owner in zip(rows.tolist(), owners.tolist(), strict=True):
+        cause = f"{program.name_of(owner)} leads to {int(references.target[row]):#x} in it"
+        found.setdefault(int(table.root[places.code[row]]), cause)
+    return [Finding(codes.INTO_MIDDLE, names[root], cause) for root, cause in sorted(found.items())]
