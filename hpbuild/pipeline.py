@@ -6,11 +6,12 @@ Every function here is from values to values apart from reading the named files.
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from hpbuild import __version__
 from hpbuild.assembly.certificate import certificate
+from hpbuild.assembly.lists import Lists
 from hpbuild.assembly.loading import load_pair
 from hpbuild.assembly.modules import module_entry
 from hpbuild.assembly.trees import FilePair, pair_files
@@ -23,10 +24,13 @@ from hpbuild.manifest.codec import decode
 from hpbuild.manifest.consistency import check
 from hpbuild.manifest.model import Manifest, Module
 from hpbuild.match.comparison import Comparison, compare
+from hpbuild.match.explanation import Explanation
 from hpbuild.match.facts import describe
 from hpbuild.match.model import Difference
 from hpbuild.patchimage.link import link
-from hpbuild.plan.model import Exclusion, Plan
+from hpbuild.plan.listing import limit_of_package
+from hpbuild.plan.model import NOT_SELECTED, Exclusion, Plan
+from hpbuild.plan.only import Limit
 from hpbuild.plan.planner import make_plan
 from hpbuild.prove.proof import Proof, prove_module
 
@@ -36,15 +40,19 @@ Progress = Callable[[str, str, int, int], None]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DiffOptions:
-    """``symbols``: 'auto', 'none', or the path of the baseline's symbol file."""
+    """``symbols``: 'auto', 'none', or the path of the baseline's symbol file. ``only``: the functions that a
+    package would be limited to, all changes when empty; ``explain``: functions to be explained."""
 
     symbols: str = "auto"
+    only: tuple[str, ...] = ()
+    explain: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ModuleDiff:
-    """One module: the facts, what the plan thinks of them, and the verdict 'identical', 'hotpatchable' or
-    'refused'. ``symbols`` says where names come from (baseline/fixed)."""
+    """One module: the facts, what the plan thinks of them, and the verdict 'identical', 'hotpatchable',
+    'refused' or 'left-out' (the list of functions names none of it). ``symbols`` says where names come from
+    (baseline/fixed). ``only`` is the list that the plan is limited to, empty when it is not."""
 
     baseline: str
     fixed: str
@@ -53,11 +61,13 @@ class ModuleDiff:
     difference: Difference
     findings: tuple[Finding, ...]
     exclusions: tuple[Exclusion, ...]
+    only: tuple[str, ...] = ()
+    explanations: tuple[Explanation, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BuildRequest:
-    """What ``build`` was asked for; ``created`` is RFC 3339 UTC or ''."""
+    """What ``build`` was asked for; ``created`` is RFC 3339 UTC or ''; ``only`` as in ``DiffOptions``."""
 
     baseline: Path
     fixed: Path
@@ -67,6 +77,7 @@ class BuildRequest:
     advisories: tuple[str, ...]
     created: str
     symbols: str = "auto"
+    only: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,38 +96,45 @@ def diff_modules(
 ) -> tuple[ModuleDiff, ...]:
     """Compare two files, or all modules that differ between two directories.
 
-    Raises HpbuildError for inputs that cannot be read or paired.
+    Raises HpbuildError for inputs that cannot be read or paired, and for lists of functions that name
+    nothing (HP2110) or not one thing (HP2111).
     """
     release = pair_files(baseline, fixed)
-    return tuple(_examine(pair, options.symbols, progress)[0] for pair in release.pairs)
+    lists = Lists.of(options.only, options.explain, [pair.path for pair in release.pairs])
+    diffs = tuple(_examine(pair, options.symbols, progress, lists)[0] for pair in release.pairs)
+    lists.settle()
+    return diffs
 
 
 def build(request: BuildRequest, progress: Progress) -> BuildResult:
     """Make and prove all parts of a package. A refusal is in the result, with every finding.
 
-    Raises HpbuildError for inputs that cannot be read, paired, linked or described.
+    Raises HpbuildError for inputs that cannot be read, paired, linked or described, and as ``diff_modules``.
     """
     release = pair_files(request.baseline, request.fixed)
+    lists = Lists.of(request.only, (), [pair.path for pair in release.pairs])
     diffs: list[ModuleDiff] = []
     modules: list[Module] = []
     members: dict[str, bytes] = {}
     proofs: list[Proof] = []
-    unchanged = list(release.unchanged)
+    unchanged, left_out = list(release.unchanged), list[str]()
     for pair in release.pairs:
-        diff, comparison, plan = _examine(pair, request.symbols, progress)
+        diff, comparison, plan = _examine(pair, request.symbols, progress, lists)
         diffs.append(diff)
         if plan.refused:
             continue
         if not plan.functions:
-            unchanged.append(pair.path)
+            (left_out if diff.verdict == "left-out" else unchanged).append(pair.path)
             continue
         entry, image = _make(pair, comparison, plan, diff, request.sequence, progress)
         modules.append(entry)
         members[entry.image.member] = image
         proofs.append(_prove(entry, image, comparison, plan, progress))
+    lists.settle()
     refused = any(diff.verdict == "refused" for diff in diffs)
+    manifest = _manifest(request, modules, sorted(unchanged) if release.tree else [])
     return BuildResult(
-        manifest=_manifest(request, modules, sorted(unchanged) if release.tree else []),
+        manifest=replace(manifest, left_out=tuple(sorted(left_out))),
         members={} if refused else members,
         diffs=tuple(diffs),
         proofs=tuple(proofs),
@@ -153,38 +171,50 @@ def prove_bundle(
             raise HpbuildError(
                 prove_codes.WRONG_IMAGES, module.path, "not among the given files, or unchanged"
             )
-        _, comparison, plan = _examine(pairs[module.path], symbols, progress)
+        _, comparison, plan = _examine(pairs[module.path], symbols, progress, module)
         proofs.append(_prove(module, bundle.members[module.image.member], comparison, plan, progress))
     return tuple(proofs)
 
 
-def _examine(pair: FilePair, symbols: str, progress: Progress) -> tuple[ModuleDiff, Comparison, Plan]:
-    """Analyse, compare and plan one module."""
+def _examine(
+    pair: FilePair, symbols: str, progress: Progress, lists: Lists | Module
+) -> tuple[ModuleDiff, Comparison, Plan]:
+    """Analyse, compare and plan one module, within the limits of the lists or of a package's module."""
     programs = load_pair(pair.baseline, pair.fixed, symbols, progress)
     progress("compare", pair.path, 0, 0)
     comparison = compare(programs.baseline, programs.fixed)
     progress("plan", pair.path, 0, 0)
-    plan = make_plan(comparison)
+    if isinstance(lists, Lists):
+        limit, explanations = lists.limit(comparison, pair.path), lists.explanations(comparison, pair.path)
+    else:
+        entries = [function.fixed[0].start for function in lists.functions if function.fixed]
+        limit, explanations = limit_of_package(comparison, lists.only, entries), ()
+    plan = make_plan(comparison, limit, programs.builds)
     difference = describe(comparison)
     sources = (programs.baseline.symbols.source, programs.fixed.symbols.source)
     return (
         ModuleDiff(
             baseline=str(pair.baseline),
             fixed=str(pair.fixed),
-            verdict=_verdict(difference, plan),
+            verdict=_verdict(difference, plan, limit),
             symbols=sources[0] if sources[0] == sources[1] else "/".join(sources),
             difference=difference,
             findings=plan.findings,
             exclusions=plan.exclusions,
+            only=plan.only,
+            explanations=explanations,
         ),
         comparison,
         plan,
     )
 
 
-def _verdict(difference: Difference, plan: Plan) -> str:
+def _verdict(difference: Difference, plan: Plan, limit: Limit | None) -> str:
     if plan.refused:
         return "refused"
+    left_out = any(item.klass == NOT_SELECTED for item in plan.exclusions)
+    if limit is not None and not plan.functions and left_out:
+        return "left-out"
     same = not difference.functions and not difference.data
     return "identical" if same else "hotpatchable"
 

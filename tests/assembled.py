@@ -5,6 +5,7 @@ Code and data are given in parts: bytes, or a pair (how, label) for a field that
 """
 
 import struct
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from hpbuild.code.model import Program
@@ -22,12 +23,20 @@ RET = b"\xc3"
 NO_SYMBOLS = Symbols(source="none", items=())
 _CODES = {
     "lea": b"\x48\x8d\x05",
+    "lea rcx": b"\x48\x8d\x0d",
+    "lea rdx": b"\x48\x8d\x15",
+    "lea r8": b"\x4c\x8d\x05",
+    "lea r9": b"\x4c\x8d\x0d",
     "load": b"\x8b\x05",
+    "hold": b"\x48\x8b\x1d",
     "store": b"\x89\x05",
     "call": b"\xe8",
+    "call through": b"\xff\x15",
     "jump": b"\xe9",
+    "call slot": b"\xff\x15",
+    "jump slot": b"\xff\x25",
 }
-_FLAGS = {".text": 0x60000020, ".rdata": 0x40000040, ".data": 0xC0000040}
+_FLAGS = {".text": 0x60000020, ".rdata": 0x40000040, ".data": 0xC0000040, ".idata": 0xC0000040}
 Part = bytes | tuple[str, str]
 
 
@@ -53,13 +62,23 @@ def datum(label: str, *parts: Part, align: int = 8, exported: bool = False) -> I
 
 @dataclass(frozen=True, kw_only=True)
 class Dll:
-    """What the sections hold, in this order. ``zeroed`` are bytes behind the data that only memory has."""
+    """What the sections hold, in this order. ``zeroed`` are bytes behind the data that only memory has;
+    ``unwound`` are the functions with unwind data (of a function without a frame), ``split`` those with that
+    of a part split off a function with a frame; ``entry`` is the label of the entry point, ``aliases`` more
+    exported names of labels; ``dll`` False makes it a program;
+    ``imports`` are functions of ``library.dll``, each with the slot ``import NAME``."""
 
     code: tuple[Item, ...]
     constants: tuple[Item, ...] = ()
     variables: tuple[Item, ...] = ()
     zeroed: int = 0
     base: int = BASE
+    imports: tuple[str, ...] = ()
+    unwound: tuple[str, ...] = ()
+    split: tuple[str, ...] = ()
+    entry: str = ""
+    dll: bool = True
+    aliases: Mapping[str, str] = field(default_factory=dict)
 
     def labels(self) -> dict[str, int]:
         """RVA of every label."""
@@ -118,7 +137,10 @@ class _Linker:
                 at += sum(_size(part) for part in item.parts)
             self.labels[f"end of {name}"] = at
             rva = (max(at + (self.dll.zeroed if name == ".data" else 0), rva + 1) + 0xFFF) & ~0xFFF
-        self.rest = rva
+        self.imports_at = rva
+        for number, name in enumerate(self.dll.imports):
+            self.labels[f"import {name}"] = rva + 8 * number
+        self.rest = rva + (0x1000 if self.dll.imports else 0)
 
     def address(self, text: str) -> int:
         label, _, distance = text.partition("+")
@@ -152,27 +174,52 @@ class _Linker:
             if items or name == ".text"
         ]
         exports = self.exports(self.rest)
-        sections.append((".edata", self.rest, exports))
         directories = {0: (self.rest, len(exports))}
+        if self.dll.imports:
+            table, at, size = self.imports()
+            sections.append((".idata", self.imports_at, table))
+            directories[1] = (at, size)
+        sections.append((".edata", self.rest, exports))
         rva = (self.rest + len(exports) + 0xFFF) & ~0xFFF
         if self.relocated:
             table = self.relocations()
             sections.append((".reloc", rva, table))
             directories[5] = (rva, len(table))
             rva += 0x1000
+        if self.dll.unwound or self.dll.split:
+            table = self.unwind(rva)
+            sections.append((".pdata", rva, table))
+            directories[3] = (rva, 12 * len(self.dll.unwound + self.dll.split))
+            rva += 0x1000
         return self.headers(sections, directories, rva)
+
+    def unwind(self, rva: int) -> bytes:
+        """Rows of the exception directory, then one UNWIND_INFO for each: without codes, or without a prolog
+        but with the code of a frame of 24 bytes."""
+        items = sorted(
+            (item for item in self.dll.code if item.label in self.dll.unwound + self.dll.split),
+            key=lambda item: self.labels[item.label],
+        )
+        records = rva + 12 * len(items)
+        rows = made = b""
+        for item in items:
+            start = self.labels[item.label]
+            end = start + sum(_size(part) for part in item.parts)
+            rows += struct.pack("<III", start, end, records + len(made))
+            made += b"\1\0\1\0\0\x22\0\0" if item.label in self.dll.split else b"\1\0\0\0"
+        return rows + made
 
     def exports(self, rva: int) -> bytes:
         items = sorted(
-            (item for _, group in self.contents for item in group if item.exported),
-            key=lambda item: item.label,
+            [(item.label, item.label) for _, group in self.contents for item in group if item.exported]
+            + list(self.dll.aliases.items())
         )
         count = len(items)
         texts, places = b"tiny.dll\0", []
         at = rva + 40 + 10 * count
-        for item in items:
+        for name, _ in items:
             places.append(at + len(texts))
-            texts += item.label.encode() + b"\0"
+            texts += name.encode() + b"\0"
         return (
             struct.pack(
                 "<IIHHIIIIIII",
@@ -188,11 +235,26 @@ class _Linker:
                 rva + 40 + 4 * count,
                 rva + 40 + 8 * count,
             )
-            + struct.pack(f"<{count}I", *(self.labels[item.label] for item in items))
+            + struct.pack(f"<{count}I", *(self.labels[label] for _, label in items))
             + struct.pack(f"<{count}I", *places)
             + struct.pack(f"<{count}H", *range(count))
             + texts
         )
+
+    def imports(self) -> tuple[bytes, int, int]:
+        """The section (slots, then the same again as lookup table, names, descriptors), and where in it the
+        descriptors lie, with their size."""
+        names, start = self.dll.imports, self.imports_at
+        tables = 8 * (len(names) + 1)
+        texts, places = b"library.dll\0", []
+        for name in names:
+            places.append(start + 2 * tables + len(texts))
+            texts += b"\0\0" + name.encode() + b"\0"
+        texts = texts.ljust((len(texts) + 7) & ~7, b"\0")
+        table = struct.pack(f"<{len(names) + 1}Q", *places, 0)
+        at = start + 2 * tables + len(texts)
+        row = struct.pack("<IIIII", start + tables, 0, 0, start + 2 * tables, start)
+        return table * 2 + texts + row + bytes(20), at, 40
 
     def relocations(self) -> bytes:
         table = b""
@@ -208,10 +270,11 @@ class _Linker:
         self, sections: list[tuple[str, int, bytes]], directories: dict[int, tuple[int, int]], end: int
     ) -> bytes:
         entries = b"".join(struct.pack("<II", *directories.get(index, (0, 0))) for index in range(16))
-        coff = struct.pack("<HHIIIHH", 0x8664, len(sections), 0, 0, 0, 240, 0x2022)
+        coff = struct.pack("<HHIIIHH", 0x8664, len(sections), 0, 0, 0, 240, 0x2022 if self.dll.dll else 0x22)
         optional = struct.pack(
             "<HBBIIIIIQIIHHHHHHIIIIHHQQQQII",
-            0x20B, 14, 0, 0x200, 0, 0, 0, 0x1000, self.dll.base, 0x1000, 0x200, 6, 0, 0, 0, 6, 0, 0,
+            0x20B, 14, 0, 0x200, 0, 0, self.labels.get(self.dll.entry, 0), 0x1000,
+            self.dll.base, 0x1000, 0x200, 6, 0, 0, 0, 6, 0, 0,
             end, 0x400, 0, 3, 0x160, 0x100000, 0x1000, 0x100000, 0x1000, 0, 16,
         )  # fmt: skip
         header = (b"MZ".ljust(0x3C, b"\0") + struct.pack("<I", 0x80)).ljust(0x80, b"\0")

@@ -25,6 +25,7 @@ def certificate(comparison: Comparison, plan: Plan, module: Module) -> Claims:
     program = comparison.fixed.program
     functions = _Runs(run for function in module.functions for run in function.fixed)
     objects = _Runs(datum.fixed for datum in module.data)
+    left = _Runs(run for item in module.left_out for run in item.fixed)
     fragments, baseline = program.fragments, comparison.baseline.program.fragments
     code = [
         (
@@ -33,12 +34,12 @@ def certificate(comparison: Comparison, plan: Plan, module: Module) -> Claims:
             int(baseline.start[comparison.pairing.fixed[index]]),
         )
         for index in np.flatnonzero(comparison.agreement.identical).tolist()
-        if not functions.holds(int(fragments.start[index]))
+        if not functions.holds(int(fragments.start[index])) and not left.holds(int(fragments.start[index]))
     ]
     records = _carried_records(program, plan, functions)
-    data, filler, excluded = _data_rows(comparison, objects, records)
+    data, filler, excluded = _data_rows(comparison, (objects, records, left))
     metadata = [(run.start, run.end) for _, run in metadata_extents(program.image)]
-    left_out = excluded + _unused_code(comparison, functions)
+    unused = excluded + _unused_code(comparison, (functions, left))
     return Claims.of(
         code=list[Row](code),
         data=data,
@@ -46,7 +47,7 @@ def certificate(comparison: Comparison, plan: Plan, module: Module) -> Claims:
         metadata=list[Row](metadata),
         opaque=_opaque_rows(comparison, data, objects),
         fields=_field_rows(comparison),
-        excluded=_without(left_out, metadata),
+        excluded=_without(unused, metadata),
     )
 
 
@@ -76,17 +77,16 @@ def _carried_records(program: Program, plan: Plan, functions: _Runs) -> _Runs:
     )
 
 
-def _data_rows(
-    comparison: Comparison, objects: _Runs, records: _Runs
-) -> tuple[list[Row], list[Row], list[Row]]:
-    """Atoms as (corresponding data, filler, excluded). Adjoining rows of one distance are joined."""
+def _data_rows(comparison: Comparison, others: tuple[_Runs, ...]) -> tuple[list[Row], list[Row], list[Row]]:
+    """Atoms that lie in none of ``others`` as (corresponding data, filler, excluded). Adjoining rows of one
+    distance are joined."""
     side, data = comparison.fixed, comparison.data
     named = referenced(side)
     rows: list[list[int]] = []
     filler: list[Row] = []
     excluded: list[Row] = []
     for atom, (start, end) in enumerate(zip(side.atoms.start.tolist(), side.atoms.end.tolist(), strict=True)):
-        if objects.holds(start) or records.holds(start):
+        if any(runs.holds(start) for runs in others):
             continue
         place = int(data.baseline[atom])
         if place >= 0 and data.same[atom]:
@@ -130,14 +130,14 @@ def _without(rows: list[Row], taken: list[tuple[int, int]]) -> list[Row]:
     return left
 
 
-def _unused_code(comparison: Comparison, functions: _Runs) -> list[Row]:
+def _unused_code(comparison: Comparison, others: tuple[_Runs, ...]) -> list[Row]:
     """Code that is neither identical nor carried: new functions that nothing carried uses."""
     fragments = comparison.fixed.program.fragments
     left = ~comparison.agreement.identical & ~fragments.opaque
     return [
         (int(fragments.start[index]), int(fragments.end[index]))
         for index in np.flatnonzero(left).tolist()
-        if not functions.holds(int(fragments.start[index]))
+        if not any(runs.holds(int(fragments.start[index])) for runs in others)
     ]
 
 

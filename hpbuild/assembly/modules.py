@@ -79,7 +79,14 @@ def module_entry(
         ),
         references=_references(plan, baseline),
         exclusions=tuple(
-            wire.Exclusion(klass=item.klass, place=item.place, cause=item.cause) for item in plan.exclusions
+            wire.Exclusion(
+                klass=item.klass,
+                place=item.place,
+                cause=item.cause,
+                fixed=item.fixed,
+                baseline=item.baseline,
+            )
+            for item in plan.exclusions
         ),
         findings=tuple(
             wire.ManifestFinding(
@@ -89,6 +96,7 @@ def module_entry(
             if item.code.severity is not Severity.REFUSE
         ),
         account=tuple(wire.ByteClass(klass=name, size=size) for name, size in account),
+        only=plan.only,
     )
 
 

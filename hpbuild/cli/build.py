@@ -12,6 +12,7 @@ from hpbuild.cli.options import (
     FixedArgument,
     Format,
     FormatOption,
+    OnlyOption,
     QuietOption,
     SymbolsOption,
     VerboseOption,
@@ -45,6 +46,7 @@ def build(
         list[str] | None,
         typer.Option(metavar="ID", show_default=False, help="What it fixes: CVE-2024-0001. Repeatable."),
     ] = None,
+    only: OnlyOption = None,
     symbols: SymbolsOption = "auto",
     format: FormatOption = Format.TEXT,  # noqa: A002 - the option's name
     quiet: QuietOption = False,
@@ -54,9 +56,11 @@ def build(
     """Make a package from two builds and prove that it is complete. Sign it next.
 
     The time in the package is SOURCE_DATE_EPOCH, or none: the same inputs give the same bytes.
+    With --only it carries the listed functions and what they need, and names all that it leaves out.
     Exit status 1: refused, with the reasons; 3: there is nothing to patch.
     """
     from hpbuild.cli.building import created_time, write_package
+    from hpbuild.cli.listing import listed
     from hpbuild.pipeline import BuildRequest
 
     output = Output(format=format, quiet=quiet, verbose=verbose, color=color)
@@ -69,5 +73,6 @@ def build(
         advisories=tuple(advisory or ()),
         created=created_time(),
         symbols=symbols,
+        only=listed(only or ()),
     )
     return write_package(request, out, output)

@@ -1,5 +1,9 @@
 """``hpbuild diff``: what changed between two builds."""
 
+from typing import Annotated
+
+import typer
+
 from hpbuild.cli.options import (
     BaselineArgument,
     Color,
@@ -7,6 +11,7 @@ from hpbuild.cli.options import (
     FixedArgument,
     Format,
     FormatOption,
+    OnlyOption,
     QuietOption,
     SymbolsOption,
     VerboseOption,
@@ -18,6 +23,17 @@ from hpbuild.errors import ExitStatus
 def diff(
     baseline: BaselineArgument,
     fixed: FixedArgument,
+    only: OnlyOption = None,
+    explain_function: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--explain-function",
+            metavar="NAME|RVA",
+            show_default=False,
+            help="Show why a function is called changed or identical: its name, 0xRVA (of the fixed image) "
+            "or baseline:0xRVA; in a tree FILE!NAME. Repeatable.",
+        ),
+    ] = None,
     symbols: SymbolsOption = "auto",
     format: FormatOption = Format.TEXT,  # noqa: A002 - the option's name
     quiet: QuietOption = False,
@@ -26,14 +42,18 @@ def diff(
 ) -> int:
     """What changed between two builds, whether it can be hotpatched, and if not, why.
 
+    With --only it says what a package of these functions would carry, refuse and leave out.
     Exit status 0: identical or hotpatchable; 1: refused.
     """
+    from hpbuild.cli.listing import listed
     from hpbuild.pipeline import DiffOptions, diff_modules
     from hpbuild.report import diff as report
 
     output = Output(format=format, quiet=quiet, verbose=verbose, color=color)
+    asked = tuple(explain_function or ())
+    options = DiffOptions(symbols=symbols, only=listed(only or ()), explain=asked)
     with output.progress() as progress:
-        result = diff_modules(baseline, fixed, DiffOptions(symbols=symbols), progress)
+        result = diff_modules(baseline, fixed, options, progress)
     document = report.document(str(baseline), str(fixed), result, tree=baseline.is_dir())
     output.emit(document, lambda entries: report.blocks(entries, full=output.full))
     return ExitStatus.NO if document["verdict"] == "refused" else ExitStatus.YES

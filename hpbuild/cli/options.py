@@ -92,3 +92,13 @@ SymbolsOption = Annotated[
         "PATH is a PDB or a directory of them.",
     ),
 ]
+OnlyOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--only",
+        metavar="NAME|@FILE",
+        show_default=False,
+        help="Limit the package to this function: its name, 0xRVA (of the fixed image) or baseline:0xRVA; in "
+        "a tree FILE!NAME. @FILE is a list, one a line. Repeatable.",
+    ),
+]

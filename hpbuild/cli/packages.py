@@ -118,6 +118,7 @@ def remade_members(
         advisories=manifest.advisories,
         created=manifest.created,
         symbols=symbols,
+        only=_list(manifest, tree=baseline.is_dir()),
     )
     with output.progress() as progress:
         result = build(request, progress)
@@ -125,3 +126,10 @@ def remade_members(
         return {}
     data = assemble(result.manifest, result.members, supersedes=statement.supersedes, expiry=statement.expiry)
     return dict(read_bundle(data).members)
+
+
+def _list(manifest: Manifest, *, tree: bool) -> tuple[str, ...]:
+    """The list of functions that a package was limited to, as a build takes it."""
+    return tuple(
+        f"{module.path}!{entry}" if tree else entry for module in manifest.modules for entry in module.only
+    )

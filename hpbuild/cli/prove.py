@@ -42,6 +42,7 @@ def prove(
     An independent decoder compares every byte. Exit status 0: proved; 1: not; 3: other files.
     """
     from hpbuild.bundle.reader import read_bundle_file
+    from hpbuild.manifest.codec import decode
     from hpbuild.pipeline import prove_bundle
     from hpbuild.report import prove as report
 
@@ -50,7 +51,11 @@ def prove(
     with output.progress() as progress:
         proofs = prove_bundle(package, baseline, fixed, symbols, progress)
     document = report.document(
-        str(bundle), str(baseline), str(fixed), [report.proof(item) for item in proofs]
+        str(bundle),
+        str(baseline),
+        str(fixed),
+        [report.proof(item) for item in proofs],
+        decode(package.manifest).left_out,
     )
-    output.emit(document, report.blocks)
+    output.emit(document, lambda entries: report.blocks(entries, full=output.full))
     return ExitStatus.YES if document["verdict"] == "proved" else ExitStatus.NO

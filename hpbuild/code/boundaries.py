@@ -7,6 +7,8 @@ from itertools import pairwise
 
 import numpy as np
 
+from hpbuild.code.columns import distinct
+from hpbuild.code.decode import KIND_MASK, RefKind
 from hpbuild.code.gaps import split_gap
 from hpbuild.code.image_base import add_image_base_operands
 from hpbuild.code.layout import Layout, Piece, add_code
@@ -38,12 +40,13 @@ def find_fragments(
             tick(number, len(spans))
     add_image_base_operands(image, layout, list(layout.pieces.values()), cut=True)
     gaps = [_Gap(start, end) for start, end in _complement(executable, spans)]
-    known = set(starts)
+    known = set(starts) | _targets(layout, layout.columns)
     for _ in range(12):
-        known |= _targets(layout) | layout.tables.keys()
+        known |= layout.tables.keys()
         fresh = _fill_gaps(image, layout, gaps, known)
         if not fresh:
             break
+        known |= _targets(layout, [piece.start for piece in fresh])
         add_image_base_operands(image, layout, fresh, cut=False)
     layout.padding = sorted(run for gap in gaps for run in gap.padding)
     return layout
@@ -81,12 +84,16 @@ def _complement(runs: list[tuple[int, int]], spans: list[tuple[int, int, int]]) 
     return gaps
 
 
-def _targets(layout: Layout) -> set[int]:
-    """Every address that code names, as candidates for a start inside a gap."""
-    found: set[int] = set()
-    for columns in layout.columns.values():
-        found.update(columns.target)
-    return found
+def _targets(layout: Layout, starts: Iterable[int]) -> set[int]:
+    """Every address that the pieces at ``starts`` name, as candidates for a start inside a gap. Image-base
+    operands are none: the tables are known, and code that folds the lowest case into an operand names what
+    lies before them."""
+    columns = [layout.columns[start] for start in starts if start in layout.columns]
+    if not columns:
+        return set()
+    target = np.concatenate([np.asarray(part.target, dtype=np.int64) for part in columns])
+    kind = np.concatenate([np.asarray(part.meta, dtype=np.int64) for part in columns]) & KIND_MASK
+    return set(distinct(target[kind != RefKind.IMAGE_BASE]).tolist())
 
 
 @dataclass(slots=True)
@@ -96,6 +103,7 @@ class _Gap:
     start: int
     end: int
     cuts: tuple[int, ...] | None = None
+    tables: tuple[int, ...] = ()
     pieces: list[int] = field(default_factory=list)
     padding: list[tuple[int, int]] = field(default_factory=list)
 
@@ -109,26 +117,29 @@ def _fill_gaps(image: Image, layout: Layout, gaps: list[_Gap], known: set[int]) 
     fresh: list[Piece] = []
     for gap, low, high in zip(gaps, lows, highs, strict=True):
         cuts = tuple(listed[low:high])
-        if gap.cuts == cuts:
+        inside = tuple(tables[bisect_left(tables, gap.start) : bisect_left(tables, gap.end)])
+        if (gap.cuts, gap.tables) == (cuts, inside):
             continue
-        gap.cuts = cuts
+        gap.cuts, gap.tables = cuts, inside
         for start in gap.pieces:
             del layout.pieces[start]
             layout.columns.pop(start, None)
-        _build_gap(image, layout, gap, tables[bisect_left(tables, gap.start) : bisect_left(tables, gap.end)])
+        _build_gap(image, layout, gap)
         fresh += [layout.pieces[start] for start in gap.pieces]
     return fresh
 
 
-def _build_gap(image: Image, layout: Layout, gap: _Gap, tables: list[int]) -> None:
-    """Cut the gap at its known starts, with the jump ``tables`` in it (ascending) set apart first."""
+def _build_gap(image: Image, layout: Layout, gap: _Gap) -> None:
+    """Cut the gap at its known starts, with the jump tables in it set apart first."""
     starts = set(gap.cuts or ())
     gap.pieces, gap.padding = [], []
     at = gap.start
-    for table, following in pairwise([*tables, gap.end] if tables else []):
+    for table, following in pairwise([*gap.tables, gap.end] if gap.tables else []):
+        if table < at:  # another reader's address inside a table
+            continue
         _build_run(image, layout, gap, (at, table), starts)
-        at = _table_end(image, layout, table, following)
-        layout.pieces[table] = Piece(table, at, table, 0, True)
+        at = _table_end(image, layout, table, following, gap.cuts or ())
+        layout.pieces[table] = Piece(table, at, layout.tables[table][0], 0, True)
         gap.pieces.append(table)
     _build_run(image, layout, gap, (at, gap.end), starts)
 
@@ -148,12 +159,27 @@ def _build_run(image: Image, layout: Layout, gap: _Gap, run: tuple[int, int], st
         gap.pieces = sorted(start for start in set(gap.pieces) if start in layout.pieces)
 
 
-def _table_end(image: Image, layout: Layout, table: int, limit: int) -> int:
-    """End of the MSVC table at ``table``: entries that point into its function, or all of it up to
-    ``limit`` when it has none."""
+def _table_end(image: Image, layout: Layout, table: int, limit: int, cuts: tuple[int, ...]) -> int:
+    """End of the MSVC table at ``table``: entries that point into its function, and the table of bytes that
+    selects them when the function reads one; all of it up to ``limit`` when it has no entry."""
     root, _ = layout.tables[table]
     at = table
     ranges = [(piece.start, piece.end) for piece in (layout.pieces[root],)] if root in layout.pieces else []
     while at + 4 <= limit and any(start <= image.u32(at) < end for start, end in ranges):
         at += 4
-    return at if at > table else limit
+    if at == table:
+        return limit
+    if root in layout.selected:
+        following = bisect_left(cuts, at)
+        return _bytes_end(image, at, min(limit, cuts[following] if following < len(cuts) else limit))
+    return at
+
+
+def _bytes_end(image: Image, at: int, limit: int) -> int:
+    """End of the table of bytes at ``at``: where int3 fills up to a boundary of 16, at most ``limit``."""
+    code = image.read(at, limit - at)
+    for boundary in range(at // 16 * 16 + 16, limit, 16):
+        kept = code[: boundary - at].rstrip(b"\xcc")
+        if len(kept) < boundary - at:
+            return at + len(kept)
+    return at + len(code.rstrip(b"\xcc"))

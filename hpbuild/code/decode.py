@@ -48,6 +48,8 @@ _PASSES = frozenset((_NEXT, _CONDITIONAL))
 _BRANCHES = frozenset((_CALL, _CONDITIONAL, _UNCONDITIONAL, _XBEGIN))
 _NEAR = int(OpKind.NEAR_BRANCH64)
 _LEA = int(Mnemonic.LEA)
+_MOV = int(Mnemonic.MOV)
+_KEEPS = frozenset((int(Mnemonic.CMP), int(Mnemonic.TEST), int(Mnemonic.BT)))
 _FINAL = frozenset(
     int(flow)
     for flow in (
@@ -77,6 +79,10 @@ class ReferenceColumns:
         self.site.append(site)
         self.target.append(target if 0 <= target < MAX_TARGET else MAX_TARGET)
         self.meta.append(meta)
+
+
+KIND_MASK = 15
+"""The bits of ``meta`` that hold the kind."""
 
 
 def pack(kind: int, width: int, trailing: int, access: int) -> int:
@@ -148,21 +154,39 @@ def image_base_operands(
     code: bytes, start: int, registers: frozenset[int], limit: int, columns: ReferenceColumns
 ) -> None:
     """Append the displacements of operands that use one of ``registers`` (holding the image base) and
-    lie in ``[4096, limit)``: RVAs without a base relocation, as MSVC makes them for tables."""
+    lie in ``[4096, limit)``: RVAs without a base relocation, as MSVC makes them for tables. A register that
+    gets a copy of one of them joins them; an address that LEA makes without it, and to which it is added
+    afterwards, is such an RVA too."""
     decoder = Decoder(64, code, ip=start)
+    bases, waiting = set(registers), dict[int, tuple[int, int, int]]()
     for insn in decoder:
-        if (
-            insn.memory_displ_size < 4 or insn.is_ip_rel_memory_operand
-        ):  # iced says 8 for a disp32 that is sign-extended
-            continue
-        if insn.memory_base not in registers and insn.memory_index not in registers:
-            continue
-        displacement = insn.memory_displacement
-        if 4096 <= displacement < limit:
-            place = decoder.get_constant_offsets(insn).displacement_offset
-            size = 0 if insn.mnemonic == _LEA else _ACCESS.get(insn.memory_size, 0)
-            trailing = insn.len - place - 4
-            columns.add(insn.ip + place, displacement, pack(RefKind.IMAGE_BASE, 4, trailing, size))
+        if insn.memory_displ_size >= 4 and not insn.is_ip_rel_memory_operand:  # 8: sign-extended disp32
+            displacement = insn.memory_displacement
+            if 4096 <= displacement < limit:
+                place = decoder.get_constant_offsets(insn).displacement_offset
+                size = 0 if insn.mnemonic == _LEA else _ACCESS.get(insn.memory_size, 0)
+                meta = pack(RefKind.IMAGE_BASE, 4, insn.len - place - 4, size)
+                if insn.memory_base in bases or insn.memory_index in bases:
+                    columns.add(insn.ip + place, displacement, meta)
+                elif insn.mnemonic == _LEA:
+                    waiting[insn.op0_register] = insn.ip + place, displacement, meta
+                    continue
+        if waiting:
+            for register in _summed(insn, bases) & waiting.keys():
+                columns.add(*waiting.pop(register))
+            if insn.op0_kind == OpKind.REGISTER and insn.mnemonic not in _KEEPS:
+                waiting.pop(full_register(insn.op0_register), None)
+        if insn.mnemonic == _MOV and insn.op1_kind == OpKind.REGISTER and insn.op1_register in bases:
+            bases.add(insn.op0_register)
+
+
+def _summed(insn: Instruction, bases: set[int]) -> set[int]:
+    """The registers that ``insn`` adds one of ``bases`` to: ADD of two registers, base and index."""
+    if insn.mnemonic == Mnemonic.ADD and insn.op1_kind == OpKind.REGISTER:
+        pair = {insn.op0_register, insn.op1_register}
+    else:
+        pair = {insn.memory_base, insn.memory_index}
+    return pair - bases if pair & bases else set()
 
 
 def instructions(code: bytes, start: int) -> list[Instruction]:

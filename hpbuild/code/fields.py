@@ -1,6 +1,8 @@
 """Fields in data that name addresses: what the image relocates, and what only their structures tell."""
 
 from bisect import bisect_left
+from collections.abc import Iterator
+from dataclasses import dataclass
 from itertools import chain
 
 import numpy as np
@@ -14,6 +16,7 @@ from hpbuild.code.model import I64, DataFields, Exceptions, FieldForm, Fragments
 from hpbuild.code.rtti import locator_sites, throw_sites
 from hpbuild.code.tables import address_tables, relative_entries, relative_tables, rva_entries
 from hpbuild.pe.image import Image
+from hpbuild.pe.unwind import RuntimeFunctions
 
 FieldRow = tuple[int, int, int, int]
 """(site, target, form, origin) as in DataFields."""
@@ -22,28 +25,90 @@ _TRAILER = 12
 """Most bytes of stack-cookie data that can follow the language data of another handler."""
 
 
-def unwind_records(image: Image, fragments: Fragments) -> tuple[Exceptions, list[FieldRow]]:
-    """Every unwind record of the fragments with its language data, and the fields of all of them."""
-    records: dict[int, int] = {}
+@dataclass(frozen=True, slots=True)
+class Records:
+    """Unwind records as read: sizes by RVA, those of unknown form, all fields, addresses of funclets."""
+
+    sizes: dict[int, int]
+    unknown: frozenset[int]
+    rows: list[FieldRow]
+    funclets: frozenset[int]
+
+    def code(self) -> set[int]:
+        """Every RVA that a field of a record holds: handlers, filters, labels, and some of data."""
+        return {target for _, target, form, _ in self.rows if form == FieldForm.ADDR32NB}
+
+
+def read_records(image: Image, table: RuntimeFunctions) -> Records:
+    """Every unwind record of the exception directory with its language data."""
+    sizes: dict[int, int] = {}
     unknown: set[int] = set()
     rows: list[FieldRow] = []
     funclets: set[int] = set()
-    for unwind in sorted(set(fragments.unwind.tolist()) - {0}):
+    odd: dict[int, list[tuple[int, int]]] = {}
+    for unwind, spans in _owners(table).items():
         record = read_record(image, unwind)
         if record is None:
             unknown.add(unwind)
             continue
-        records[unwind] = record.size
+        sizes[unwind] = record.size
         rows.extend((site, target, int(form), origin) for site, target, form, origin in record.fields)
         funclets.update(image.u32(site) for site in record.funclets)
+        if _begins_in_a_frame(image, unwind):
+            funclets.update(begin for begin, _ in spans)
         if not record.known:
             unknown.add(unwind)
+            odd[unwind] = spans
+    for site, target in _labels(image, sizes, odd):
+        rows.append((site, target, int(FieldForm.ADDR32NB), 0))
+    return Records(sizes, frozenset(unknown), rows, frozenset(funclets))
+
+
+def _owners(table: RuntimeFunctions) -> dict[int, list[tuple[int, int]]]:
+    """Unwind record -> the runs of code that have it, by RVA of the record."""
+    found: dict[int, list[tuple[int, int]]] = {}
+    order = np.argsort(table.unwind, kind="stable")
+    columns = (table.unwind[order].tolist(), table.begin[order].tolist(), table.end[order].tolist())
+    for unwind, begin, end in zip(*columns, strict=True):
+        if unwind:
+            found.setdefault(unwind, []).append((begin, end))
+    return found
+
+
+def _labels(
+    image: Image, sizes: dict[int, int], odd: dict[int, list[tuple[int, int]]]
+) -> Iterator[tuple[int, int]]:
+    """(site, target) of the words of language data in a form that nobody knows which lie in the code that the
+    record describes: handlers in assembly are given labels of their function."""
+    ordered = sorted(sizes)
+    for unwind, spans in odd.items():
+        following = bisect_left(ordered, unwind + 1)
+        stop = ordered[following] if following < len(ordered) else image.size_of_image
+        site = unwind + sizes[unwind]
+        while site + 4 <= stop:
+            target = image.u32(site)
+            if not any(begin < target <= end for begin, end in spans):
+                break
+            yield site, target
+            site += 4
+
+
+def _begins_in_a_frame(image: Image, unwind: int) -> bool:
+    """The record has unwind codes but no prolog, and is chained to none: its code is a part split off another
+    function (GNU's ``.cold``), entered by a jump with that function's frame in place. Version 1 only: version
+    2 keeps epilogs among the codes."""
+    head, prolog, codes = image.read(unwind, 3)
+    return head & 0x27 == 1 and not prolog and codes > 0
+
+
+def unwind_records(records: Records, fragments: Fragments) -> tuple[Exceptions, list[FieldRow]]:
+    """The records with what lies between them, the code that runs on another frame, and all fields."""
     known = Exceptions(
-        records=tuple(_with_trailers(records)),
-        unknown=frozenset(unknown),
-        funclets=frozenset(funclets & set(fragments.start.tolist())),
+        records=tuple(_with_trailers(records.sizes)),
+        unknown=records.unknown,
+        funclets=records.funclets & set(fragments.start.tolist()),
     )
-    return known, rows
+    return known, records.rows
 
 
 def _with_trailers(records: dict[int, int]) -> list[tuple[int, int]]:
@@ -73,8 +138,10 @@ def data_fields(
     for site, target in chain(locator_sites(image), throw_sites(image, taken)):
         rows[site] = (site, target, int(FieldForm.ADDR32NB), 0)
     known = np.array([at for row in rows.values() for at in row[:2]], dtype=np.int64)
+    own_tables = np.array(sorted(layout.tables), dtype=np.int64)
+    direct = references.target[~_below_tables(fragments, references)]
     anchors = distinct(
-        np.concatenate([references.target, pointers, known, sites, fragments.start, fragments.unwind])
+        np.concatenate([direct, pointers, known, sites, fragments.start, fragments.unwind, own_tables])
     )
     anchors_list: list[int] = anchors.tolist()
     bounds = _bounds(fragments)
@@ -98,6 +165,8 @@ def data_fields(
         tables = dict.fromkeys(relative_tables(code, start), FieldForm.TABLE32)
         tables.update(dict.fromkeys(address_tables(code, start, named), FieldForm.ADDR32NB) if named else {})
         for table, form in sorted(tables.items()):
+            if form is FieldForm.ADDR32NB and _in_text(image, table):  # bounded by its function, above
+                continue
             origin = table if form is FieldForm.TABLE32 else 0
             stop = _next(anchors, anchors_list, table, image)
             for n, target in enumerate(relative_entries(image, table, stop, origin)):
@@ -111,6 +180,21 @@ def data_fields(
         form=table_rows[:, 2].astype(np.uint8),
         origin=table_rows[:, 3].copy(),
     )
+
+
+def _in_text(image: Image, rva: int) -> bool:
+    section = image.section_at(rva)
+    return section is not None and section.executable
+
+
+def _below_tables(fragments: Fragments, references: References) -> npt.NDArray[np.bool_]:
+    """References behind the image base that lead into an executable section: where the table begins is known,
+    the operand may name a place before it, even inside the table before."""
+    found: npt.NDArray[np.bool_] = references.kind == RefKind.IMAGE_BASE
+    if len(fragments):
+        place = np.searchsorted(fragments.start, references.target, side="right") - 1
+        found &= (place >= 0) & (references.target < fragments.end[np.maximum(place, 0)])
+    return found
 
 
 def _between(ordered: list[int], start: int, end: int) -> list[int]:
@@ -146,8 +230,9 @@ def _bounds(fragments: Fragments) -> dict[int, list[tuple[int, int]]]:
     """Ranges of every function by the start of its root fragment."""
     found: dict[int, list[tuple[int, int]]] = {}
     roots = fragments.start[fragments.root] if len(fragments) else fragments.start
+    code = ~fragments.opaque
     for root, start, end in zip(
-        roots.tolist(), fragments.start.tolist(), fragments.end.tolist(), strict=True
+        roots[code].tolist(), fragments.start[code].tolist(), fragments.end[code].tolist(), strict=True
     ):
         found.setdefault(root, []).append((start, end))
     return found

@@ -1,17 +1,22 @@
 """Code that no unwind table describes: leaf functions, thunks, assembly, and the filler between.
 
 A gap is decoded linearly and cut where control cannot fall through and either filler follows, or a
-known start, or a 16-byte boundary.
+known start, or a 16-byte boundary; behind a lone jump in any case (linkers lay thunks without gaps); and
+where the table of a jump through a register begins.
 """
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from enum import Enum
 
-from iced_x86 import Decoder, FlowControl, Mnemonic, OpKind
+from iced_x86 import Decoder, FlowControl, Instruction, Mnemonic, OpKind
 
 from hpbuild.code.decode import is_final
+from hpbuild.code.tables import first_table
 
 _BRANCH_FLOWS = frozenset((int(FlowControl.CONDITIONAL_BRANCH), int(FlowControl.UNCONDITIONAL_BRANCH)))
+_INDIRECT = int(FlowControl.INDIRECT_BRANCH)
+_LONG_JUMP = 5
 _FILLER = frozenset((int(Mnemonic.INT3), int(Mnemonic.NOP)))
 
 
@@ -57,12 +62,17 @@ def _split_run(code: bytes, start: int, named: bool) -> Iterator[Piece]:
             yield Piece(start + at, start + at + filler, "padding")
             at += filler
             continue
-        stop, valid = _code_end(code, at, start)
-        if not valid:  # no function ends here: the bytes before are as little code as those behind
+        stop, verdict = _code_end(code, at, start)
+        if (
+            verdict is End.INVALID
+        ):  # no function ends here: the bytes before are as little code as those behind
             yield Piece(start + at, start + len(code), "opaque")
             return
         yield Piece(start + at, start + stop, "code")
         at = stop
+        if verdict is End.TABLE:  # it is cut by its entries once the code before it is known
+            yield Piece(start + at, start + len(code), "opaque")
+            return
 
 
 def _decoder(code: bytes, at: int, start: int) -> Decoder:
@@ -84,14 +94,29 @@ def _filler_length(code: bytes, at: int, start: int) -> int:
     return length
 
 
-def _code_end(code: bytes, at: int, start: int) -> tuple[int, bool]:
-    """Offset behind the function that begins at ``at``, and False when a byte there is no instruction."""
+class End(Enum):
+    """What ends a function: its last instruction, a table that it reads, a byte that is no instruction."""
+
+    CODE = "code"
+    TABLE = "table"
+    INVALID = "invalid"
+
+
+def _code_end(code: bytes, at: int, start: int) -> tuple[int, End]:
+    """Offset behind the function that begins at ``at``, and what ends it."""
     furthest = start + at
-    position = at
+    position = tail = at
+    table = len(code) + 1
     for insn in _decoder(code, at, start):
+        if position + insn.len > table:
+            return tail, End.TABLE
         if insn.code == 0:
-            return position, False
+            return position, End.INVALID
         position += insn.len
+        tail = tail if insn.mnemonic in _FILLER else position
+        if insn.flow_control == _INDIRECT and insn.op0_kind == OpKind.REGISTER:
+            table = min(table, first_table(code[at:position], start + at, start + len(code)) - start)
+            furthest = max(furthest, start + table) if table <= len(code) else furthest
         if insn.flow_control in _BRANCH_FLOWS and insn.op0_kind == OpKind.NEAR_BRANCH64:
             target = insn.near_branch_target
             if start + at <= target < start + len(code):
@@ -99,9 +124,18 @@ def _code_end(code: bytes, at: int, start: int) -> tuple[int, bool]:
         if not is_final(insn) or position >= len(code):
             continue
         address = start + position
+        if position - insn.len == at and _leaves(insn, start, start + len(code)):
+            return position, End.CODE
         if address > furthest and (address % 16 == 0 or _is_filler(code, position)):
-            return position, True
-    return position, True
+            return position, End.CODE
+    return tail if table == len(code) else position, End.CODE
+
+
+def _leaves(insn: Instruction, start: int, end: int) -> bool:
+    """A jump of a thunk: out of ``[start, end)``, with a 32-bit distance or through a word of memory."""
+    if insn.op0_kind == OpKind.NEAR_BRANCH64:
+        return insn.len >= _LONG_JUMP and not start <= insn.near_branch_target < end
+    return insn.is_ip_rel_memory_operand and not start <= insn.ip_rel_memory_address < end
 
 
 def _is_filler(code: bytes, at: int) -> bool:

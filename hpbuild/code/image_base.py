@@ -7,7 +7,7 @@ from hpbuild.code.decode import ReferenceColumns, image_base_operands
 from hpbuild.code.layout import Layout, Piece, truncate
 from hpbuild.pe.image import Image
 
-_ACCESS_SHIFT = 12
+_ACCESS_SHIFT, _TRAILING_SHIFT = 12, 8
 
 
 def add_image_base_operands(image: Image, layout: Layout, pieces: list[Piece], cut: bool) -> None:
@@ -20,21 +20,39 @@ def add_image_base_operands(image: Image, layout: Layout, pieces: list[Piece], c
             registers.setdefault(piece.root, set()).update(piece.registers)
     users = [piece for piece in pieces if piece.root in registers and not piece.opaque]
     spans = _function_spans(layout, registers)
-    for piece in users:
-        for target, meta in _image_base_rows(image, piece, registers[piece.root])[1]:
-            if meta >> _ACCESS_SHIFT == 4 and _is_table(image, target, spans[piece.root]):
-                table = _first_entry(image, target, spans[piece.root])
-                layout.tables[table] = (piece.root, 4)
+    operands = [_image_base_rows(image, piece, registers[piece.root]) for piece in users]
+    for piece, columns in zip(users, operands, strict=True):
+        _find_tables(image, layout, piece, columns, spans[piece.root])
     if cut:
         _cut_tables(image, layout)
-    for piece in users:
+    for piece, columns in zip(users, operands, strict=True):
         if piece.opaque or piece.start not in layout.columns:
             continue
-        columns, _ = _image_base_rows(image, piece, registers[piece.root])
         kept = layout.columns[piece.start]
         for site, target, meta in zip(columns.site, columns.target, columns.meta, strict=True):
-            if _is_table(image, target, spans[piece.root]):
+            inside = site + 4 + (meta >> _TRAILING_SHIFT & 15) <= piece.end
+            if inside and _is_table(image, target, spans[piece.root]):
                 kept.add(site, target, meta)
+
+
+def _find_tables(
+    image: Image, layout: Layout, piece: Piece, columns: ReferenceColumns, span: tuple[int, int]
+) -> None:
+    """Note the tables that ``piece`` reads. Tables lie behind the code that reads them, so what a table's own
+    bytes look like, when they are taken for instructions, is not believed."""
+    stop = piece.end
+    for site, target, meta in zip(columns.site, columns.target, columns.meta, strict=True):
+        if site >= stop:
+            break
+        if meta >> _ACCESS_SHIFT == 1:
+            layout.selected.add(piece.root)
+        if meta >> _ACCESS_SHIFT == 4 and _is_table(image, target, span):
+            table = _first_entry(image, target, span)
+            if _no_entries(image, table, span):
+                continue
+            layout.tables[table] = (piece.root, 4)
+            if site < table < stop:
+                stop = table
 
 
 def _is_table(image: Image, target: int, span: tuple[int, int]) -> bool:
@@ -70,13 +88,21 @@ def _first_entry(image: Image, target: int, span: tuple[int, int]) -> int:
     return target
 
 
-def _image_base_rows(
-    image: Image, piece: Piece, registers: set[int]
-) -> tuple[ReferenceColumns, list[tuple[int, int]]]:
+def _no_entries(image: Image, table: int, span: tuple[int, int]) -> bool:
+    """In code only a table whose entries point into the function is one: compilers align it, and an offset in
+    a structure may look like its address."""
+    section = image.section_at(table)
+    if section is None or not section.executable:
+        return False
+    inside = table + 4 <= image.size_of_image and span[0] <= image.u32(table) < span[1]
+    return table % 4 != 0 or not inside
+
+
+def _image_base_rows(image: Image, piece: Piece, registers: set[int]) -> ReferenceColumns:
     columns = ReferenceColumns()
     code = image.read(piece.start, piece.end - piece.start)
     image_base_operands(code, piece.start, frozenset(registers), image.size_of_image, columns)
-    return columns, list(zip(columns.target, columns.meta, strict=True))
+    return columns
 
 
 def _cut_tables(image: Image, layout: Layout) -> None:
@@ -85,9 +111,12 @@ def _cut_tables(image: Image, layout: Layout) -> None:
     for table in sorted(layout.tables, reverse=True):
         place = bisect_right(starts, table) - 1
         piece = layout.pieces.get(starts[place]) if place >= 0 else None
-        if piece is None or not piece.start < table < piece.end:
+        if piece is None or not piece.start <= table < piece.end:
             continue
-        if piece.opaque:
+        if piece.start == table:  # a chained unwind row of its own, or one that was cut already
+            if piece.root != piece.start:
+                truncate(image, layout, piece, table)
+        elif piece.opaque:
             layout.pieces[table] = Piece(table, piece.end, piece.root, 0, True)
             piece.end = table
         else:

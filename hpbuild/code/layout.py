@@ -28,6 +28,8 @@ class Layout:
     columns: dict[int, ReferenceColumns] = field(default_factory=dict)
     tables: dict[int, tuple[int, int]] = field(default_factory=dict)
     """MSVC table RVA -> (root of the function that reads it, bytes read at once)."""
+    selected: set[int] = field(default_factory=set)
+    """Roots of functions that read single bytes behind the image base: which entry of a table to take."""
 
 
 def add_code(image: Image, layout: Layout, piece: Piece) -> None:
@@ -44,9 +46,13 @@ def add_code(image: Image, layout: Layout, piece: Piece) -> None:
 
 
 def truncate(image: Image, layout: Layout, piece: Piece, stop: int) -> None:
-    """End the code of ``piece`` at ``stop``; the rest of it becomes opaque."""
+    """End the code of ``piece`` at ``stop``; the rest of it becomes opaque, with what was opaque behind it
+    for no other reason than a byte that is no instruction."""
     end, piece.end = piece.end, stop
     if stop < end:
+        behind = layout.pieces.get(end)
+        if behind is not None and behind.opaque and behind.root == piece.root and end not in layout.tables:
+            end = layout.pieces.pop(end).end
         layout.pieces[stop] = Piece(stop, end, piece.root, 0, True)
     if stop == piece.start:
         layout.columns.pop(stop, None)

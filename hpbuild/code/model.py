@@ -85,7 +85,8 @@ class DataFields:
 class Exceptions:
     """Unwind records: ``records`` rows (RVA, size of the record with its language data) ascending;
     ``unknown`` are record RVAs whose language data is in a form that hpbuild cannot move; ``funclets``
-    starts of code that language data names: handlers and filters that run on another function's frame."""
+    starts of code that runs on another function's frame: handlers and filters that language data names, and
+    split-off parts."""
 
     records: tuple[tuple[int, int], ...]
     unknown: frozenset[int]

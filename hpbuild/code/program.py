@@ -7,7 +7,7 @@ import numpy as np
 
 from hpbuild.code.boundaries import find_fragments
 from hpbuild.code.decode import RefKind
-from hpbuild.code.fields import data_fields, in_code, unwind_records
+from hpbuild.code.fields import data_fields, in_code, read_records, unwind_records
 from hpbuild.code.layout import Layout
 from hpbuild.code.model import I64, Fragments, Program, References
 from hpbuild.pe.exports import exports
@@ -36,11 +36,12 @@ def load_program(image: Image, symbols: Symbols, tick: Tick = lambda done, total
     names, exported = _names(image, symbols)
     sites = relocation_sites(image).astype(np.int64)
     pointers = _pointer_values(image, sites)
-    starts = _starts(image, names, pointers)
+    records = read_records(image, rows)
+    starts = _starts(image, names, pointers) | records.code()
     layout = find_fragments(image, rows, _roots(image, rows), code, starts, tick)
     fragments = _fragments(layout)
     references = _references(layout, fragments, sites, pointers)
-    exceptions, unwind_fields = unwind_records(image, fragments)
+    exceptions, unwind_fields = unwind_records(records, fragments)
     fields = data_fields(image, layout, fragments, references, sites, pointers, unwind_fields)
     index = {start: number for number, start in enumerate(fragments.start.tolist())}
     return Program(

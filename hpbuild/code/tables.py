@@ -48,6 +48,22 @@ def relative_tables(code: bytes, start: int) -> set[int]:
     return tables
 
 
+def first_table(code: bytes, start: int, limit: int) -> int:
+    """The lowest address in ``[start + len(code), limit]`` that the fragment ``code`` at ``start`` reads
+    behind the image base held in a register; what is behind ``limit`` when there is none."""
+    holders: set[int] = set()
+    end = start + len(code)
+    lowest = limit + 1
+    for insn in instructions(code, start):
+        if insn.mnemonic == Mnemonic.LEA and insn.is_ip_rel_memory_operand and not insn.ip_rel_memory_address:
+            holders.add(insn.op0_register)
+            continue
+        based = holders & {insn.memory_base, insn.memory_index} and insn.memory_displ_size >= 4
+        if based and end <= insn.memory_displacement < lowest:
+            lowest = insn.memory_displacement
+    return lowest
+
+
 def address_tables(code: bytes, start: int, sites: dict[int, int]) -> set[int]:
     """RVAs of the tables whose entries the fragment ``code`` at ``start`` turns into addresses by adding the
     image base. ``sites`` maps the fields of image-base operands to what they name. Without that addition the

@@ -7,6 +7,7 @@ def all_codes() -> tuple[Code, ...]:
     """Every row of every stage, sorted by id."""
     # Imported here: a stage that refuses needs only its own table.
     from hpbuild.codes import (
+        builds,
         bundle,
         cli,
         code,
@@ -18,11 +19,13 @@ def all_codes() -> tuple[Code, ...]:
         plan,
         prove,
         sign,
+        traps,
         verify,
     )
 
     stages = (
-        pe, pe_identity, code, match, plan, patchimage, manifest, bundle, sign, verify, prove, cli
+        pe, pe_identity, code, match, plan, builds, traps, patchimage, manifest, bundle, sign, verify, prove,
+        cli,
     )  # fmt: skip
     return tuple(sorted((row for stage in stages for row in stage.ROWS), key=lambda row: row.id))
 

@@ -40,5 +40,23 @@ TOOLCHAIN_DIFFERS = Code(
     " nothing to do with the fix, and the package grows by them.",
     remedy="Build the fixed image with the compiler, linker and libraries of the baseline.",
 )
+FIELDS_MOVED = Code(
+    id="HP3064",
+    title="a structure seems to have changed",
+    severity=Severity.WARN,
+    exit=ExitStatus.YES,
+    why="Several functions differ only in the distance at which they reach from a pointer, by the same"
+    " amount: a field was added or removed in front of the fields that they use. Objects that the process"
+    " made before it is patched have the old layout, and new code would read and write beside them. Without"
+    " PDBs of both images it cannot be told which type that is, or whether such objects live on.",
+    remedy="Look at the fix. If the structure outlives a call, do not use the package: ship with a restart,"
+    " or change the fix so that the type stays as it is. With PDBs of both images the answer is certain.",
+)
 
-ROWS: tuple[Code, ...] = (TYPE_LAYOUT, ENUMERATION_GREW, LAYOUTS_NOT_COMPARED, TOOLCHAIN_DIFFERS)
+ROWS: tuple[Code, ...] = (
+    TYPE_LAYOUT,
+    ENUMERATION_GREW,
+    LAYOUTS_NOT_COMPARED,
+    TOOLCHAIN_DIFFERS,
+    FIELDS_MOVED,
+)

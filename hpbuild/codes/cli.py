@@ -122,6 +122,15 @@ PART_UNREADABLE = Code(
     why="The manifest speaks of bytes that the package does not hold, so what it would do cannot be told.",
     remedy="`hpbuild verify` says in full what is wrong with it; get the package again from its source.",
 )
+BAD_LIST = Code(
+    id="HP9015",
+    title="a list of functions cannot be read",
+    severity=Severity.REFUSE,
+    exit=ExitStatus.USAGE,
+    why="An entry that is skipped would silently give another package.",
+    remedy="A list is a text file in UTF-8 with one function a line: a name or an RVA (0x1234). Lines that "
+    "begin with # and what follows white space and # are ignored.",
+)
 
 ROWS: tuple[Code, ...] = (
     USAGE,
@@ -138,4 +147,5 @@ ROWS: tuple[Code, ...] = (
     BASELINE_DIFFERS,
     NO_PASSPHRASE,
     PART_UNREADABLE,
+    BAD_LIST,
 )

@@ -172,6 +172,18 @@ REFUSING_FINDING = _refuse(
     "A build with such a finding must not become a package.",
     "Build again.",
 )
+BAD_SELECTION = _refuse(
+    4125,
+    "list of functions and contents do not fit together",
+    "A package that is limited to a list delivers what is on it and names what it leaves out; otherwise"
+    " nobody could tell what it leaves as it is.",
+)
+BAD_LINES = _refuse(
+    4126,
+    "declared line numbers are not sound",
+    "The places named as line numbers are what the proof lets differ; they must be exact, and in functions"
+    " that the package leaves as they are.",
+)
 
 ROWS: tuple[Code, ...] = (
     NOT_JSON,
@@ -205,4 +217,6 @@ ROWS: tuple[Code, ...] = (
     REDIRECTION_COUNT,
     BAD_MEMBER,
     REFUSING_FINDING,
+    BAD_SELECTION,
+    BAD_LINES,
 )

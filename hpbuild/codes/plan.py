@@ -173,6 +173,16 @@ UNUSED_ADDITIONS = Code(
     why="It cannot be reached from the functions that the package carries.",
     remedy="Declared as an exclusion in the manifest.",
 )
+LINE_ONLY = Code(
+    id="HP3026",
+    title="functions that differ by line numbers alone are left as they are",
+    severity=Severity.NOTE,
+    exit=ExitStatus.YES,
+    why="Moving code within its source file changes the line numbers that assertions and messages report. "
+    "The old function does the same and reports the lines of the baseline's source.",
+    remedy="Declared as exclusions in the manifest, each line number by its place; the proof lets nothing "
+    "else differ.",
+)
 WEAK_PAIR = Code(
     id="HP3025",
     title="a changed function was paired by similarity alone",
@@ -199,6 +209,34 @@ FILE_ADDED = Code(
     remedy="Install the file by other means and leave it out of the fixed tree, or ship with a restart.",
 )
 
+NOTHING_SELECTED = Code(
+    id="HP3070",
+    title="a listed function has nothing to deliver",
+    severity=Severity.REFUSE,
+    exit=ExitStatus.NO,
+    why="It is the same in both images, or gone, or new and unused: the list was made for other builds, or"
+    " the fix is not where it is believed to be.",
+    remedy="Look at it with `hpbuild diff --explain-function NAME`, and take it from the list.",
+)
+NOT_CLOSED = Code(
+    id="HP3071",
+    title="the list of functions is not closed",
+    severity=Severity.REFUSE,
+    exit=ExitStatus.NO,
+    why="What is carried and this function belong together, and it is not listed. Whether the new code relies"
+    " on its new version, or both on one constant, cannot be seen in the binaries; old and new would mix.",
+    remedy="Add the function that is missing to the list, or take from the list what needs it.",
+)
+LEFT_OUT = Code(
+    id="HP3072",
+    title="changed functions or data are left out by choice",
+    severity=Severity.WARN,
+    exit=ExitStatus.YES,
+    why="The package is limited to a list of functions: applied, it is the fixed build only in these. The"
+    " rest stays as it is in the baseline, with its faults.",
+    remedy="Read the list of what is not delivered; each entry is declared in the manifest.",
+)
+
 ROWS: tuple[Code, ...] = (
     CHANGED_INITIALISER,
     NEW_IMPORT,
@@ -220,7 +258,11 @@ ROWS: tuple[Code, ...] = (
     RESOURCES_DIFFER,
     REMOVED_FUNCTIONS,
     UNUSED_ADDITIONS,
+    LINE_ONLY,
     WEAK_PAIR,
     FILE_AND_TREE,
     FILE_ADDED,
+    NOTHING_SELECTED,
+    NOT_CLOSED,
+    LEFT_OUT,
 )

@@ -183,5 +183,24 @@ UNDECLARED_DIFFERENCE = _row(
     "the two images differ in something that the package neither delivers nor declares",
     "Whoever reads the package would believe that it delivers everything.",
 )
+SELECTION_DIFFERS = _row(
+    7071,
+    "the list of functions does not agree with what is carried and left out",
+    "Whoever reads the list would believe that the package delivers something else than it does.",
+    _REBUILD,
+)
+LEFT_OUT_UNSOUND = _row(
+    7072,
+    "what is left out has no version of its own in the baseline",
+    "The baseline's version would have to stay in use, but it is replaced, or it is something else's.",
+    _REBUILD,
+)
+LINE_NUMBER_FALSE = _row(
+    7073,
+    "what is declared as a line number is none",
+    "Only the constant of an instruction that loads it may differ in a function that is left as it is; "
+    "anything else could be the fix.",
+    _REBUILD,
+)
 
 ROWS = tuple(row for row in tuple(globals().values()) if isinstance(row, Code))

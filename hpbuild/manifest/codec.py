@@ -11,13 +11,15 @@ from hpbuild.manifest import model
 from hpbuild.manifest.read_module import read_module
 from hpbuild.manifest.readers import Node, root
 from hpbuild.manifest.strict_json import DEFAULT_LIMITS, JsonLimits, JsonValue, canonical, parse_canonical
-from hpbuild.manifest.text_fields import read_created, read_id, read_path, read_unique_texts
+from hpbuild.manifest.text_fields import read_created, read_id, read_path, read_present, read_unique_texts
 from hpbuild.manifest.write_module import write_module
 
 DOCUMENT = "manifest.json"
 _KEYS = frozenset(
     {"schema", "id", "product", "sequence", "advisories", "created", "tool", "modules", "unchanged"}
 )
+_OPTIONAL = frozenset({"left_out"})
+"""Absent when empty, so that a manifest has one form."""
 MAX_SEQUENCE = 2**32 - 1
 """IMAGE_HOT_PATCH_INFO.SequenceNumber is a DWORD and must not be 0 (winnt.h)."""
 MAX_MODULES = 10_000
@@ -52,11 +54,12 @@ def to_document(manifest: model.Manifest) -> dict[str, JsonValue]:
         "tool": manifest.tool,
         "modules": [write_module(module) for module in manifest.modules],
         "unchanged": list(manifest.unchanged),
+        **({"left_out": list(manifest.left_out)} if manifest.left_out else {}),
     }
 
 
 def _read(node: Node) -> model.Manifest:
-    fields = node.fields(_KEYS)
+    fields = node.fields(_KEYS, _OPTIONAL)
     if (schema := fields["schema"].text()) != model.SCHEMA_ID:
         raise fields["schema"].error(
             codes.UNKNOWN_SCHEMA, f"{schema[:80]!r}, this version reads {model.SCHEMA_ID}"
@@ -70,4 +73,5 @@ def _read(node: Node) -> model.Manifest:
         tool=fields["tool"].text(200),
         modules=tuple(read_module(item) for item in fields["modules"].items(MAX_MODULES)),
         unchanged=tuple(read_path(item) for item in fields["unchanged"].items(1_000_000)),
+        left_out=read_present(fields.get("left_out"), read_path),
     )

@@ -9,7 +9,9 @@ from itertools import islice, pairwise
 
 from hpbuild.codes import manifest as codes
 from hpbuild.errors import Code, Finding
+from hpbuild.manifest.check_lines import line_findings
 from hpbuild.manifest.check_redirections import redirection_findings
+from hpbuild.manifest.check_selection import selection_findings
 from hpbuild.manifest.model import Datum, Fixups, Function, Manifest, Module, Pin
 from hpbuild.manifest.paths import IMAGES, fold, member_defect, path_defect
 from hpbuild.manifest.ranges import overlaps, range_defect
@@ -33,6 +35,9 @@ def check(manifest: Manifest) -> tuple[Finding, ...]:
 def _findings(manifest: Manifest) -> Iterator[Finding]:
     yield from _path_findings(manifest)
     yield from _member_findings(manifest)
+    if manifest.left_out and not all(module.only for module in manifest.modules):
+        cause = "files are left out, but the package is not limited to a list"
+        yield Finding(codes.BAD_SELECTION, f"{DOCUMENT}: left_out", cause)
     if not manifest.modules:
         yield Finding(codes.EMPTY, f"{DOCUMENT}: modules", "the package has no module")
     for index, module in enumerate(manifest.modules):
@@ -44,6 +49,7 @@ def _path_findings(manifest: Manifest) -> Iterator[Finding]:
     lists = (
         ("modules", ".path", tuple(module.path for module in manifest.modules)),
         ("unchanged", "", manifest.unchanged),
+        ("left_out", "", manifest.left_out),
     )
     for name, field, paths in lists:
         for index, path in enumerate(paths):
@@ -82,6 +88,8 @@ def _module_findings(module: Module, place: str) -> Iterator[Finding]:
         yield from _datum_findings(datum, module, f"{place}.data[{index}]")
     yield from _patch_overlaps(module, place)
     yield from redirection_findings(module, place)
+    yield from selection_findings(module, place)
+    yield from line_findings(module, place)
     yield from _fixup_findings(module.fixups, module.image.range, f"{place}.fixups")
     yield from _reference_findings(module, f"{place}.references")
     for index, finding in enumerate(module.findings):

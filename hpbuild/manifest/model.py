@@ -9,6 +9,12 @@ from dataclasses import dataclass
 from hpbuild.values import Digest, Interval, Rva
 
 SCHEMA_ID = "urn:hpbuild:schema:manifest:1"
+NOT_SELECTED = "not-selected"
+"""Class of exclusions for what a list of functions leaves out (``Module.only``)."""
+LINE_ONLY = "line-only"
+"""Class of exclusions for functions in which nothing but line numbers differ."""
+WITH_RANGES = frozenset({NOT_SELECTED, LINE_ONLY})
+"""Classes of exclusions that say which bytes they are about."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -119,11 +125,17 @@ class BaselineReference:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Exclusion:
-    """A difference between baseline and fixed that the package declares it does not deliver."""
+    """A difference between baseline and fixed that the package declares it does not deliver.
+
+    ``fixed`` and ``baseline`` belong to the classes WITH_RANGES alone. NOT_SELECTED: the ranges in the fixed
+    image that are left out, entry first, and in step with the first of them those of the baseline's version,
+    which stays in use. LINE_ONLY: the 4-byte line numbers that differ, in step, ascending."""
 
     klass: str
     place: str
     cause: str
+    fixed: tuple[Interval, ...] = ()
+    baseline: tuple[Interval, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -146,7 +158,9 @@ class ByteClass:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Module:
-    """One patched file. ``path`` is relative to the release's root, '/'-separated."""
+    """One patched file. ``path`` is relative to the release's root, '/'-separated. ``only`` is the list of
+    functions that the package was limited to, as it was given, ascending; empty when it carries all changes.
+    """
 
     path: str
     baseline: Pin
@@ -160,12 +174,24 @@ class Module:
     exclusions: tuple[Exclusion, ...]
     findings: tuple[ManifestFinding, ...]
     account: tuple[ByteClass, ...]
+    only: tuple[str, ...] = ()
+
+    @property
+    def left_out(self) -> tuple[Exclusion, ...]:
+        """What the list of functions leaves out."""
+        return tuple(item for item in self.exclusions if item.klass == NOT_SELECTED)
+
+    @property
+    def line_only(self) -> tuple[Exclusion, ...]:
+        """The functions in which nothing but line numbers differ."""
+        return tuple(item for item in self.exclusions if item.klass == LINE_ONLY)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Manifest:
     """The whole manifest. ``created`` is RFC 3339 UTC, from SOURCE_DATE_EPOCH, '' when that is unset;
-    ``unchanged`` are paths of a directory build whose files need no patch."""
+    ``unchanged`` are paths of a directory build whose files need no patch, ``left_out`` those that differ and
+    of which the list of functions names none."""
 
     id: str
     product: str
@@ -175,3 +201,4 @@ class Manifest:
     tool: str
     modules: tuple[Module, ...]
     unchanged: tuple[str, ...]
+    left_out: tuple[str, ...] = ()

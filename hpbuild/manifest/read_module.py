@@ -8,7 +8,7 @@ import re
 from hpbuild.codes import manifest as codes
 from hpbuild.manifest import model
 from hpbuild.manifest.readers import Node
-from hpbuild.manifest.text_fields import read_path
+from hpbuild.manifest.text_fields import read_path, read_present
 from hpbuild.values import Digest, Interval, Rva
 
 MAX_RVA = 2**31 - 1
@@ -69,7 +69,7 @@ _CLASS = re.compile(r"[a-z][a-z0-9-]{0,63}")
 
 def read_module(node: Node) -> model.Module:
     """One element of ``modules``; refuses with HP40xx."""
-    fields = node.fields(_MODULE)
+    fields = node.fields(_MODULE, {"only"})
     return model.Module(
         path=read_path(fields["path"]),
         baseline=_pin(fields["baseline"]),
@@ -83,6 +83,7 @@ def read_module(node: Node) -> model.Module:
         exclusions=tuple(_exclusion(item) for item in fields["exclusions"].items()),
         findings=tuple(_finding(item) for item in fields["findings"].items()),
         account=tuple(_byte_class(item) for item in fields["account"].items(256)),
+        only=read_present(fields.get("only"), lambda item: item.text(65536, empty=False)),
     )
 
 
@@ -229,11 +230,18 @@ def _references(node: Node) -> tuple[model.BaselineReference, ...]:
 
 
 def _exclusion(node: Node) -> model.Exclusion:
-    fields = node.fields({"klass", "place", "cause"})
+    fields = node.fields({"klass", "place", "cause"}, {"fixed", "baseline"})
+    klass = _matching(fields["klass"], _CLASS, "a class name")
+    if klass in model.WITH_RANGES:
+        node.fields({"klass", "place", "cause", "fixed", "baseline"})
+    else:
+        node.fields({"klass", "place", "cause"})
     return model.Exclusion(
-        klass=_matching(fields["klass"], _CLASS, "a class name"),
+        klass=klass,
         place=fields["place"].text(65536),
         cause=fields["cause"].text(65536),
+        fixed=_intervals(fields["fixed"]) if "fixed" in fields else (),
+        baseline=_intervals(fields["baseline"]) if "baseline" in fields else (),
     )
 
 

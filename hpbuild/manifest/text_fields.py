@@ -1,13 +1,16 @@
 """Readers of the textual fields that manifest, statement and policies share."""
 
 import re
+from collections.abc import Callable
 from datetime import UTC, datetime
+from typing import TypeVar
 
 from hpbuild.codes import manifest as codes
 from hpbuild.manifest.readers import Node
 
 _ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,127}")
 _DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}Z")
+T = TypeVar("T")
 MAX_PATH_TEXT = 1024
 MAX_LIST = 10_000
 
@@ -43,6 +46,17 @@ def parse_time(node: Node, text: str) -> datetime:
 def read_path(node: Node) -> str:
     """A module path as text; its grammar is checked by ``consistency``."""
     return node.text(MAX_PATH_TEXT, empty=False)
+
+
+def read_present(node: Node | None, read: Callable[[Node], T]) -> tuple[T, ...]:
+    """The elements of an optional list, which is absent when it would be empty (HP4013); ``read`` reads
+    one."""
+    if node is None:
+        return ()
+    found = tuple(read(item) for item in node.items())
+    if not found:
+        raise node.error(codes.OUT_OF_RANGE, "the list is empty; it is left out then")
+    return found
 
 
 def read_unique_texts(node: Node) -> tuple[str, ...]:

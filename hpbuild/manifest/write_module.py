@@ -30,15 +30,21 @@ def write_module(module: model.Module) -> dict[str, JsonValue]:
         "references": [
             [item.range.start, len(item.range), _digest(item.sha256)] for item in module.references
         ],
-        "exclusions": [
-            {"klass": item.klass, "place": item.place, "cause": item.cause} for item in module.exclusions
-        ],
+        "exclusions": [_exclusion(item) for item in module.exclusions],
         "findings": [
             {"code": item.code, "severity": item.severity, "place": item.place, "cause": item.cause}
             for item in module.findings
         ],
         "account": [{"klass": item.klass, "size": item.size} for item in module.account],
+        **({"only": list(module.only)} if module.only else {}),
     }
+
+
+def _exclusion(item: model.Exclusion) -> dict[str, JsonValue]:
+    words: dict[str, JsonValue] = {"klass": item.klass, "place": item.place, "cause": item.cause}
+    if item.klass not in model.WITH_RANGES:
+        return words
+    return {**words, "fixed": _intervals(item.fixed), "baseline": _intervals(item.baseline)}
 
 
 def _interval(interval: Interval) -> dict[str, JsonValue]:

@@ -6,7 +6,8 @@ from enum import IntEnum
 import numpy as np
 
 from hpbuild.code.model import I64
-from hpbuild.match.agreement import Agreement, DataPairs, agree
+from hpbuild.match.agreement import Agreement, DataPairs, agree, expand, same_forms
+from hpbuild.match.alignment import aligned_atoms
 from hpbuild.match.atoms import Memory
 from hpbuild.match.content import MAX_PADDING
 from hpbuild.match.pairing import Pairing, join_unique
@@ -46,7 +47,8 @@ def map_data(fixed: Side, baseline: Side, pairing: Pairing, aligned: Columns) ->
 
     ``aligned`` are atom pairs suggested by the code of changed functions (fixed, baseline).
     """
-    named = _named(fixed, baseline)
+    by_name, by_loader = _named(fixed, baseline), _in_structures(fixed, baseline)
+    named = np.concatenate([by_name[0], by_loader[0]]), np.concatenate([by_name[1], by_loader[1]])
     extra = named
     agreement = agree(fixed, baseline, pairing, extra)
     data = _settle(fixed, baseline, agreement.data, named, extra)
@@ -60,9 +62,20 @@ def map_data(fixed: Side, baseline: Side, pairing: Pairing, aligned: Columns) ->
         data = _settle(fixed, baseline, agreement.data, named, extra)
         if int((data.baseline >= 0).sum()) == before:
             break
-    data = _align(fixed, baseline, data, aligned)
+    for suggested in (_same_places(fixed, baseline, pairing, agreement), aligned):
+        data = _align(fixed, baseline, data, suggested)
     grown = _grown(fixed, baseline, data)
     return agreement, DataMap(baseline=data.baseline, evidence=data.evidence, same=data.same & ~grown)
+
+
+def _same_places(fixed: Side, baseline: Side, pairing: Pairing, agreement: Agreement) -> Columns:
+    """Atom pairs that pairs of equal form name in the same place though they are not identical: what one of
+    them names has changed."""
+    owners = same_forms(fixed, baseline, pairing)
+    owner, row = expand(fixed.first, fixed.last, owners[~agreement.identical[owners]])
+    other = baseline.first[pairing.fixed[owner]] + row - fixed.first[owner]
+    start = (fixed.targets.offset[row] == 0) & (baseline.targets.offset[other] == 0)
+    return aligned_atoms(fixed, baseline, (row[start], other[start]))
 
 
 def _named(fixed: Side, baseline: Side) -> Columns:
@@ -77,6 +90,37 @@ def _named(fixed: Side, baseline: Side) -> Columns:
     ]
     table = np.array(pairs, dtype=np.int64).reshape(-1, 2)
     return table[:, 0], table[:, 1]
+
+
+_STRUCTURES = ("tls-directory", "load-configuration")
+"""Loader structures with a fixed layout, one in an image: what they name in one place is the same thing."""
+
+
+def _in_structures(fixed: Side, baseline: Side) -> Columns:
+    """Atoms whose start the loader's structures name in the same place on both sides."""
+    left, right = _named_by_loader(fixed), _named_by_loader(baseline)
+    table = np.array(
+        [
+            (left[place], right[place])
+            for place in sorted(left.keys() & right.keys())
+            if fixed.atoms.memory[left[place]] == baseline.atoms.memory[right[place]]
+        ],
+        dtype=np.int64,
+    ).reshape(-1, 2)
+    return table[:, 0], table[:, 1]
+
+
+def _named_by_loader(side: Side) -> dict[tuple[str, int], int]:
+    fields = side.program.fields
+    found: dict[tuple[str, int], int] = {}
+    for name, start, end in side.program.metadata:
+        if name not in _STRUCTURES:
+            continue
+        low, high = np.searchsorted(fields.site, (start, end)).tolist()
+        for row in range(low, high):
+            if side.pointers.atom[row] >= 0 and side.pointers.offset[row] == 0:
+                found[name, int(fields.site[row]) - start] = int(side.pointers.atom[row])
+    return found
 
 
 def _unique_names(side: Side) -> dict[str, int]:

@@ -16,7 +16,7 @@ from hpbuild.code.model import I64
 from hpbuild.match.atoms import Memory
 from hpbuild.match.content import contents_agree
 from hpbuild.match.pairing import Pairing
-from hpbuild.match.sides import Places, Side
+from hpbuild.match.sides import Places, Side, locate
 
 Bool = np.ndarray[tuple[int], np.dtype[np.bool_]]
 
@@ -37,7 +37,8 @@ class DataPairs:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Agreement:
     """``identical`` by fixed fragment; ``first_bad`` the first disagreeing row of the fixed references (-1:
-    none, -2: the unwind record) for pairs of equal form; ``data`` what identical fragments testify."""
+    none, -2: the unwind record, -3: data inside the function) for pairs of equal form; ``data`` what
+    identical fragments testify."""
 
     identical: Bool
     first_bad: I64
@@ -61,13 +62,19 @@ def expand(first: I64, last: I64, owners: I64) -> tuple[I64, I64]:
     return owner, first[owner] + offsets
 
 
+def same_forms(fixed: Side, baseline: Side, pairing: Pairing) -> I64:
+    """The paired fragments of the fixed image whose partners have the same form."""
+    paired: I64 = np.flatnonzero((pairing.fixed >= 0) & (fixed.forms != 0))
+    kept: I64 = paired[fixed.forms[paired] == baseline.forms[pairing.fixed[paired]]]
+    return kept
+
+
 def agree(fixed: Side, baseline: Side, pairing: Pairing, extra: tuple[I64, I64]) -> Agreement:
     """Which pairs of equal form are identical functions, and what their data correspondences are.
 
     ``extra`` are further pairs of atoms to judge (from neighbours or names), columns fixed and baseline.
     """
-    same_form = np.flatnonzero((pairing.fixed >= 0) & (fixed.forms != 0))
-    same_form = same_form[fixed.forms[same_form] == baseline.forms[pairing.fixed[same_form]]]
+    same_form = same_forms(fixed, baseline, pairing)
     owner, row = expand(fixed.first, fixed.last, same_form)
     other = baseline.first[pairing.fixed[owner]] + row - fixed.first[owner]
     agreed, left, right = judge(
@@ -75,8 +82,13 @@ def agree(fixed: Side, baseline: Side, pairing: Pairing, extra: tuple[I64, I64])
     )
     unwind_f, unwind_b = _unwind_places(fixed, baseline, pairing, same_form)
     unwind = judge(fixed, baseline, pairing, unwind_f, unwind_b)
-    owner, row = np.concatenate([owner, same_form]), np.concatenate([row, np.full(len(same_form), -2)])
-    agreed, left, right = (np.concatenate(parts) for parts in zip((agreed, left, right), unwind, strict=True))
+    holder, inside_f, inside_b = _inside_places(fixed, baseline, pairing, same_form)
+    inside = judge(fixed, baseline, pairing, inside_f, inside_b)
+    owner = np.concatenate([owner, same_form, holder])
+    row = np.concatenate([row, np.full(len(same_form), -2), np.full(len(holder), -3)])
+    agreed, left, right = (
+        np.concatenate(parts) for parts in zip((agreed, left, right), unwind, inside, strict=True)
+    )
     pairs, index = _closure(fixed, baseline, pairing, left, right, extra)
     agreed &= (index < 0) | pairs.valid[np.maximum(index, 0)] if len(pairs) else index < 0
     identical = np.zeros(len(fixed.forms), dtype=np.bool_)
@@ -91,7 +103,11 @@ def agree(fixed: Side, baseline: Side, pairing: Pairing, extra: tuple[I64, I64])
 def take(places: Places, rows: I64) -> Places:
     """The given rows of ``places``."""
     return Places(
-        code=places.code[rows], atom=places.atom[rows], offset=places.offset[rows], other=places.other[rows]
+        code=places.code[rows],
+        atom=places.atom[rows],
+        offset=places.offset[rows],
+        other=places.other[rows],
+        edge=places.edge[rows],
     )
 
 
@@ -100,11 +116,32 @@ def _unwind_places(fixed: Side, baseline: Side, pairing: Pairing, rows: I64) -> 
         unwind = side.program.fragments.unwind[fragments]
         atom = np.where(unwind > 0, side.atoms.at(unwind), -1)
         none = np.where(unwind > 0, 0, 1)
-        return Places(
-            code=np.full(len(unwind), -1), atom=atom, offset=np.zeros(len(unwind), dtype=np.int64), other=none
-        )
+        zeros = np.zeros(len(unwind), dtype=np.int64)
+        return Places(code=zeros - 1, atom=atom, offset=zeros, other=none, edge=zeros)
 
     return places(fixed, rows), places(baseline, pairing.fixed[rows])
+
+
+def _inside_places(fixed: Side, baseline: Side, pairing: Pairing, rows: I64) -> tuple[I64, Places, Places]:
+    """The data that lies inside the functions of ``rows`` (their jump tables, which code that folds the
+    lowest case into its operand does not name): the fragment before it, and the places on both sides."""
+    ours, theirs = fixed.program.fragments, baseline.program.fragments
+    runs = np.flatnonzero(ours.opaque)
+    runs = runs[~ours.opaque[ours.root[runs]]]
+    before = np.maximum.accumulate(np.where(ours.opaque, 0, np.arange(len(ours))))[runs]
+    holder = np.where(ours.root[before] == ours.root[runs], before, ours.root[runs])
+    chosen = np.zeros(len(ours), dtype=np.bool_)
+    chosen[rows] = True
+    runs, holder = runs[chosen[holder]], holder[chosen[holder]]
+    first = np.searchsorted(fixed.atoms.start, ours.start)
+    last = np.searchsorted(fixed.atoms.start, ours.end)
+    run, atom = expand(first, last, runs)
+    holder = holder[np.searchsorted(runs, run)]
+    start = fixed.atoms.start[atom]
+    none = np.zeros(len(atom), dtype=np.int64)
+    left = Places(code=none - 1, atom=atom, offset=none, other=none, edge=none)
+    place = start - ours.start[holder] + theirs.start[pairing.fixed[holder]]
+    return holder, left, locate(baseline.program, baseline.atoms, place)
 
 
 def judge(
@@ -128,8 +165,15 @@ def judge(
     atom_ok = both_atom & offset
     neither = (left.code < 0) & (right.code < 0) & (left.atom < 0) & (right.atom < 0)
     other_ok = neither & (left.other == right.other) & (left.other != 0)
-    agreed: Bool = code_ok | atom_ok | other_ok
+    agreed: Bool = code_ok | atom_ok | other_ok | _same_edge(left, right) | _same_edge(right, left)
     return agreed, np.where(atom_ok, left.atom, -1), np.where(atom_ok, right.atom, -1)
+
+
+def _same_edge(one: Places, two: Places) -> Bool:
+    """The end of a section, which coincides with the start of the next one on side ``two`` alone."""
+    beyond = (one.code < 0) & (one.atom < 0) & (one.other == two.edge) & (two.edge != 0)
+    same: Bool = beyond & (two.other != two.edge)
+    return same
 
 
 def _closure(
@@ -193,9 +237,6 @@ def _children(fixed: Side, baseline: Side, pairing: Pairing, keys: I64, width: i
     order = np.arange(len(keys))
     number, row = expand(fixed.atoms.first_field[left], fixed.atoms.last_field[left], order)
     other = baseline.atoms.first_field[right[number]] + row - fixed.atoms.first_field[left[number]]
-    none = np.zeros(0, dtype=np.int64)
-    if not len(row):
-        return none, none, np.zeros(0, dtype=np.bool_)
     agreed, atom_f, atom_b = judge(
         fixed, baseline, pairing, take(fixed.pointers, row), take(baseline.pointers, other)
     )
@@ -204,9 +245,20 @@ def _children(fixed: Side, baseline: Side, pairing: Pairing, keys: I64, width: i
     origin, origin_f, origin_b = judge(
         fixed, baseline, pairing, take(fixed.origins, row[tables]), take(baseline.origins, other[tables])
     )
-    parent = np.concatenate([keys[number], keys[number[tables]]])
-    child = np.concatenate([child, np.where(origin_f >= 0, origin_f * width + origin_b, -1)])
-    return parent, child, np.concatenate([agreed, origin])
+    headed, head, both = _heads(fixed, baseline, keys, width)
+    parent = np.concatenate([keys[number], keys[number[tables]], headed])
+    child = np.concatenate([child, np.where(origin_f >= 0, origin_f * width + origin_b, -1), head])
+    return parent, child, np.concatenate([agreed, origin, both])
+
+
+def _heads(fixed: Side, baseline: Side, keys: I64, width: int) -> tuple[I64, I64, Bool]:
+    """The words that belong in front of pairs: (pair key, key of the words' pair or -1, both have one)."""
+    left, right = keys // width - 1, keys % width - 1
+    ours = (left >= 0) & fixed.atoms.heads[np.maximum(left, 0)]
+    theirs = (right >= 0) & baseline.atoms.heads[np.maximum(right, 0)]
+    rows = np.flatnonzero(ours | theirs)
+    both = ours[rows] & theirs[rows]
+    return keys[rows], np.where(both, left[rows] * width + right[rows], -1), both
 
 
 def _strike(

@@ -11,7 +11,9 @@ from enum import IntEnum
 import numpy as np
 
 from hpbuild.code.columns import distinct
-from hpbuild.code.model import I64, U8, Program
+from hpbuild.code.identification import identification
+from hpbuild.code.model import I64, U8, FieldForm, Program
+from hpbuild.match.vtables import table_heads
 from hpbuild.pe.symbols import SymbolKind
 
 
@@ -27,8 +29,9 @@ class Memory(IntEnum):
 class Atoms:
     """Columns over atoms, ascending. ``digest`` is a 64-bit digest of the content with every field
     zeroed and of the places and forms of the fields; ``first_field`` and ``last_field`` delimit the
-    atom's rows in ``Program.fields``; ``names`` by atom index, where a symbol or a
-    data export begins."""
+    atom's rows in ``Program.fields``; ``heads`` are words that belong with the atom behind them, a virtual
+    table; ``names`` by atom index, where a symbol or a data export begins; ``identification`` starts of
+    texts that identify a compiler."""
 
     start: I64
     end: I64
@@ -37,7 +40,9 @@ class Atoms:
     digest: I64
     first_field: I64
     last_field: I64
+    heads: np.ndarray[tuple[int], np.dtype[np.bool_]]
     names: dict[int, str]
+    identification: frozenset[int]
 
     def __len__(self) -> int:
         return len(self.start)
@@ -89,7 +94,9 @@ def cut_atoms(program: Program, masked: U8) -> Atoms:
         digest=_digests(program, masked, start, end, first, last),
         first_field=first,
         last_field=last,
+        heads=np.isin(start, table_heads(program)[0]),
         names=_names(program, start),
+        identification=frozenset(int(run.start) for run in identification(program.image)),
     )
 
 
@@ -128,7 +135,9 @@ def _anchors(program: Program, runs: I64) -> I64:
     opaque = program.fragments.start[program.fragments.opaque]
     sections = [s.rva + s.raw_size for s in program.image.sections if s.raw_size < s.virtual_size]
     exported = np.array([rva for rva, _ in program.exported_data], dtype=np.int64)
+    texts = np.array([run.start for run in identification(program.image)], dtype=np.int64)
     parts = [
+        *table_heads(program),
         program.references.target,
         program.fields.target,
         program.fields.origin,
@@ -136,9 +145,37 @@ def _anchors(program: Program, runs: I64) -> I64:
         opaque,
         runs,
         exported,
+        texts,
     ]
     parts += [records[:, 0], records.sum(axis=1), np.array(sections, dtype=np.int64)]
-    return distinct(np.concatenate(parts))
+    anchors = distinct(np.concatenate(parts))
+    anchors = anchors[~_within_fields(program, anchors)]
+    return distinct(np.concatenate([anchors, _aligned_behind(program, anchors)]))
+
+
+def _aligned_behind(program: Program, anchors: I64) -> I64:
+    """Aligned pointers in what begins at an address that is not aligned: they belong to another datum, which
+    nothing names. (What holds a pointer is aligned as the pointer is.)"""
+    site = program.fields.site[program.fields.form == FieldForm.ADDR64]
+    first = np.searchsorted(site, anchors)
+    known = np.append(site, np.iinfo(np.int64).max)[first]
+    found: I64 = known[(anchors % 8 != 0) & (known % 8 == 0) & (known < np.append(anchors[1:], 0))]
+    return found
+
+
+def _within_fields(program: Program, anchors: I64) -> np.ndarray[tuple[int], np.dtype[np.bool_]]:
+    """Addresses inside a field: a reference may name one (code that folds the lowest case into an operand
+    names what lies before its table), but no datum begins there."""
+    fields = program.fields
+    if not len(fields):
+        return np.zeros(len(anchors), dtype=np.bool_)
+    before = np.searchsorted(fields.site, anchors, side="left") - 1
+    place = np.maximum(before, 0)
+    width = np.where(fields.form[place] == FieldForm.ADDR64, 8, 4)
+    inside: np.ndarray[tuple[int], np.dtype[np.bool_]] = (before >= 0) & (
+        anchors < fields.site[place] + width
+    )
+    return inside
 
 
 def _memory(program: Program, start: I64, section: I64) -> U8:
@@ -166,7 +203,13 @@ def _digests(program: Program, masked: U8, start: I64, end: I64, first: I64, las
 
 def _names(program: Program, start: I64) -> dict[int, str]:
     names: dict[int, str] = {}
-    symbols = [symbol for symbol in program.symbols.items if symbol.kind is SymbolKind.DATA]
+    # A section's own symbol (".data") is at its first datum, and every object file has one.
+    sections = {section.name for section in program.image.sections}
+    symbols = [
+        symbol
+        for symbol in program.symbols.items
+        if symbol.kind is SymbolKind.DATA and symbol.name not in sections
+    ]
     places = np.searchsorted(start, np.array([symbol.rva for symbol in symbols], dtype=np.int64))
     for symbol, place in zip(symbols, places.tolist(), strict=True):
         if place < len(start) and start[place] == symbol.rva:

@@ -4,6 +4,7 @@ import numpy as np
 
 from hpbuild.code.model import I64
 from hpbuild.match.agreement import expand
+from hpbuild.match.names import named_apart
 from hpbuild.match.pairing import Level, Pairing
 from hpbuild.match.sides import Side
 from hpbuild.match.similarity import Shapes, similarity
@@ -85,10 +86,8 @@ def _likeness(
 ) -> float:
     """Similarity of two fragments; 0 when both have symbols of different names, or when they have one form
     and known targets contradict."""
-    if fixed.program.symbols.source != "none" and baseline.program.symbols.source != "none":
-        ours, theirs = fixed.program.names.get(a), baseline.program.names.get(b)
-        if ours and theirs and ours != theirs:
-            return 0.0
+    if named_apart(fixed, baseline, a, b):
+        return 0.0
     if fixed.forms[a] == baseline.forms[b]:
         left = fixed.targets.code[fixed.first[a] : fixed.last[a]]
         right = baseline.targets.code[baseline.first[b] : baseline.last[b]]

@@ -1,7 +1,7 @@
 """Comparing two programs: the one entry of this package, and everything it found.
 
-The order of the steps is the algorithm: prepare both sides, pair their fragments, align what changed,
-judge all testimony, map the data.
+The order of the steps is the algorithm: prepare both sides, pair their fragments, set line numbers aside,
+align what changed, judge all testimony, map the data.
 """
 
 from collections.abc import Mapping
@@ -15,6 +15,7 @@ from hpbuild.match.agreement import Agreement
 from hpbuild.match.alignment import aligned_atoms, aligned_references
 from hpbuild.match.functions import FunctionFact, function_facts, groups
 from hpbuild.match.funnel import pair_fragments
+from hpbuild.match.line_only import LineSites, line_sites, without_lines
 from hpbuild.match.pairing import Pairing
 from hpbuild.match.sides import Side, prepare
 
@@ -22,11 +23,13 @@ from hpbuild.match.sides import Side, prepare
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Comparison:
     """The working result that planning builds on; ``hpbuild.match.facts`` makes the report of it.
+    ``lines`` are the line numbers that were masked out of both sides, in pairs that differ in nothing else;
     ``baseline_functions`` gives the fragments of each function of the baseline by its root."""
 
     fixed: Side
     baseline: Side
     pairing: Pairing
+    lines: LineSites
     agreement: Agreement
     data: DataMap
     functions: tuple[FunctionFact, ...]
@@ -37,6 +40,8 @@ def compare(baseline: Program, fixed: Program) -> Comparison:
     """Compare two programs. Deterministic: the same programs give the same result."""
     left, right = prepare(fixed), prepare(baseline)
     pairing = pair_fragments(left, right)
+    lines = line_sites(left, right, pairing)
+    left, right = without_lines(left, lines.fixed), without_lines(right, lines.baseline)
     paired = np.flatnonzero((pairing.fixed >= 0) & (left.forms != 0))
     changed = paired[left.forms[paired] != right.forms[pairing.fixed[paired]]]
     aligned = aligned_atoms(left, right, aligned_references(left, right, pairing, changed))
@@ -45,8 +50,9 @@ def compare(baseline: Program, fixed: Program) -> Comparison:
         fixed=left,
         baseline=right,
         pairing=pairing,
+        lines=lines,
         agreement=agreement,
         data=data,
-        functions=function_facts(left, right, pairing, agreement),
+        functions=function_facts(left, right, pairing, agreement, lines.fragments),
         baseline_functions=groups(baseline),
     )

@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Mapping
+from dataclasses import replace
 
 import numpy as np
 
@@ -14,6 +15,7 @@ from hpbuild.match.comparison import Comparison
 from hpbuild.match.content import agreed_length
 from hpbuild.match.functions import FunctionFact, ranges
 from hpbuild.match.model import Change, DatumChange, Difference, FunctionChange, Summary
+from hpbuild.match.names import named_apart
 from hpbuild.match.pairing import Level
 from hpbuild.match.sides import Side
 from hpbuild.values import Interval
@@ -25,18 +27,24 @@ _MEMORY = {Memory.RODATA: "rodata", Memory.DATA: "data", Memory.BSS: "bss"}
 def describe(comparison: Comparison) -> Difference:
     """The report's facts: what is not identical, counts, and the byte account of the fixed image."""
     facts, theirs = comparison.functions, comparison.baseline_functions
-    changes = [_function_change(comparison, fact, theirs) for fact in facts if not fact.identical]
+    changes = [
+        change
+        for fact in facts
+        if not fact.identical or fact.line_only
+        for change in _renamed(comparison, _function_change(comparison, fact, theirs), fact)
+    ]
     changes += _removed(comparison, facts, theirs)
     data = data_changes(comparison)
     account, mapped = byte_account(comparison, facts)
-    count = Counter(change.change for change in changes)
+    count = Counter(change.change for change in changes if not change.line_only)
     levels = Counter(Level(int(level)).label for level in comparison.pairing.level.tolist() if level)
     kinds = Counter(change.change for change in data)
     summary = Summary(
         functions_baseline=len(theirs),
         functions_fixed=len(facts),
-        identical=sum(fact.identical for fact in facts),
+        identical=sum(fact.identical and not fact.line_only for fact in facts),
         changed=count[Change.CHANGED],
+        line_only=sum(fact.line_only for fact in facts),
         added=count[Change.ADDED],
         removed=count[Change.REMOVED],
         data_changed=kinds[Change.CHANGED],
@@ -63,6 +71,28 @@ def _function_change(
         fixed=ranges(program, fact.fragments),
         level="" if added else Level(int(comparison.pairing.level[fact.root])).label,
         reason="no counterpart in the baseline" if added else reason(comparison, fact),
+        line_only=fact.line_only,
+    )
+
+
+def _renamed(
+    comparison: Comparison, change: FunctionChange, fact: FunctionFact
+) -> tuple[FunctionChange, ...]:
+    """A changed function that symbols call otherwise in the baseline is told as one that is new and takes
+    the place of one that is gone."""
+    if fact.partner < 0 or not named_apart(comparison.fixed, comparison.baseline, fact.root, fact.partner):
+        return (change,)
+    old = comparison.baseline.program.name_of(fact.partner)
+    return (
+        replace(change, change=Change.ADDED, reason=f"it takes the place of {old}; {change.reason}"),
+        FunctionChange(
+            name=old,
+            change=Change.REMOVED,
+            baseline=change.baseline,
+            fixed=(),
+            level=change.level,
+            reason=f"{change.name} takes its place",
+        ),
     )
 
 
@@ -87,6 +117,8 @@ def _removed(
 
 def reason(comparison: Comparison, fact: FunctionFact) -> str:
     """The first difference of a changed function, in words."""
+    if fact.line_only:
+        return _line_reason(comparison, fact)
     fixed, baseline, pairing = comparison.fixed, comparison.baseline, comparison.pairing
     for fragment in fact.fragments:
         partner = int(pairing.fixed[fragment])
@@ -104,6 +136,16 @@ def reason(comparison: Comparison, fact: FunctionFact) -> str:
         if baseline.program.fragments.root[partner] != fact.partner:
             return "its parts belong to different functions of the baseline"
     return "differs"
+
+
+def _line_reason(comparison: Comparison, fact: FunctionFact) -> str:
+    """The line numbers in which a function differs: the first, and how many."""
+    lines, program = comparison.lines, comparison.fixed.program
+    rows = [row for row, site in enumerate(lines.fixed) if program.fragment_at(site) in fact.fragments]
+    new = program.image.u32(lines.fixed[rows[0]])
+    old = comparison.baseline.program.image.u32(lines.baseline[rows[0]])
+    more = f", and {len(rows) - 1} more" if len(rows) > 1 else ""
+    return f"only line numbers differ: {old} is {new} at {lines.fixed[rows[0]]:#x}{more}"
 
 
 def _place(rva: int) -> str:
@@ -209,8 +251,11 @@ def is_filler(side: Side, atom: int, named: np.ndarray[tuple[int], np.dtype[np.b
 
 def reserved_class(side: Side, atom: int, named: np.ndarray[tuple[int], np.dtype[np.bool_]]) -> str:
     """Metadata class of an atom that no code and no relocated pointer names, in a section that linkers
-    keep for loader structures (mingw leaves import book-keeping in .idata); '' for anything else."""
+    keep for loader structures (mingw leaves import book-keeping in .idata) or that identifies a compiler; ''
+    for anything else."""
     klass = _RESERVED.get(side.program.image.sections[int(side.atoms.section[atom])].name, "")
+    if not klass and int(side.atoms.start[atom]) in side.atoms.identification:
+        klass = "compiler-identification"
     if not klass or side.atoms.first_field[atom] != side.atoms.last_field[atom]:
         return ""
     return "" if named[atom] else klass
@@ -224,7 +269,15 @@ def byte_account(
     program, sizes = fixed.program, Counter[str]()
     length = program.fragments.end - program.fragments.start
     for fact in facts:
-        klass = "identical-code" if fact.identical else "added-code" if fact.partner < 0 else "changed-code"
+        klass = (
+            "line-only-code"
+            if fact.line_only
+            else "identical-code"
+            if fact.identical
+            else "added-code"
+            if fact.partner < 0
+            else "changed-code"
+        )
         sizes[klass] += int(length[list(fact.fragments)].sum())
     sizes["padding"] += int((program.padding[:, 1] - program.padding[:, 0]).sum())
     for name, start, end in program.metadata:

@@ -36,6 +36,21 @@ def fragment_forms(program: Program, masked: U8) -> I64:
     return forms
 
 
+def fragment_form(program: Program, masked: U8, fragment: int) -> int:
+    """The form of one code fragment, as ``fragment_forms`` makes it."""
+    references = program.references
+    start, end = int(program.fragments.start[fragment]), int(program.fragments.end[fragment])
+    low, high = np.searchsorted(references.site, [start, end]).tolist()
+    shape = (
+        (references.site[low:high] - start) << 8
+        | references.kind[low:high].astype(np.int64) << 4
+        | references.width[low:high]
+    )
+    state = hashlib.blake2b(masked[start:end].tobytes(), digest_size=8)
+    state.update(shape.astype(np.int64).tobytes())
+    return int.from_bytes(state.digest(), "little", signed=True) | 1
+
+
 def reference_ranges(program: Program) -> tuple[I64, I64]:
     """First and one-past-last row of each fragment in ``program.references``."""
     fragments, references = program.fragments, program.references

@@ -13,19 +13,23 @@ from hpbuild.values import Interval
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FunctionFact:
-    """A function of the fixed image by its fragments; ``partner`` is the root of its counterpart or -1."""
+    """A function of the fixed image by its fragments; ``partner`` is the root of its counterpart or -1.
+
+    ``identical`` holds for a function that need not be carried: all of it agrees, but for line numbers
+    when ``line_only``."""
 
     root: int
     fragments: tuple[int, ...]
     partner: int
     identical: bool
+    line_only: bool = False
 
 
 def function_facts(
-    fixed: Side, baseline: Side, pairing: Pairing, agreement: Agreement
+    fixed: Side, baseline: Side, pairing: Pairing, agreement: Agreement, lines: frozenset[int]
 ) -> tuple[FunctionFact, ...]:
     """All functions of the fixed image; a function is identical when all its fragments are, and pair with
-    fragments of one baseline function."""
+    fragments of one baseline function. ``lines`` are fragments in which line numbers differ."""
     partner: list[int] = pairing.fixed.tolist()
     identical: list[bool] = agreement.identical.tolist()
     home: list[int] = baseline.program.fragments.root.tolist()
@@ -33,7 +37,10 @@ def function_facts(
     for root, members in groups(fixed.program).items():
         mate = home[partner[root]] if partner[root] >= 0 else -1
         same = all(identical[member] and home[partner[member]] == mate for member in members)
-        facts.append(FunctionFact(root=root, fragments=members, partner=mate, identical=same))
+        moved = same and not lines.isdisjoint(members)
+        facts.append(
+            FunctionFact(root=root, fragments=members, partner=mate, identical=same, line_only=moved)
+        )
     return tuple(facts)
 
 

@@ -1,5 +1,6 @@
 """The matching funnel: the widest level that gives a one-to-one answer, repeated to a fixed point."""
 
+from hpbuild.match.callers import pair_by_callers
 from hpbuild.match.changed import (
     drop_contradicted,
     pair_by_layout,
@@ -8,10 +9,12 @@ from hpbuild.match.changed import (
     pair_by_similarity,
 )
 from hpbuild.match.colours import final_colours, pair_by_colour, pair_by_form
+from hpbuild.match.leftovers import pair_leftovers
 from hpbuild.match.names import pair_by_name
 from hpbuild.match.pairing import Pairing
 from hpbuild.match.sides import Side
 from hpbuild.match.similarity import Shapes
+from hpbuild.match.witness import drop_outvoted, pair_by_witness, witnesses
 
 ROUNDS = 6
 REPAIRS = 3
@@ -24,18 +27,34 @@ def pair_fragments(fixed: Side, baseline: Side) -> Pairing:
     pair_by_name(fixed, baseline, pairing)
     pair_by_form(fixed, baseline, pairing)
     _settle(fixed, baseline, pairing, shapes)
+    _witness(fixed, baseline, pairing, shapes)
     for step in (pair_by_layout, pair_by_similarity):
         if step(fixed, baseline, pairing, shapes):
             _settle(fixed, baseline, pairing, shapes)
+    if pair_by_callers(fixed, baseline, pairing):
+        _settle(fixed, baseline, pairing, shapes)
     for _ in range(REPAIRS):
-        if not drop_contradicted(fixed, baseline, pairing):
+        votes = witnesses(fixed, baseline, pairing)
+        dropped = drop_outvoted(fixed, baseline, pairing, votes)
+        if not dropped + drop_contradicted(fixed, baseline, pairing):
             break
+        pair_by_witness(fixed, baseline, pairing, shapes, votes)
         _settle(fixed, baseline, pairing, shapes)
     colours = final_colours(fixed, baseline, pairing, ROUNDS)
     if pair_by_order(fixed, baseline, pairing, colours):
         _settle(fixed, baseline, pairing, shapes)
+    if pair_leftovers(fixed, baseline, pairing):
+        _settle(fixed, baseline, pairing, shapes)
     pair_by_layout(fixed, baseline, pairing, shapes)
     return pairing
+
+
+def _witness(fixed: Side, baseline: Side, pairing: Pairing, shapes: tuple[Shapes, Shapes]) -> None:
+    """Follow references through data too, until that makes no new pair."""
+    for _ in range(ROUNDS):
+        if not pair_by_witness(fixed, baseline, pairing, shapes, witnesses(fixed, baseline, pairing)):
+            return
+        _settle(fixed, baseline, pairing, shapes)
 
 
 def _settle(fixed: Side, baseline: Side, pairing: Pairing, shapes: tuple[Shapes, Shapes]) -> None:

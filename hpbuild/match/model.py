@@ -44,12 +44,14 @@ class DatumChange:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Summary:
-    """Counts of functions and data, by change; ``levels`` counts identical and changed pairs by level."""
+    """Counts of functions and data, by change; ``levels`` counts identical and changed pairs by level.
+    ``line_only`` functions, in which nothing but line numbers differ, are counted apart from ``changed``."""
 
     functions_baseline: int
     functions_fixed: int
     identical: int
     changed: int
+    line_only: int
     added: int
     removed: int
     data_changed: int

@@ -55,3 +55,12 @@ def _unique(rows: Iterable[tuple[Key, int]]) -> dict[Key, int]:
         if found.setdefault(key, index) != index:
             many.add(key)
     return {key: index for key, index in found.items() if key not in many}
+
+
+def named_apart(fixed: Side, baseline: Side, a: int, b: int) -> bool:
+    """True when symbols give two fragments different names: then they are one function only if nothing in
+    them differs."""
+    if fixed.program.symbols.source == "none" or baseline.program.symbols.source == "none":
+        return False
+    ours, theirs = fixed.program.names.get(a), baseline.program.names.get(b)
+    return bool(ours and theirs and ours != theirs)

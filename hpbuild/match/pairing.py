@@ -19,7 +19,8 @@ class Level(IntEnum):
     REFERENCE = 5
     LAYOUT = 6
     SIMILARITY = 7
-    ORDER = 8
+    CALLERS = 8
+    ORDER = 9
 
     @property
     def label(self) -> str:

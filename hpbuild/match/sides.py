@@ -1,6 +1,6 @@
 """One side of a comparison: a program with its forms, its atoms and where each reference leads."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -13,12 +13,14 @@ from hpbuild.match.forms import fragment_forms, reference_ranges
 class Places:
     """What lies at each of a column of addresses: ``code`` is the fragment or -1, ``atom`` the atom or
     -1, ``offset`` the distance from the start of whichever it is, ``other`` a stable label of anything
-    else (import slot, loader structure, headers), 0 where that cannot be named."""
+    else (import slot, loader structure, headers), 0 where that cannot be named. ``edge`` is the label of the
+    end of a section at its last byte's successor, where the next section may begin too; 0 elsewhere."""
 
     code: I64
     atom: I64
     offset: I64
     other: I64
+    edge: I64
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,7 +61,7 @@ def _pointers(program: Program, atoms: Atoms) -> Places:
     """Where data fields lead; the address behind a run belongs with the run's last byte."""
     ends = (program.fields.form == FieldForm.END32NB).astype(np.int64)
     places = locate(program, atoms, program.fields.target - ends)
-    return Places(code=places.code, atom=places.atom, offset=places.offset + ends, other=places.other)
+    return replace(places, offset=places.offset + ends)
 
 
 def locate(program: Program, atoms: Atoms, rva: I64) -> Places:
@@ -81,7 +83,15 @@ def locate(program: Program, atoms: Atoms, rva: I64) -> Places:
     rest = np.flatnonzero((code < 0) & (atom < 0))
     other = np.zeros(len(rva), dtype=np.int64)
     other[rest] = _labels(program, rva[rest])
-    return Places(code=code, atom=atom, offset=offset, other=other)
+    return Places(code=code, atom=atom, offset=offset, other=other, edge=_edges(program, rva))
+
+
+def _edges(program: Program, rva: I64) -> I64:
+    """Labels of addresses at which a section ends, as ``_labels`` gives them where nothing else begins."""
+    labels = np.zeros(len(rva), dtype=np.int64)
+    for section in program.image.sections:
+        labels[rva == section.rva + section.virtual_size] = label("behind", section.name, 0)
+    return labels
 
 
 def label(*parts: object) -> int:

@@ -21,6 +21,11 @@ class Builds:
     baseline: Build
     fixed: Build
 
+    @property
+    def types_known(self) -> bool:
+        """True when the types of both sides can be compared."""
+        return self.baseline.types is not None and self.fixed.types is not None
+
 
 def build_findings(builds: Builds, module: str) -> list[Finding]:
     """Findings about types and tools; ``module`` is the place of those about the image as a whole."""

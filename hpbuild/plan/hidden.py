@@ -42,9 +42,9 @@ def _moved_words(comparison: Comparison, selection: Selection) -> list[Finding]:
         if len(rows) < MIN_WORDS:
             continue
         pairs = list(zip(ours[rows].tolist(), theirs[rows].tolist(), strict=True))
-        absolute = all(_counterpart(comparison, one) == other for one, other in pairs)
+        absolute = all(counterpart(comparison, one) == other for one, other in pairs)
         if absolute or all(
-            _counterpart(comparison, run.start + _signed(one)) == place + _signed(other)
+            counterpart(comparison, run.start + _signed(one)) == place + _signed(other)
             for one, other in pairs
         ):
             cause = f"{len(rows)} words differ as their targets moved"
@@ -75,7 +75,7 @@ def _signed(word: int) -> int:
     return word - (1 << 32) if word >= 1 << 31 else word
 
 
-def _counterpart(comparison: Comparison, rva: int) -> int:
+def counterpart(comparison: Comparison, rva: int) -> int:
     """Where the baseline has what lies at ``rva`` of the fixed image; -1 when that is not known."""
     fragment = comparison.fixed.program.fragment_at(rva) if rva >= 0 else -1
     if fragment >= 0 and comparison.pairing.fixed[fragment] >= 0:

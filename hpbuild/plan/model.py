@@ -82,8 +82,9 @@ class Reason(StrEnum):
     REFERRER = "referrer"
     """Identical itself, but it refers to a datum whose changed copy is carried."""
     HANDLER = "handler"
-    """Handler or filter of a carried function, reached only through exception data. The baseline's own is
-    not redirected: it serves threads that are still inside the old function, on the old frame."""
+    """Handler or filter of a carried function, reached only through exception data, or a part split off. The
+    baseline's own is not redirected: it serves threads that are still inside the old function, on the old
+    frame."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -146,15 +147,25 @@ class RedirectionSite:
     old: bytes
 
 
+NOT_SELECTED = "not-selected"
+"""Class of exclusions that a list of functions asked for."""
+LINE_ONLY = "line-only"
+"""Class of exclusions for functions in which nothing but line numbers differ."""
+
+
 @dataclass(frozen=True, slots=True)
 class Exclusion:
     """A difference that a hotpatch does not deliver, declared. ``klass`` is one of 'version-resource',
     'resource', 'export', 'import', 'metadata', 'line-only', 'thread-local', 'unreferenced-function',
-    'unreferenced-data'."""
+    'unreferenced-data', 'not-selected'. The last is for what a list of functions leaves out: ``fixed`` are
+    its ranges in the fixed image, ``baseline`` in step with the first of them where the baseline's version
+    lies, which stays. For 'line-only' they are the 4-byte line numbers, in step."""
 
     klass: str
     place: str
     cause: str
+    fixed: tuple[Interval, ...] = ()
+    baseline: tuple[Interval, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,7 +179,8 @@ class BaselineUse:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
-    """The decision for one module. Empty ``functions`` means that there is nothing to patch."""
+    """The decision for one module. Empty ``functions`` means that there is nothing to patch; ``only`` are the
+    functions that the plan is limited to, as they were listed, empty when it is not."""
 
     chunks: tuple[Chunk, ...]
     functions: tuple[CarriedFunction, ...]
@@ -178,6 +190,7 @@ class Plan:
     exclusions: tuple[Exclusion, ...]
     findings: tuple[Finding, ...]
     uses: tuple[BaselineUse, ...] = ()
+    only: tuple[str, ...] = ()
 
     @property
     def refused(self) -> bool:

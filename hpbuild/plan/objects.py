@@ -44,12 +44,13 @@ def users(side: Side) -> Users:
 class Objects:
     """Which atoms form one object with a given atom."""
 
-    __slots__ = ("_named", "_records", "_side", "_users")
+    __slots__ = ("_named", "_open", "_records", "_side", "_users")
 
     def __init__(self, side: Side, who: Users) -> None:
         self._side = side
         self._users = who
         self._named = _symbol_runs(side)
+        self._open = _open_ended(side)
         self._records = frozenset(start for start, _ in side.program.exceptions.records)
 
     def of(self, atom: int) -> tuple[int, ...]:
@@ -112,11 +113,28 @@ class Objects:
         atoms = self._side.atoms
         if atoms.memory[atom] != Memory.RODATA or atoms.first_field[atom] != atoms.last_field[atom]:
             return False
+        if atom not in self._open:
+            return False
         start, end = int(atoms.start[atom]), int(atoms.end[atom])
         content = self._side.program.image.read(start, end - start)
         if len(content) % 2 == 0 and not any(content[1::2]):
+            # A letter and its end mark look like half of a longer text of two bytes a letter.
+            if not self._is_wide(end):
+                return False
             content = content[::2]
         return all(byte >= 0x20 or byte in b"\t\n\r" for byte in content)
+
+    def _is_wide(self, rva: int) -> bool:
+        """The rest of a text of two bytes a letter: letters up to an end mark, in one section."""
+        image = self._side.program.image
+        section = image.section_at(rva)
+        stop = section.range.end if section is not None else rva
+        while rva + 2 <= stop:
+            low, high = image.read(rva, 2)
+            if high or (low < 0x20 and low not in b"\t\n\r"):
+                return not low and not high
+            rva += 2
+        return False
 
     def _is_string(self, atom: int) -> bool:
         """A run of text that ends inside the atom: nothing behind its end mark belongs to it."""
@@ -124,6 +142,15 @@ class Objects:
         content = self._side.program.image.read(start, end - start)
         text = content.split(b"\0", 1)[0]
         return 0 < len(text) < len(content) and all(byte >= 0x20 or byte in b"\t\n\r" for byte in text)
+
+
+def _open_ended(side: Side) -> frozenset[int]:
+    """Atoms whose address is taken, or that something reads beyond their end."""
+    references, atoms = side.program.references, side.targets.atom
+    end = side.atoms.end[np.maximum(atoms, 0)] if len(side.atoms) else atoms
+    beyond = (references.access == 0) | (references.target + references.access > end)
+    found = np.concatenate([atoms[beyond], side.pointers.atom])
+    return frozenset(found[found >= 0].tolist())
 
 
 def _symbol_runs(side: Side) -> dict[int, tuple[int, ...]]:

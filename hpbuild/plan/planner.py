@@ -9,21 +9,24 @@ from hpbuild.match.comparison import Comparison
 from hpbuild.match.facts import reason
 from hpbuild.match.functions import ranges
 from hpbuild.match.pairing import Level
+from hpbuild.plan.builds import Builds, build_findings
 from hpbuild.plan.chunks import ChunkList
 from hpbuild.plan.exclusions import declared_exclusions
-from hpbuild.plan.folding import folded
-from hpbuild.plan.hidden import hidden
 from hpbuild.plan.model import CarriedDatum, CarriedFunction, ChunkKind, Plan, Reason, RedirectionSite
+from hpbuild.plan.moved_fields import moved_fields
 from hpbuild.plan.objects import extent
+from hpbuild.plan.only import Limit
 from hpbuild.plan.redirections import branch_targets, choose
 from hpbuild.plan.resolve import Resolver
 from hpbuild.plan.selection import Selection, select
+from hpbuild.plan.traps import trapped
 from hpbuild.values import Interval
 
 
-def make_plan(comparison: Comparison) -> Plan:
-    """Decide for one pair of images. The findings say whether the plan may become a package."""
-    selection = select(comparison)
+def make_plan(comparison: Comparison, limit: Limit | None = None, builds: Builds | None = None) -> Plan:
+    """Decide for one pair of images; with ``limit`` for the listed functions and what they need. ``builds``
+    tells how the images were made. The findings say whether the plan may become a package."""
+    selection = select(comparison, limit)
     resolver = Resolver(comparison, selection)
     numbered = ChunkList(resolver)
     numbered.number()
@@ -47,8 +50,11 @@ def make_plan(comparison: Comparison) -> Plan:
     )
     exclusions, notes = declared_exclusions(comparison, selection, resolver.atom_chunk)
     findings = [*selection.findings, *resolver.findings.values(), *no_room, *notes]
-    findings += folded(comparison, selection)
-    findings += hidden(comparison, selection)
+    findings += trapped(comparison, selection)
+    if builds is not None and functions:
+        findings += build_findings(builds, comparison.fixed.program.image.name)
+    if builds is None or not builds.types_known:
+        findings += moved_fields(comparison, selection)
     findings += _weak(comparison, functions)
     findings += _removed(comparison, selection)
     return Plan(
@@ -62,6 +68,7 @@ def make_plan(comparison: Comparison) -> Plan:
             sorted(set(findings), key=lambda finding: (finding.code.id, finding.place, finding.cause))
         ),
         uses=tuple(sorted(resolver.uses, key=lambda use: (use.range, use.constant))),
+        only=() if limit is None else limit.names,
     )
 
 
@@ -81,7 +88,7 @@ def _function(
     cause = {
         Reason.ADDED: "no counterpart in the baseline",
         Reason.REFERRER: "refers to changed data or has a changed handler",
-        Reason.HANDLER: "exception handler of a carried function",
+        Reason.HANDLER: "handler or split-off part of a carried function",
     }
     return CarriedFunction(
         name=program.name_of(root),

@@ -5,7 +5,7 @@ carried uses them; a changed constant takes along every function that refers to 
 """
 
 from bisect import bisect_right
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -20,25 +20,31 @@ from hpbuild.match.functions import FunctionFact
 from hpbuild.plan.handlers import Handlers
 from hpbuild.plan.model import Reason
 from hpbuild.plan.objects import Objects, Users, users
+from hpbuild.plan.only import Limit, Via, idle, not_closed, starts
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Selection:
     """``functions``: root -> reason; ``objects``: first atom -> (atoms, reason); ``object_of``: atom ->
-    first atom of its carried object."""
+    first atom of its carried object; ``limit``: the listed functions, None when all changes are carried."""
 
     facts: dict[int, FunctionFact]
     functions: dict[int, Reason]
     objects: dict[int, tuple[tuple[int, ...], Reason]]
     object_of: dict[int, int]
     findings: tuple[Finding, ...]
+    limit: Limit | None = None
 
 
 class _Closure:
     """The work list. Not shared: lives only inside ``select``."""
 
-    def __init__(self, comparison: Comparison, facts: dict[int, FunctionFact], who: Users) -> None:
+    def __init__(
+        self, comparison: Comparison, facts: dict[int, FunctionFact], who: Users, limit: Limit | None
+    ) -> None:
         self.comparison = comparison
+        self.limit = limit
+        self.via = Via("code", 0)
         self.side = comparison.fixed
         self.facts = facts
         self.users = who
@@ -61,9 +67,13 @@ class _Closure:
             reason = Reason.HANDLER
         elif not fact.identical:
             reason = Reason.ADDED if fact.partner < 0 else Reason.CHANGED
+        if self.limit and reason in (Reason.CHANGED, Reason.REFERRER) and root not in self.limit.roots:
+            # It is followed all the same: the refusals then name all that the list lacks.
+            self.refuse(not_closed(self.comparison, root, self.via))
         self.functions[root] = reason
         self.pending.append(("function", root))
         if reason is Reason.HANDLER:
+            self.via = Via("handler", root)
             for owner in sorted(self.handlers.owners(root)):
                 self.carry_function(owner, Reason.REFERRER)
 
@@ -93,6 +103,7 @@ class _Closure:
         unwind = self.side.program.fragments.unwind
         for fragment in self.facts[root].fragments:
             for row in range(int(self.side.first[fragment]), int(self.side.last[fragment])):
+                self.via = Via("code", row)
                 self._code(int(self.side.targets.code[row]))
                 self._atom(int(self.side.targets.atom[row]), root)
             if unwind[fragment]:
@@ -113,7 +124,8 @@ class _Closure:
             self._fields(atom)
             if reason is not Reason.CHANGED:
                 continue
-            for root in self.users.functions.get(atom, frozenset()):
+            for root in sorted(self.users.functions.get(atom, frozenset())):
+                self.via = Via("constant", atom)
                 if root in self.facts:
                     self.carry_function(root, Reason.REFERRER)
             for holder in self.users.atoms.get(atom, frozenset()):
@@ -144,6 +156,7 @@ class _Closure:
 
     def _rows(self, rows: range) -> None:
         for row in rows:
+            self.via = Via("data", row)
             self._code(int(self.side.pointers.code[row]))
             self._atom(int(self.side.pointers.atom[row]), -1)
 
@@ -157,6 +170,8 @@ class _Closure:
 
     def _atom(self, atom: int, root: int) -> None:
         if atom < 0 or atom in self.object_of:
+            return
+        if self._is_exception_data(atom):  # a chained record's parent: it comes along with its function
             return
         data = self.comparison.data
         if data.baseline[atom] >= 0 and data.same[atom]:
@@ -209,11 +224,35 @@ class _Closure:
         return bool(np.any(~kept & referenced(baseline) & (baseline.atoms.memory != Memory.RODATA)))
 
 
-def select(comparison: Comparison) -> Selection:
-    """Decide what is carried, and collect the refusals that follow from data."""
+def select(comparison: Comparison, limit: Limit | None = None) -> Selection:
+    """Decide what is carried, and collect the refusals that follow from data. With ``limit`` only the listed
+    functions and what they need, and refusals that concern them."""
     facts = {fact.root: fact for fact in comparison.functions}
-    closure = _Closure(comparison, facts, users(comparison.fixed))
-    for fact in facts.values():
+    closure = _Closure(comparison, facts, users(comparison.fixed), limit)
+    if limit is None:
+        _start_everything(comparison, closure)
+    else:
+        for fact in starts(comparison, limit):
+            closure.carry_function(fact.root, Reason.REFERRER if fact.identical else Reason.CHANGED)
+    closure.run()
+    for finding in _exported_data(comparison, None if limit is None else closure.object_of):
+        closure.refuse(finding)
+    if limit is not None:
+        for finding in idle(comparison, limit, closure.functions):
+            closure.refuse(finding)
+    return Selection(
+        limit=limit,
+        facts=facts,
+        functions=dict(sorted(closure.functions.items())),
+        objects=dict(sorted(closure.objects.items())),
+        object_of=closure.object_of,
+        findings=tuple(closure.findings[key] for key in sorted(closure.findings)),
+    )
+
+
+def _start_everything(comparison: Comparison, closure: _Closure) -> None:
+    """Every changed function and constant; a changed variable is refused."""
+    for fact in comparison.functions:
         if not fact.identical and fact.partner >= 0:
             closure.carry_function(fact.root, Reason.CHANGED)
     for atom in _changed_data(comparison):
@@ -222,16 +261,6 @@ def select(comparison: Comparison) -> Selection:
                 closure.carry_object(atom, Reason.CHANGED)
         else:
             closure.refuse(changed_initialiser(comparison, atom))
-    for finding in _exported_data(comparison):
-        closure.refuse(finding)
-    closure.run()
-    return Selection(
-        facts=facts,
-        functions=dict(sorted(closure.functions.items())),
-        objects=dict(sorted(closure.objects.items())),
-        object_of=closure.object_of,
-        findings=tuple(closure.findings[key] for key in sorted(closure.findings)),
-    )
 
 
 def _changed_data(comparison: Comparison) -> Iterator[int]:
@@ -242,13 +271,16 @@ def _changed_data(comparison: Comparison) -> Iterator[int]:
             yield atom
 
 
-def _exported_data(comparison: Comparison) -> Iterator[Finding]:
-    """Data that both images export under one name, but not with one content."""
+def _exported_data(comparison: Comparison, carried: Container[int] | None) -> Iterator[Finding]:
+    """Data that both images export under one name, but not with one content. With ``carried`` (atoms) what
+    stays out is left aside, if the baseline's can be told."""
     atoms, data = comparison.fixed.atoms, comparison.data
     theirs = {name for _, name in comparison.baseline.program.exported_data}
     for rva, name in comparison.fixed.program.exported_data:
         atom = atoms.one(rva)
-        if name in theirs and atom >= 0 and not (data.baseline[atom] >= 0 and data.same[atom]):
+        if name not in theirs or atom < 0 or (data.baseline[atom] >= 0 and data.same[atom]):
+            continue
+        if carried is None or atom in carried or data.baseline[atom] < 0:
             yield Finding(codes.EXPORTED_DATA, name, f"data at {rva:#x}")
 
 

@@ -27,9 +27,10 @@ class Read:
 
 
 def identical_code(
-    claims: Claims, image: Image, fixed: Space, baseline: Space, judge: Correspondence
+    claims: Claims, image: Image, fixed: Space, baseline: Space, judge: Correspondence, lines: Numbers
 ) -> tuple[Check, Read]:
-    """Step 3: every fragment called identical is, in bytes and in what it refers to."""
+    """Step 3: every fragment called identical is, in bytes and in what it refers to. ``lines`` are the sound
+    line numbers (step 11), whose bytes may differ."""
     recorder = Recorder("P3", "identical code: fragments and references checked")
     side = Side(
         fixed=fixed,
@@ -41,7 +42,7 @@ def identical_code(
         relocated=codes.RELOCATIONS_DIFFER,
     )
     runs = Runs.claimed(claims.code, "code at")
-    read, _ = _compare_code(recorder, side, runs, claims, image)
+    read, _ = _compare_code(recorder, side, runs, claims, image, lines)
     return recorder.done(), read
 
 
@@ -85,11 +86,12 @@ def carried_code(
 
 
 def _compare_code(
-    recorder: Recorder, side: Side, runs: Runs, claims: Claims, image: Image
+    recorder: Recorder, side: Side, runs: Runs, claims: Claims, image: Image, lines: Numbers | None = None
 ) -> tuple[Read, Numbers]:
     """Decode ``runs`` without their opaque parts and compare them; also the addresses they name."""
     rows, pieces = _without(runs, claims.opaque, _functions(image, runs.start))
-    limits = (image.size_of_headers, image.size_of_image)
+    first = min((int(section.rva) for section in image.sections), default=image.size_of_headers)
+    limits = (max(first, image.size_of_headers), image.size_of_image)
     decoded = references(side.fixed.memory, pieces, limits)
     for at, piece in decoded.undecodable:
         recorder.fail(codes.UNDECODABLE, runs.name(int(rows[piece])), f"no instruction at {at:#x}")
@@ -98,7 +100,7 @@ def _compare_code(
     tables = claimed_fields(runs, claims.fields, within=claims.opaque)
     everything = join([found, absolute, tables])
     recorder.examined += len(runs) + len(everything)
-    targets = compare(recorder, side, runs, everything)
+    targets = compare(recorder, side, runs, everything, lines)
     return Read(decoded.instructions, len(everything)), targets
 
 

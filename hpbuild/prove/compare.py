@@ -97,11 +97,13 @@ def claimed_fields(runs: Runs, fields: Rows, within: Rows | None = None) -> Refe
     return References(site=table[:, 0], width=table[:, 1], anchor=table[:, 3], form=form, use=use, row=row)
 
 
-def compare(recorder: Recorder, side: Side, runs: Runs, references: References) -> Numbers:
+def compare(
+    recorder: Recorder, side: Side, runs: Runs, references: References, lines: Numbers | None = None
+) -> Numbers:
     """Record every difference of ``runs``; ``references.row`` indexes the runs. Returns the addresses that
-    the references name in the other space."""
+    the references name in the other space. ``lines`` are 4-byte fields that may differ (line numbers)."""
     there = _compare_references(recorder, side, runs, references)
-    _compare_bytes(recorder, side, runs, references)
+    _compare_bytes(recorder, side, runs, references, lines if lines is not None else references.site[:0])
     _compare_relocations(recorder, side, runs)
     return there
 
@@ -125,12 +127,16 @@ def _compare_references(recorder: Recorder, side: Side, runs: Runs, references: 
     return there
 
 
-def _compare_bytes(recorder: Recorder, side: Side, runs: Runs, references: References) -> None:
+def _compare_bytes(
+    recorder: Recorder, side: Side, runs: Runs, references: References, lines: Numbers
+) -> None:
     masked = np.zeros(len(side.fixed.memory), dtype=np.bool_)
     for width in np.unique(references.width).tolist():
         sites = references.site[references.width == width]
         for byte in range(width):
             masked[sites + byte] = True
+    for byte in range(4):
+        masked[lines + byte] = True
     fixed, other = side.fixed, side.other
     rows = zip(runs.start.tolist(), runs.end.tolist(), runs.shift.tolist(), strict=True)
     for row, (start, end, shift) in enumerate(rows):

@@ -27,7 +27,8 @@ class Correspondence:
 
         ``carried`` says that the reference stands in carried code or data. Import slots are not judged
         here. A target that is exactly the end of a run, and begins no other, corresponds to the end of
-        the run's counterpart, unless it is branched to.
+        the run's counterpart, unless it is branched to. What is left out by choice has a counterpart for
+        code and data that stay, never for what is carried.
         """
         rows, state = self.owners.find(targets)
         if not len(self.owners.start):
@@ -35,14 +36,16 @@ class Correspondence:
             return nothing, nothing
         owner = self.owners.owner[rows]
         provided = (owner == Owner.FUNCTION) | (owner == Owner.DATUM)
+        kept = owner == Owner.LEFT_OUT
         inside = (state == 1) | ((state == 2) & (uses != Use.BRANCH))
-        stays = np.where(inside & ~provided, targets + self.owners.baseline[rows], NOWHERE)
+        stays = np.where(inside & ~provided & ~kept, targets + self.owners.baseline[rows], NOWHERE)
         entry = np.where(
             (state == 1) & (targets == self.owners.start[rows]), self.owners.entry[rows], NOWHERE
         )
         if not carried:
-            return np.where(provided, entry, stays), np.full(len(targets), NOWHERE, dtype=np.int64)
+            return np.where(provided | kept, entry, stays), np.full(len(targets), NOWHERE, dtype=np.int64)
         copy = np.where(inside & provided, targets + self.owners.patch[rows], NOWHERE)
+        entry = np.where(kept, NOWHERE, entry)
         by_identity = (entry != NOWHERE) & (uses == Use.ADDRESS)
         first = np.where(provided, np.where(by_identity, entry, copy), stays)
         second = np.where((uses == Use.UNWIND) & (entry != NOWHERE), entry, NOWHERE)
@@ -75,6 +78,13 @@ class Correspondence:
         if not state[0]:
             return f"target {target:#x} (in nothing that corresponds)"
         row = int(rows[0])
-        names = ("identical code", "identical data", "carried function", "carried datum", "loader table")
+        names = (
+            "identical code",
+            "identical data",
+            "carried function",
+            "carried datum",
+            "loader table",
+            "left out",
+        )
         name, start = names[int(self.owners.owner[row])], int(self.owners.start[row])
         return f"target {target:#x} ({name} {start:#x}+{target - start:#x})"

@@ -17,6 +17,7 @@ from hpbuild.values import Interval
 _Run = tuple[int, int, str]
 _CODE_FILLER = np.array([0xCC, 0x90, 0x00], dtype=np.uint8)
 _RECORD_ALIGNMENT = 4
+LEFT_OUT = "left out"
 _FILLER_INSTRUCTIONS = frozenset((x86.X86_INS_NOP, x86.X86_INS_INT3))
 
 
@@ -27,7 +28,8 @@ def coverage(claims: Claims, module: Module, fixed: Image, unwind: Iterable[Inte
     exclusive = [run for run in classes(claims, module) if run[2] != "metadata"]
     _no_overlap(recorder, sorted(exclusive))
     # Loader tables may lie in data, which is compared, and in what is left out; nowhere else.
-    others = [run for run in classes(claims, module) if run[2] not in ("identical data", "excluded")]
+    shared = ("identical data", "excluded", LEFT_OUT)
+    others = [run for run in classes(claims, module) if run[2] not in shared]
     _no_overlap(recorder, sorted(others), only="metadata")
     compared = [(run.start, _aligned_end(run, fixed), "unwind") for run in unwind]
     _no_gap(recorder, sorted([*classes(claims, module), *compared]), fixed)
@@ -58,6 +60,9 @@ def classes(claims: Claims, module: Module) -> Iterable[_Run]:
             yield part.start, part.end, "carried code"
     for datum in module.data:
         yield datum.fixed.start, datum.fixed.end, "carried data"
+    for item in module.left_out:
+        for part in item.fixed:
+            yield part.start, part.end, LEFT_OUT
 
 
 def account(claims: Claims, module: Module) -> tuple[ByteClass, ...]:

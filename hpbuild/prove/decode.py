@@ -217,22 +217,60 @@ def _image_base_operands(
 ) -> None:
     """Add the 4-byte displacements of operands with one of ``bases`` (registers that hold the image base)
     whose value lies in ``limits``: RVAs without a base relocation, as MSVC makes them. A register that gets
-    a copy of one of ``bases`` joins them."""
+    a copy of one of ``bases`` joins them. So does an address that LEA computes without any of them, if one is
+    added to its register before that is overwritten."""
     piece, row = place
     step, state = cursor.start(memory, piece.begin, piece.end), cursor.state
     detail, fields, at = cursor.detail, cursor.x86, piece.begin
+    pending: dict[int, int] = {}
     while step():
+        kind = cursor.instruction.id
         modrm, displacement, size, _, _ = _ENCODING.unpack_from(detail, _ENCODING_AT)
-        rip = detail[_MODRM] & _MODRM_MASK == _RIP_RELATIVE
-        if modrm and displacement and size > 1 and not rip:
+        taken = kind == x86.X86_INS_LEA
+        made = -1
+        if modrm and displacement and size > 1 and detail[_MODRM] & _MODRM_MASK != _RIP_RELATIVE:
             if _uses(fields, bases, limits):
-                taken = cursor.instruction.id == x86.X86_INS_LEA
-                columns.add(at + displacement, 4, 0, Form.RVA, Use.ADDRESS if taken else Use.ACCESS, row)
-        elif cursor.instruction.id == x86.X86_INS_MOV and fields.op_count == 2:
+                use = Use.ADDRESS if taken else Use.ACCESS
+                columns.add(at + displacement, 4, 0, Form.RVA, use, row)
+            elif taken and _holds(fields, limits):
+                made = fields.operands[0].value.reg
+        if pending:
+            for register in _added(fields, kind, bases) & pending.keys():
+                columns.add(pending.pop(register), 4, 0, Form.RVA, Use.ADDRESS, row)
+            if fields.op_count and kind not in _ONLY_READ and fields.operands[0].type == x86.X86_OP_REG:
+                pending.pop(fields.operands[0].value.reg, None)
+        if made >= 0:
+            pending[made] = at + displacement
+        if kind == x86.X86_INS_MOV and fields.op_count == 2:
             to, source = fields.operands[0], fields.operands[1]
             if to.type == source.type == x86.X86_OP_REG and source.value.reg in bases:
                 bases.add(to.value.reg)
         at = state[2]
+
+
+_ONLY_READ = frozenset((x86.X86_INS_CMP, x86.X86_INS_TEST, x86.X86_INS_BT))
+
+
+def _holds(fields: x86.CsX86, limits: tuple[int, int]) -> bool:
+    """Has the instruction a memory operand with a displacement in ``limits``?"""
+    return any(
+        operand.type == x86.X86_OP_MEM and limits[0] <= operand.value.mem.disp < limits[1]
+        for operand in fields.operands[: fields.op_count]
+    )
+
+
+def _added(fields: x86.CsX86, kind: int, bases: set[int]) -> set[int]:
+    """Registers that the instruction adds one of ``bases`` to: in an ADD, or in the address of an operand."""
+    pairs = [
+        {operand.value.mem.base, operand.value.mem.index}
+        for operand in fields.operands[: fields.op_count]
+        if operand.type == x86.X86_OP_MEM
+    ]
+    if kind == x86.X86_INS_ADD and fields.op_count == 2:
+        two = fields.operands[:2]
+        if all(operand.type == x86.X86_OP_REG for operand in two):
+            pairs.append({operand.value.reg for operand in two})
+    return {register for pair in pairs for register in pair if (pair - {register}) & bases}
 
 
 def _uses(fields: x86.CsX86, bases: set[int], limits: tuple[int, int]) -> bool:

@@ -17,6 +17,8 @@ _TRAILER = 12
 _ALIGNED_FRAME = 4
 _MAGIC = (0x19930520, 0x19930521, 0x19930522)
 _MAGIC_BITS = 0x1FFFFFFF
+_BLOCKS4, _UNWIND4, _TRIES4, _RESERVED4 = 0x04, 0x08, 0x10, 0x80
+"""Bits of a FuncInfo4 header (ehdata4_export.h of Visual C++)."""
 
 
 def language_size(space: Space, data: int, following: int = 0) -> int:
@@ -32,7 +34,7 @@ def _own_size(space: Space, data: int) -> int:
     scopes = scope_words(space, data)
     if scopes:
         return 4 + 4 * len(scopes)
-    if _names_function_info(space, data):
+    if _names_function_info(space, data) or _names_compressed_info(space, data):
         return 4
     place = words(space, data, 1)
     if place and place[0] < _LOWEST_CODE:
@@ -63,6 +65,22 @@ def _names_function_info(space: Space, data: int) -> bool:
     place = words(space, data, 1)
     magic = words(space, place[0], 1) if place and place[0] >= _LOWEST_CODE else []
     return bool(magic) and magic[0] & _MAGIC_BITS in _MAGIC
+
+
+def _names_compressed_info(space: Space, data: int) -> bool:
+    """Is the language data the RVA of a FuncInfo4, as __CxxFrameHandler4 wants it? A header byte, for blocks
+    a number of 1 to 5 bytes, then the addresses that the header announces."""
+    place = words(space, data, 1)
+    raw = space.slice(place[0], 24).tobytes() if place and place[0] >= _LOWEST_CODE else b""
+    if not raw or raw[0] & _RESERVED4:
+        return False
+    at = 1
+    if raw[0] & _BLOCKS4 and len(raw) > 1:
+        at += next((size for size, mask in enumerate((1, 2, 4, 8), 1) if not raw[1] & mask), 5)
+    count = 1 + bool(raw[0] & _UNWIND4) + bool(raw[0] & _TRIES4)
+    addresses = words(space, place[0] + at, count)
+    inside = [_LOWEST_CODE <= address < space.end for address in addresses]
+    return len(inside) == count and all(inside)
 
 
 def words(space: Space, rva: int, count: int) -> list[int]:

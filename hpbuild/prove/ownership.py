@@ -33,14 +33,17 @@ class Owner(IntEnum):
     DATUM = 3
     """Carried datum."""
     METADATA = 4
+    LEFT_OUT = 5
+    """Declared as left out by choice: the baseline's version stays."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ownership:
     """Sorted runs of the fixed image, columns of int64. ``baseline`` and ``patch`` are the distances to the
     run's counterpart there, meaningless when ``in_baseline``/``in_patch`` is False. ``entry`` is the
-    baseline entry of a carried function in the row of its first range, else NOWHERE. ``number`` indexes
-    the claims' rows, the manifest's functions or its data."""
+    baseline entry of a carried function in the row of its first range, and for what is left out where the
+    baseline's version of the range lies, else NOWHERE. ``number`` indexes the claims' rows, the manifest's
+    functions, its data or its exclusions."""
 
     start: Numbers
     end: Numbers
@@ -74,7 +77,7 @@ class Slots:
 
 def ownership(claims: Claims, module: Module, fixed: Image, baseline: Image, delta: int) -> Ownership:
     """Runs of the fixed image; the patch image lies ``delta`` bytes above its nominal place."""
-    rows = [*_claimed(claims), *_carried(module, delta)]
+    rows = [*_claimed(claims), *_carried(module, delta), *_left_out(module)]
     taken = [(row[0], row[1]) for row in rows]
     rows += _metadata(claims, fixed, baseline, taken)
     rows.sort()
@@ -104,6 +107,14 @@ def _carried(module: Module, delta: int) -> Iterable[_Row]:
     for number, datum in enumerate(module.data):
         shift = datum.patch.start + delta - datum.fixed.start
         yield datum.fixed.start, datum.fixed.end, Owner.DATUM, 0, shift, NOWHERE, number
+
+
+def _left_out(module: Module) -> Iterable[_Row]:
+    """What is left out has a counterpart at the start of its ranges alone: inside, old and new differ."""
+    for number, item in enumerate(module.left_out):
+        for index, part in enumerate(item.fixed):
+            entry = int(item.baseline[index].start) if index < len(item.baseline) else NOWHERE
+            yield part.start, part.end, Owner.LEFT_OUT, 0, 0, entry, number
 
 
 def _metadata(claims: Claims, fixed: Image, baseline: Image, taken: list[tuple[int, int]]) -> Iterable[_Row]:

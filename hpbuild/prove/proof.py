@@ -7,7 +7,7 @@ import numpy as np
 
 from hpbuild.codes import prove as codes
 from hpbuild.errors import Finding, HpbuildError
-from hpbuild.manifest.model import ByteClass, Module
+from hpbuild.manifest.model import ByteClass, Exclusion, Module
 from hpbuild.pe.image import Image
 from hpbuild.pe.relocations import relocation_sites
 from hpbuild.pe.unwind import runtime_functions
@@ -19,6 +19,8 @@ from hpbuild.prove.correspond import Correspondence
 from hpbuild.prove.coverage import account, coverage
 from hpbuild.prove.data import data
 from hpbuild.prove.decode import Numbers
+from hpbuild.prove.left_out import left_out
+from hpbuild.prove.line_numbers import line_numbers
 from hpbuild.prove.native import native_table
 from hpbuild.prove.ownership import import_slots, ownership
 from hpbuild.prove.patch import Placed, nothing_else, placement
@@ -50,12 +52,16 @@ class ProofSummary:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Proof:
-    """Result for one module. ``ok`` is True only when no step failed and all that must run ran."""
+    """Result for one module. ``ok`` is True only when no step failed and all that must run ran. ``only`` is
+    the list of functions that the package is limited to; then ``left_out`` names all in which it is not the
+    fixed build, and what is proved is proved but for these."""
 
     path: str
     ok: bool
     checks: tuple[Check, ...]
     summary: ProofSummary
+    only: tuple[str, ...] = ()
+    left_out: tuple[Exclusion, ...] = ()
 
     @property
     def findings(self) -> tuple[Finding, ...]:
@@ -112,18 +118,30 @@ def _steps(
         Interval(start + shift - placed.delta, end + shift - placed.delta) for start, end, shift in rows
     ]
     step(coverage(claims, module, fixed, [Interval(start, end) for start, end, _ in rows]))
-    identical, read = identical_code(claims, fixed, here, there, judge)
+    lines = line_numbers(module, claims, here, there)
+    identical, read = identical_code(claims, fixed, here, there, judge, lines.sites)
     step(identical)
     carried, more = carried_code(claims, module, fixed, here, placed.space, placed.delta, judge)
     step(carried)
     step(data(claims, module, images, (here, there, placed.space), placed.delta, judge))
     step(unwind(scenes, language, claims))
-    step(nothing_else(module, placed, images, _in_use(claims), copies))
+    step(nothing_else(module, placed, images, _in_use(claims, module), copies))
     step(native_table(module, placed.image, baseline))
     step(remaining(claims, module, fixed, baseline, judge))
+    if module.only or module.left_out:
+        step(left_out(claims, module, fixed, baseline))
+    if module.line_only:
+        step(lines.check)
     total = Read(read.instructions + more.instructions, read.references + more.references)
     summary = _summary(claims, module, placed, total)
-    return Proof(path=module.path, ok=_ok(checks), checks=tuple(checks), summary=summary)
+    return Proof(
+        path=module.path,
+        ok=_ok(checks),
+        checks=tuple(checks),
+        summary=summary,
+        only=module.only,
+        left_out=module.left_out,
+    )
 
 
 def _ok(checks: list[Check]) -> bool:
@@ -159,10 +177,12 @@ def _table(image: Image) -> Table:
     return rows.begin.astype(np.int64), rows.end.astype(np.int64), rows.unwind.astype(np.int64)
 
 
-def _in_use(claims: Claims) -> Numbers:
+def _in_use(claims: Claims, module: Module) -> Numbers:
     """(start, end) in the baseline of all code and data that stays, by start."""
     rows = np.concatenate([claims.code, claims.data]).astype(np.int64)
+    kept = [(part.start, part.end) for item in module.left_out for part in item.baseline]
     runs = np.column_stack((rows[:, 2], rows[:, 2] + rows[:, 1] - rows[:, 0]))
+    runs = np.concatenate([runs, np.array(kept, dtype=np.int64).reshape(-1, 2)])
     return runs[np.argsort(runs[:, 0], kind="stable")]
 
 
@@ -180,7 +200,12 @@ def _unplaced(claims: Claims, module: Module, first: Check) -> Proof:
     )
     checks = (first, *(not_run(identifier, title, why) for identifier, title in rest))
     return Proof(
-        path=module.path, ok=False, checks=checks, summary=_summary(claims, module, None, Read(0, 0))
+        path=module.path,
+        ok=False,
+        checks=checks,
+        summary=_summary(claims, module, None, Read(0, 0)),
+        only=module.only,
+        left_out=module.left_out,
     )
 
 

@@ -17,6 +17,7 @@ from hpbuild.report.document import (
     shortened,
     start,
 )
+from hpbuild.report.left_out import exception
 
 
 def refused(baseline: str, fixed: str, diffs: Sequence[Diff], proofs: Sequence[Proof]) -> Document:
@@ -60,6 +61,7 @@ def built(
         "created": manifest.created,
         "modules": [_module(item) for item in manifest.modules],
         "unchanged": list(manifest.unchanged),
+        "left_out": list(manifest.left_out),
         "proofs": list(proofs),
         "findings": [
             {**recorded_finding(item.code, item.severity, item.place, item.cause), "module": module.path}
@@ -79,6 +81,7 @@ def _module(item: Module) -> Document:
         ],
         "data": [{"name": entry.name, "reason": entry.reason, "kind": entry.kind} for entry in item.data],
         "redirections": len(item.redirections),
+        "only": list(item.only),
         "exclusions": exclusions(item.exclusions),
     }
 
@@ -109,10 +112,15 @@ def blocks(result: Document, *, full: bool = False) -> list[Block]:
         result_blocks += _module_blocks(entry, full=full)
     if result["unchanged"]:
         result_blocks.append(Line(f"{counted(len(result['unchanged']), 'file')} unchanged", Tone.FAINT))
+    if result["left_out"]:
+        text = f"{counted(len(result['left_out']), 'file')} left out whole: {', '.join(result['left_out'])}"
+        result_blocks.append(Line(text, Tone.WARN))
     result_blocks.append(Heading("closure proof"))
     for proof in result["proofs"]:
         tone = Tone.GOOD if proof["verdict"] == "proved" else Tone.BAD
-        result_blocks.append(Line(f"  {proof['module']}: {proof['verdict']}", tone))
+        result_blocks.append(
+            Line(f"  {proof['module']}: {proof['verdict']}{exception(proof['left_out'])}", tone)
+        )
     return result_blocks + finding_blocks(result["findings"])
 
 
@@ -120,6 +128,8 @@ def _module_blocks(entry: Document, *, full: bool) -> list[Block]:
     rows = tuple((item["reason"], item["name"] or "(no name)", item["cause"]) for item in entry["functions"])
     counts = f"{counted(len(rows), 'function')}, {counted(entry['redirections'], 'redirection')}"
     blocks_of_module: list[Block] = [Heading(f"{entry['path']}: {counts}")]
+    if entry["only"]:
+        blocks_of_module.append(Line(f"  limited to {', '.join(entry['only'])}", Tone.WARN))
     blocks_of_module += shortened(Table(("why", "function", "first difference"), rows), full=full)
     if entry["data"]:
         data = tuple((item["reason"], item["kind"], item["name"] or "(no name)") for item in entry["data"])

@@ -166,6 +166,8 @@ def _data(path: str, a: Module, b: Module) -> Iterator[Document]:
 def _rest(path: str, a: Module, b: Module) -> Iterator[Document]:
     if a.image.sha256 != b.image.sha256:
         yield _difference("patch-image", path, a.image.member, a.image.sha256, b.image.sha256)
+    if a.only != b.only:
+        yield _difference("only", path, "only", a.only, b.only)
     for name in ("exclusions", "findings"):
         key = lambda item: (getattr(item, "klass", None) or item.code, item.place, item.cause)  # noqa: E731
         for place, one, two in _pairs(getattr(a, name), getattr(b, name), key):

@@ -1,7 +1,7 @@
 """The result of ``diff``: what changed, whether it can be patched, why not."""
 
 from collections.abc import Iterable, Sequence
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from hpbuild.errors import Finding
 from hpbuild.match.model import DatumChange, Difference, FunctionChange, Summary
@@ -20,9 +20,19 @@ from hpbuild.report.document import (
     shortened,
     start,
 )
+from hpbuild.report.explanation import blocks as explanation_blocks
+from hpbuild.report.explanation import explanation
 from hpbuild.values import Interval
 
-VERDICT_TONES = {"identical": Tone.GOOD, "hotpatchable": Tone.GOOD, "refused": Tone.BAD}
+if TYPE_CHECKING:
+    from hpbuild.match.explanation import Explanation
+
+VERDICT_TONES = {
+    "identical": Tone.GOOD,
+    "hotpatchable": Tone.GOOD,
+    "refused": Tone.BAD,
+    "left-out": Tone.WARN,
+}
 
 
 class Diff(Protocol):
@@ -38,7 +48,7 @@ class Diff(Protocol):
 
     @property
     def verdict(self) -> str:
-        """'identical', 'hotpatchable' or 'refused'."""
+        """'identical', 'hotpatchable', 'refused' or 'left-out'."""
 
     @property
     def symbols(self) -> str:
@@ -56,6 +66,14 @@ class Diff(Protocol):
     def exclusions(self) -> tuple[Exclusion, ...]:
         """What differs and would not be delivered."""
 
+    @property
+    def only(self) -> tuple[str, ...]:
+        """The functions that a package would be limited to; empty when it would carry all changes."""
+
+    @property
+    def explanations(self) -> "tuple[Explanation, ...]":
+        """The functions that were to be explained."""
+
 
 def document(baseline: str, fixed: str, diffs: Sequence[Diff], *, tree: bool) -> Document:
     """The document of a whole run: a verdict over all modules and, for a ``tree``, one entry per module.
@@ -71,14 +89,18 @@ def document(baseline: str, fixed: str, diffs: Sequence[Diff], *, tree: bool) ->
 
 
 def overall(modules: Iterable[Document]) -> str:
-    """'refused' when one module is, else 'hotpatchable' when one is, else 'identical'."""
+    """'refused' when one module is, else 'hotpatchable' when one is, else 'left-out', else 'identical'."""
     verdicts = {entry["verdict"] for entry in modules}
-    return next((verdict for verdict in ("refused", "hotpatchable") if verdict in verdicts), "identical")
+    order = ("refused", "hotpatchable", "left-out")
+    return next((verdict for verdict in order if verdict in verdicts), "identical")
 
 
 def module(item: Diff) -> Document:
-    """One pair of files."""
+    """One pair of files. ``only`` and ``explanations`` are there when they were asked for."""
     difference = item.difference
+    asked: Document = {"only": list(item.only)} if item.only else {}
+    if item.explanations:
+        asked["explanations"] = [explanation(entry) for entry in item.explanations]
     return {
         "baseline": item.baseline,
         "fixed": item.fixed,
@@ -93,6 +115,7 @@ def module(item: Diff) -> Document:
         },
         "findings": [finding(entry) for entry in item.findings],
         "exclusions": exclusions(item.exclusions),
+        **asked,
     }
 
 
@@ -102,6 +125,7 @@ def _summary(summary: Summary) -> Document:
         "functions_fixed": summary.functions_fixed,
         "identical": summary.identical,
         "changed": summary.changed,
+        "line_only": summary.line_only,
         "added": summary.added,
         "removed": summary.removed,
         "data_changed": summary.data_changed,
@@ -147,6 +171,9 @@ def blocks(result: Document, *, full: bool = False) -> list[Block]:
         Line(f"verdict: {result['verdict']}", VERDICT_TONES.get(result["verdict"], Tone.PLAIN))
     ]
     files = (("baseline", result["baseline"]), ("fixed", result["fixed"]))
+    explained = [item for entry in result.get("modules", [result]) for item in entry.get("explanations", [])]
+    if explained and not full:
+        return [*head, Pairs(files), *explanation_blocks(explained)]
     if "modules" not in result:
         return [*head, Pairs((*files, *_summary_rows(result))), *_module_blocks(result, full=full)]
     head.append(Pairs(files))
@@ -160,12 +187,15 @@ def blocks(result: Document, *, full: bool = False) -> list[Block]:
 def _summary_rows(entry: Document) -> tuple[tuple[str, str], ...]:
     summary = entry["summary"]
     functions = ", ".join(f"{summary[key]:,} {key}" for key in ("identical", "changed", "added", "removed"))
+    if summary["line_only"]:
+        functions += f", {summary['line_only']:,} by line numbers only"
     data = ", ".join(f"{summary[f'data_{key}']:,} {key}" for key in ("changed", "added", "removed"))
-    return ("symbols", entry["symbols"]), ("functions", functions), ("data", data)
+    rows = ("symbols", entry["symbols"]), ("functions", functions), ("data", data)
+    return (*rows, ("only", ", ".join(entry["only"]))) if "only" in entry else rows
 
 
 def _module_blocks(entry: Document, *, full: bool) -> list[Block]:
-    result: list[Block] = []
+    result: list[Block] = explanation_blocks(entry.get("explanations", []))
     if entry["functions"]:
         rows = tuple(_function_row(item) for item in entry["functions"])
         columns = ("change", "function", "baseline", "fixed", "matched by", "first difference")

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 
-from hpbuild.manifest.model import Manifest, Module, Redirection
+from hpbuild.manifest.model import NOT_SELECTED, Manifest, Module, Redirection
 from hpbuild.report.blocks import Block, Heading, Line, Pairs, Table, Tone
 from hpbuild.report.document import (
     Document,
@@ -16,6 +16,7 @@ from hpbuild.report.document import (
     shortened,
     start,
 )
+from hpbuild.report.left_out import left_out, left_out_blocks
 from hpbuild.values import Digest
 
 UNVERIFIED = "nothing here was verified: anybody can write such a file; `hpbuild verify` checks it"
@@ -52,6 +53,7 @@ def document(
         "built_by": manifest.tool,
         "modules": [_module(module) for module in manifest.modules],
         "unchanged": list(manifest.unchanged),
+        "left_out": list(manifest.left_out),
     }
 
 
@@ -93,6 +95,8 @@ def _module(module: Module) -> Document:
         "redirections": [_redirection(module, entry) for entry in module.redirections],
         "fixups": {name: len(getattr(module.fixups, name)) for name in ("addr64", "rel32", "addr32nb")},
         "references": len(module.references),
+        "only": list(module.only),
+        "left_out": left_out(module.left_out),
         "exclusions": exclusions(module.exclusions),
         "findings": [
             recorded_finding(entry.code, entry.severity, entry.place, entry.cause)
@@ -142,6 +146,9 @@ def blocks(result: Document, *, full: bool = False) -> list[Block]:
         parts += [Heading("members"), Table(("member", "bytes", "sha256"), rows, frozenset({1}))]
     for entry in result["modules"]:
         parts += _module_blocks(entry, full=full)
+    if result["left_out"]:
+        parts.append(Heading("files left out by choice"))
+        parts += shortened(Table(("path",), tuple((path,) for path in result["left_out"])), full=full)
     if result["unchanged"]:
         parts.append(Heading("unchanged files"))
         parts += shortened(Table(("path",), tuple((path,) for path in result["unchanged"])), full=full)
@@ -207,7 +214,9 @@ def _module_blocks(entry: Document, *, full: bool) -> list[Block]:
     )
     parts += [Heading("redirections")]
     parts += shortened(Table(("kind", "entry", "old bytes", "new bytes", "function"), rows), full=full)
-    return parts + exclusion_blocks(entry["exclusions"], full=full) + finding_blocks(entry["findings"])
+    parts += left_out_blocks(entry["only"], entry["left_out"], full=full)
+    others = [item for item in entry["exclusions"] if item["class"] != NOT_SELECTED]
+    return parts + exclusion_blocks(others, full=full) + finding_blocks(entry["findings"])
 
 
 def _places(ranges: list[Document]) -> str:

@@ -5,12 +5,16 @@ from collections.abc import Sequence
 from hpbuild.prove.proof import Proof, ProofSummary
 from hpbuild.report.blocks import Block, Heading, Line, Pairs, Table, Tone
 from hpbuild.report.document import Document, finding, finding_blocks, start
+from hpbuild.report.left_out import exception, left_out, left_out_blocks
 
 MARKS = {"passed": "passed", "failed": "FAILED", "not_run": "not run"}
 
 
-def document(path: str, baseline: str, fixed: str, proofs: Sequence[Document]) -> Document:
-    """The document of a run; 'proved' only when there is a proof and every one holds."""
+def document(
+    path: str, baseline: str, fixed: str, proofs: Sequence[Document], left_out: Sequence[str] = ()
+) -> Document:
+    """The document of a run; 'proved' only when there is a proof and every one holds. ``left_out`` are files
+    of which the package's list of functions names none: nothing is proved of them."""
     holds = bool(proofs) and all(entry["verdict"] == "proved" for entry in proofs)
     return {
         **start("prove"),
@@ -18,6 +22,7 @@ def document(path: str, baseline: str, fixed: str, proofs: Sequence[Document]) -
         "path": path,
         "baseline": baseline,
         "fixed": fixed,
+        "left_out": list(left_out),
         "proofs": list(proofs),
     }
 
@@ -40,6 +45,8 @@ def proof(item: Proof) -> Document:
             for check in item.checks
         ],
         "summary": _summary(item.summary),
+        "only": list(item.only),
+        "left_out": left_out(item.left_out),
     }
 
 
@@ -56,20 +63,24 @@ def _summary(numbers: ProofSummary) -> Document:
     }
 
 
-def blocks(result: Document) -> list[Block]:
+def blocks(result: Document, *, full: bool = False) -> list[Block]:
     """The verdict, and for each module the steps that it rests on."""
     proved = result["verdict"] == "proved"
-    text = (
-        "proved: baseline and package give the fixed build, and nothing else comes along"
-        if proved
-        else "NOT PROVED: do not ship this package"
+    limited = bool(result["left_out"]) or any(
+        entry["only"] or entry["left_out"] for entry in result["proofs"]
     )
+    text = "NOT PROVED: do not ship this package"
+    if proved:
+        but = ", but for the parts that are named below as left out" if limited else ""
+        text = f"proved: baseline and package give the fixed build{but}, and nothing else comes along"
     parts: list[Block] = [
         Line(text, Tone.GOOD if proved else Tone.BAD),
         Pairs((("package", result["path"]), ("baseline", result["baseline"]), ("fixed", result["fixed"]))),
     ]
+    if result["left_out"]:
+        parts.append(Line(f"left out whole: {', '.join(result['left_out'])}", Tone.WARN))
     for entry in result["proofs"]:
-        parts.append(Heading(f"{entry['module']}: {entry['verdict']}"))
+        parts.append(Heading(f"{entry['module']}: {entry['verdict']}{exception(entry['left_out'])}"))
         numbers = entry["summary"]
         compared = (
             f"{numbers['instructions']:,} instructions and {numbers['references']:,} references compared"
@@ -81,4 +92,5 @@ def blocks(result: Document) -> list[Block]:
         )
         parts.append(Table(("", "result", "examined", "step", "remark"), rows, frozenset({2})))
         parts += finding_blocks([found for check in entry["checks"] for found in check["findings"]])
+        parts += left_out_blocks(entry["only"], entry["left_out"], full=full)
     return parts

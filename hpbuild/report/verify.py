@@ -102,7 +102,7 @@ def _package_blocks(entry: Document, *, full: bool) -> list[Block]:
     verdict = Line(f"{entry['path']}: {entry['verdict']}", VERDICT_TONES.get(entry["verdict"], Tone.BAD))
     if not entry["checks"]:
         return [Heading("package"), verdict, *finding_blocks(entry["findings"])]
-    parts: list[Block] = [Heading("package"), verdict, Pairs(_facts(entry))]
+    parts: list[Block] = [Heading("package"), verdict, Pairs(_facts(entry)), *_limited(entry)]
     if entry["modules"]:
         rows = tuple(
             (
@@ -137,6 +137,16 @@ def _package_blocks(entry: Document, *, full: bool) -> list[Block]:
     parts += [Heading("checks"), Table(("", "result", "check", "module", "remark"), checks)]
     findings = [item for check in entry["checks"] for item in check["findings"]] + entry["findings"]
     return parts + finding_blocks(findings)
+
+
+def _limited(entry: Document) -> list[Block]:
+    """The warning that a package is limited to a list of functions."""
+    facts = [check["facts"] for check in entry["checks"] if "left out: parts" in check["facts"]]
+    if not facts:
+        return []
+    left = f"{facts[0]['left out: parts']} parts and {facts[0]['left out: files']} files"
+    text = f"not the whole fixed build: {left} are left out by choice; hpbuild inspect names them"
+    return [Line(text, Tone.WARN)]
 
 
 def _facts(entry: Document) -> tuple[tuple[str, str], ...]:

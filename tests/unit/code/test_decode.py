@@ -283,3 +283,26 @@ def test_any_bytes(code: bytes, start: int) -> None:
         value = int.from_bytes(code[site - start : at - start], "little", signed=True)
         wide = at + trailing + value
         assert target == (wide if 0 <= wide < MAX_TARGET else MAX_TARGET)
+
+
+@pytest.mark.parametrize(
+    ("code", "sites"),
+    [
+        ("4989d0 418b8000200000", [0x1006]),  # mov r8, rdx; mov eax, [r8+d]
+        ("418b8000200000 4989d0", []),  # read before it gets the copy
+        ("4889d0 8b8000200000", [0x1005]),  # mov rax, rdx; mov eax, [rax+d]
+        ("488d044500200000 4801d0", [0x1004]),  # lea rax, [rax*2+d]; add rax, rdx
+        ("488d8900200000 4801d1", [0x1003]),  # lea rcx, [rcx+d]; add rcx, rdx
+        ("488d8900200000 0fb60411", [0x1003]),  # lea rcx, [rcx+d]; movzx eax, byte [rcx+rdx]
+        ("488d8900200000 4883f900 4801d1", [0x1003]),  # a comparison between
+        ("488d8900200000 31c9 4801d1", []),  # lost before it is added
+        ("488d8900200000 4801c1", []),  # something else is added
+        ("488d8900200000 8b01", []),  # an offset in a structure
+        ("488d4910 4801d1", []),  # no 32-bit displacement
+        ("488d8900080000 4801d1", []),  # below the first section
+    ],
+)
+def test_rva_that_meets_the_image_base_later(code: str, sites: list[int]) -> None:
+    found = operands(code)
+    assert [row[0] for row in found] == sites
+    assert all(row[1:4] == (0x2000, RefKind.IMAGE_BASE, 4) for row in found)

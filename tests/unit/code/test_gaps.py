@@ -164,3 +164,44 @@ def test_named_bytes_are_never_filler(code: bytes, starts: set[int]) -> None:
     """Dropping a byte that something refers to would be dropping content."""
     for piece in split_gap(code, AT, starts):
         assert piece.kind != "padding" or piece.start not in starts
+
+
+@pytest.mark.parametrize("jump", ["e9 00100000", "ff25 00100000", "48ff25 00100000"])
+def test_lone_jumps_are_functions_without_filler_between(jump: str) -> None:
+    size = len(bytes.fromhex(jump))
+    bounds = list(pairwise(range(AT, AT + 3 * size + 1, size)))
+    assert pieces(jump * 3) == [(start, end, "code") for start, end in bounds]
+
+
+@pytest.mark.parametrize("first", ["eb 01 90 c3", "e9 01000000 90 c3"])
+def test_jump_inside_the_run_is_no_thunk(first: str) -> None:
+    size = len(bytes.fromhex(first))
+    assert pieces(first) == [(AT, AT + size, "code")]
+
+
+def test_jump_behind_other_code_ends_nothing() -> None:
+    assert pieces("31c0 e9 00100000 31c0 c3") == [(AT, AT + 10, "code")]
+
+
+SWITCH = "488d15 f9efffff 8b8c82 {table} 4801d1 ffe1"
+"""Image base, entry, sum, jump: 19 bytes at 0x1000."""
+
+
+def test_table_of_a_switch_ends_the_code() -> None:
+    """What lies behind is looked at when the table is known."""
+    code = SWITCH.format(table="20100000") + "31c0 c3" + "cc" * 10 + "13100000" * 4
+    assert pieces(code) == [(0x1000, 0x1016, "code"), (0x1016, 0x1030, "opaque")]
+
+
+def test_cases_of_a_switch_stay_together() -> None:
+    """A return at a boundary of 16, then another case: the table behind says that it is the same function."""
+    code = SWITCH.format(table="30100000") + "90" * 12 + "c3" + "31c0 c3" + "cc" * 13
+    assert pieces(code) == [(0x1000, 0x1023, "code"), (0x1023, 0x1030, "padding")]
+
+
+def test_jump_through_a_register_without_a_table() -> None:
+    assert pieces("31c0 ffe0 cc 31c0 c3") == [
+        (0x1000, 0x1004, "code"),
+        (0x1004, 0x1005, "padding"),
+        (0x1005, 0x1008, "code"),
+    ]

@@ -133,7 +133,7 @@ def test_what_an_operand_may_name(build: Build, displacement: int, accepted: boo
     image = image_of(build, (TEXT, reads(displacement)), (0x1100, "c3"))
     layout = layout_of(image, (TEXT, CODE_END, TEXT), (0x1100, 0x1101, 0x1100), cut=False)
     assert operands(layout) == ({(0x100A, displacement, 4)} if accepted else set())
-    assert bool(layout.tables) is accepted
+    assert bool(layout.tables) is (accepted and displacement >= CONST), "no entries in the code"
 
 
 def test_nothing_before_the_function(build: Build) -> None:
@@ -201,10 +201,43 @@ def test_table_in_what_is_opaque_already(build: Build) -> None:
 
 
 def test_table_at_the_start_of_a_piece(build: Build) -> None:
-    """Nothing to cut."""
+    """A chained unwind row describes nothing but the table."""
     image = image_of(build, (TEXT, reads(CODE_END) + entries(0x1012)))
     rows = (TEXT, CODE_END, TEXT), (CODE_END, CODE_END + 4, TEXT)
+    layout = layout_of(image, *rows)
+    assert pieces(layout) == [(*rows[0], False), (*rows[1], True)]
+    assert CODE_END not in layout.columns
+
+
+def test_no_function_begins_with_its_table(build: Build) -> None:
+    image = image_of(build, (TEXT, reads(CODE_END) + entries(0x1012)))
+    rows = (TEXT, CODE_END, TEXT), (CODE_END, CODE_END + 4, CODE_END)
     assert pieces(layout_of(image, *rows)) == [(*row, False) for row in rows]
+
+
+def test_bytes_of_a_table_are_no_operands(build: Build) -> None:
+    """The table itself, taken for instructions, reads behind the register that holds the image base."""
+    code = "29840a" + entries(CODE_END + 12) + "90"  # sub [rdx + rcx + an entry], eax
+    image = image_of(build, (TEXT, reads(CODE_END) + entries(0x1012) + code + entries(0x1013)))
+    layout = layout_of(image, (TEXT, CODE_END + 16, TEXT))
+    assert layout.tables == {CODE_END: (TEXT, 4)}
+    assert pieces(layout) == [(TEXT, CODE_END, TEXT, False), (CODE_END, CODE_END + 16, TEXT, True)]
+
+
+@pytest.mark.parametrize(("target", "entry"), [(CODE_END + 2, 0x1012), (CODE_END, 0x1000 - 1)])
+def test_offset_that_looks_like_a_table_in_code(build: Build, target: int, entry: int) -> None:
+    """Not aligned, or nothing there points into the function: a reference all the same."""
+    place = target - CODE_END
+    image = image_of(build, (TEXT, reads(target) + "90" * place + entries(entry) + "c3"))
+    layout = layout_of(image, (TEXT, CODE_END + place + 5, TEXT))
+    assert layout.tables == {}
+    assert operands(layout) == {(0x100A, target, 4)}
+
+
+def test_what_is_no_instruction_behind_a_table_belongs_to_it(build: Build) -> None:
+    image = image_of(build, (TEXT, reads(CODE_END) + entries(0x1012, 0x1013) + "06" * 4))
+    layout = layout_of(image, (TEXT, CODE_END + 12, TEXT))
+    assert pieces(layout) == [(TEXT, CODE_END, TEXT, False), (CODE_END, CODE_END + 12, TEXT, True)]
 
 
 @pytest.mark.parametrize("own", [True, False])

@@ -11,6 +11,7 @@ from hpbuild.errors import Code, ExitStatus, Severity
 
 STAGES = {
     "pe": "HP1[0-3]", "pe_identity": "HP1[4-9]", "code": "HP2", "match": "HP2", "plan": "HP3",
+    "traps": "HP30[89]", "builds": "HP306",
     "patchimage": "HP3", "manifest": "HP4", "bundle": "HP4", "sign": "HP5", "verify": "HP6",
     "prove": "HP7", "cli": "HP9",
 }  # fmt: skip

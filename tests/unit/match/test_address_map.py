@@ -10,8 +10,9 @@ from hpbuild.match.content import MAX_PADDING
 from hpbuild.match.facts import describe
 from hpbuild.match.model import Change
 from hpbuild.pe.symbols import SymbolKind
+from hpbuild.pe.tls import tls
 from tests.assembled import RET, Dll, Item, Part, against, datum, diff, function, symbol
-from tests.comparing import assert_same, changed
+from tests.comparing import assert_same, changed, compared
 
 
 def mapped(comparison: Comparison, fixed: Dll, baseline: Dll) -> dict[str, tuple[str, Evidence]]:
@@ -180,3 +181,14 @@ def test_unused_member_of_a_structure_is_no_growth() -> None:
     found = diff(made(("load", "state+100")), made(NEW))
     assert changed(found) == ["b"]
     assert [item.change for item in found.data] == []
+
+
+def test_what_the_loader_names_in_one_place_corresponds() -> None:
+    """Nothing but the TLS directory names the index of a module without references to it."""
+    both = compared("variants/tls", "none")
+    ours, theirs = tls(both.fixed.program.image), tls(both.baseline.program.image)
+    assert ours is not None
+    assert theirs is not None
+    atom = both.fixed.atoms.one(int(ours.index))
+    assert int(both.data.baseline[atom]) == int(theirs.index)
+    assert both.data.evidence[atom] == Evidence.NAME

@@ -8,6 +8,8 @@ import pytest
 
 from hpbuild.codes import plan as codes
 from hpbuild.plan.model import ChunkKind, FieldKind, Target
+from hpbuild.plan.planner import make_plan
+from tests.assembled import RET, Dll, Part, against, datum, function
 
 GADGET = "variants/data_init/baseline/gadget.dll"
 PAIRS = [
@@ -156,3 +158,23 @@ def test_fail_language_data_of_an_unknown_form(dll: Dlls, planned: Plans, junk: 
             place = f"unwind record at {record:#x}"
         sides.append(made.program())
     assert planned(*sides).finding(codes.EXCEPTION_DATA).place == place
+
+
+def test_a_constant_may_point_at_a_variable_of_the_baseline() -> None:
+    """A new constant table with the address of a writable variable: the patch names the baseline's own."""
+
+    def made(*table: Part) -> Dll:
+        return Dll(
+            code=(
+                function("reader", ("load", "count"), RET),
+                function("api", ("lea", "table"), b"\x8b\xc1", RET),
+            ),
+            constants=(datum("table", *table, b"12345678"),),
+            variables=(datum("other", b"\x08\7\6\5\4\3\2\1"), datum("count", b"\1\2\3\4\5\6\7\x08")),
+        )
+
+    baseline, fixed = made(b"abcdefgh"), made(("pointer", "count"))
+    plan = make_plan(against(baseline, fixed))
+    assert not plan.refused
+    (field,) = [field for chunk in plan.chunks for field in chunk.fields if field.kind is FieldKind.ADDR64]
+    assert field.target == Target(None, baseline.labels()["count"])

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from hpbuild.codes import plan as codes
+from hpbuild.codes import traps
 from hpbuild.plan.model import Reason, RedirectionKind
 from hpbuild.plan.planner import make_plan
 from hpbuild.values import Interval
@@ -128,14 +129,14 @@ def test_functions_that_are_gone_are_noted(pair: Plans) -> None:
     assert codes.REMOVED_FUNCTIONS.id not in pair("variants/static_var", "gadget").codes
 
 
-def test_fail_no_room(dll: Dlls, planned: Plans) -> None:
+def test_fail_branch_into_the_window(dll: Dlls, planned: Plans) -> None:
     """A branch inside gadget_weigh goes behind its first instruction; there is no filler to spare."""
     sides = []
     for side in ("baseline", "fixed"):
         made = dll(f"variants/constant_table/{side}/gadget.dll")
         sides.append(made.write(0x107C, b"\x75\xa3", old=b"\x75\xd2").program())  # to 0x1021
     found = planned(*sides)
-    assert found.finding(codes.NO_ROOM).place == "gadget_weigh"
+    assert found.finding(traps.ENTRY_BRANCH).place == "gadget_weigh"
     assert found.plan.redirections == ()
     assert found.plan.refused
 

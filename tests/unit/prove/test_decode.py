@@ -121,6 +121,30 @@ def test_displacement_from_a_copy_of_the_image_base() -> None:
     assert [row[3] for row in _rows(_decode(code))] == [Form.RELATIVE, Form.RVA]
 
 
+LEA = "488d0c8500300000"  # lea rcx, [rax*4+0x3000]
+
+
+@pytest.mark.parametrize(
+    ("code", "found"),
+    [
+        (LEA + "4c01d1", True),  # add rcx, r10
+        (LEA + "4901ca", True),  # add r10, rcx
+        (LEA + "418b0c0a", True),  # mov ecx, [r10+rcx]
+        (LEA + "4839d1" + "4c01d1", True),  # cmp rcx, rdx between
+        (LEA + "4c89d1" + LEA + "428b0c11", True),  # mov rcx, r10; and again, with rcx a base of elsewhere
+        (LEA, False),
+        (LEA + "4801d1", False),  # add rcx, rdx
+        (LEA + "488bca" + "4c01d1", False),  # mov rcx, rdx between
+        ("488d0c8500000200" + "4c01d1", False),  # outside the image
+    ],
+)
+def test_displacement_to_which_the_image_base_is_added(code: str, found: bool) -> None:
+    rows = _rows(_decode(_base("r10") + bytes.fromhex(code)))
+    assert [row[3] for row in rows if row[3] != Form.RELATIVE] == [Form.RVA] * found
+    if found:
+        assert rows[-1][:2] == (BASE + 7 + code.rindex(LEA) // 2 + 4, 4)
+
+
 @pytest.mark.parametrize(
     "code",
     ["8b8c8300300000", "418b8a00000200", "418b4a10"],

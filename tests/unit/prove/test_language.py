@@ -38,6 +38,13 @@ def _scopes(*scopes: tuple[int, int, int, int]) -> bytes:
         (bytes.fromhex("3c000000" "d0ffffff" "20000000"), 12),  # in an aligned frame
         (struct.pack("<II", START + 4, 0x19930522), 4),  # the RVA of a FuncInfo
         (struct.pack("<II", START + 4, 0x19930523), 0),  # the RVA of something else
+        (struct.pack("<IBIII", START + 4, 0x18, START, START, START), 4),  # the RVA of a FuncInfo4
+        (struct.pack("<IBI", START + 4, 0x20, START), 4),  # one with a state map alone
+        (struct.pack("<IBBII", START + 4, 0x0C, 0x02, START, START), 4),  # with a number of one byte
+        (struct.pack("<IBHII", START + 4, 0x0C, 0x0101, START, START), 4),  # of two bytes
+        (struct.pack("<IBIII", START + 4, 0x98, START, START, START), 0),  # its reserved bit is set
+        (struct.pack("<IBIII", START + 4, 0x18, START, 0x10, START), 0),  # its tables are outside
+        (struct.pack("<IBIII", START + 4, 0x18, START, START, 0x7000), 0),
     ],
 )  # fmt: skip
 def test_size(data: bytes, size: int) -> None:

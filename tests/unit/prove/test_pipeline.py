@@ -35,7 +35,7 @@ def test_codec(binaries: Path, symbols: str) -> None:
 
 @pytest.mark.parametrize(
     "variant",
-    ["constant_table", "initialiser", "line_only", "pad_jump", "removed", "static_var", "type_layout"],
+    ["constant_table", "initialiser", "line_only", "pad_jump", "removed", "static_var"],
 )
 def test_variants(binaries: Path, variant: str) -> None:
     place = binaries / "variants" / variant

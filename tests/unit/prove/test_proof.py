@@ -457,3 +457,14 @@ def test_field_kinds_of_the_story(tell: Tell) -> None:
 
 def _fields(chunk: Chunk) -> tuple[Field, ...]:
     return chunk.fields
+
+
+def test_a_displacement_before_the_first_section_is_no_address(tell: Tell, symbols: Symbols) -> None:
+    """MSVC reads fields of large structures through any register: nothing lies at such an address."""
+    start = symbols["codec_rotate"].start
+    base = b"\x48\x8d\x05" + (-(start + 7)).to_bytes(4, "little", signed=True)
+    code = base + bytes.fromhex("8b840802040000c3") + b"\x90" * 7
+    assert len(code) == len(symbols["codec_rotate"])
+    proof = tell(both=((start, code),)).prove()
+    assert [str(finding) for finding in proof.findings] == []
+    assert proof.ok

@@ -9,6 +9,7 @@ import pytest
 from hpbuild.codes.cli import NOTHING_TO_PATCH
 from hpbuild.errors import Finding
 from hpbuild.manifest.schema import validate
+from hpbuild.match.explanation import Explanation
 from hpbuild.match.model import Change, DatumChange, Difference, FunctionChange, Summary
 from hpbuild.plan.model import Exclusion
 from hpbuild.report import build as build_report
@@ -17,8 +18,8 @@ from hpbuild.report.document import json_text
 from hpbuild.values import Interval
 
 SUMMARY = Summary(
-    functions_baseline=10, functions_fixed=11, identical=8, changed=1, added=2, removed=1, data_changed=1,
-    data_added=0, data_removed=0, levels=(("name", 9),),
+    functions_baseline=10, functions_fixed=11, identical=8, changed=1, line_only=0, added=2, removed=1,
+    data_changed=1, data_added=0, data_removed=0, levels=(("name", 9),),
 )  # fmt: skip
 DIFFERENCE = Difference(
     summary=SUMMARY,
@@ -56,6 +57,8 @@ class OneDiff:
     difference: Difference = DIFFERENCE
     findings: tuple[Finding, ...] = ()
     exclusions: tuple[Exclusion, ...] = (Exclusion("version-resource", ".rsrc", "1.2.3 became 1.2.4"),)
+    only: tuple[str, ...] = ()
+    explanations: tuple[Explanation, ...] = ()
 
 
 REFUSED = OneDiff(verdict="refused", findings=(Finding(NOTHING_TO_PATCH, "new/codec.dll", "a reason"),))

@@ -1,0 +1,152 @@
+"""What paired functions bear witness to: the code that they name at the same place, directly or through data.
+
+Votes only propose pairs and take wrong ones back; whether a pair is identical is decided by the agreement of
+all testimony.
+"""
+
+import numpy as np
+
+from hpbuild.code.columns import distinct
+from hpbuild.code.model import I64
+from hpbuild.match.agreement import expand, same_forms
+from hpbuild.match.atoms import Memory
+from hpbuild.match.names import named_apart
+from hpbuild.match.pairing import Level, Pairing
+from hpbuild.match.sides import Side
+from hpbuild.match.similarity import Shapes, similarity
+
+DEPTH = 4
+"""Most steps from a function through data to code: unwind record, function information, map, handler."""
+MIN_WITNESS = 0.15
+"""Similarity below which code of different forms is not the same function, whoever names it."""
+
+Votes = tuple[I64, I64, I64]
+"""Columns: fixed fragment, baseline fragment, number of witnesses."""
+
+
+def witnesses(fixed: Side, baseline: Side, pairing: Pairing) -> Votes:
+    """Every pair of fragments that paired fragments of equal form name at the same place."""
+    owners = same_forms(fixed, baseline, pairing)
+    owner, row = expand(fixed.first, fixed.last, owners)
+    other = baseline.first[pairing.fixed[owner]] + row - fixed.first[owner]
+    start = (fixed.targets.offset[row] == 0) & (baseline.targets.offset[other] == 0)
+    row, other = row[start], other[start]
+    left, right = [fixed.targets.code[row]], [baseline.targets.code[other]]
+    weights = [np.ones(len(row), dtype=np.int64)]
+    atoms = _equal(
+        fixed,
+        baseline,
+        np.concatenate([fixed.targets.atom[row], _unwind(fixed, owners)]),
+        np.concatenate([baseline.targets.atom[other], _unwind(baseline, pairing.fixed[owners])]),
+    )
+    seen = np.zeros(0, dtype=np.int64)
+    for _ in range(DEPTH):
+        keys, counts = _counted(atoms[0] * (len(baseline.atoms) + 1) + atoms[1], atoms[2])
+        fresh = ~_among(seen, keys)
+        keys, counts = keys[fresh], counts[fresh]
+        seen = np.sort(np.concatenate([seen, keys]), kind="stable")
+        holder, held = keys // (len(baseline.atoms) + 1), keys % (len(baseline.atoms) + 1)
+        number, row = expand(
+            fixed.atoms.first_field[holder], fixed.atoms.last_field[holder], np.arange(len(keys))
+        )
+        other = baseline.atoms.first_field[held[number]] + row - fixed.atoms.first_field[holder[number]]
+        start = (fixed.pointers.offset[row] == 0) & (baseline.pointers.offset[other] == 0)
+        number, row, other = number[start], row[start], other[start]
+        left.append(fixed.pointers.code[row])
+        right.append(baseline.pointers.code[other])
+        weights.append(counts[number])
+        atoms = _equal(
+            fixed, baseline, fixed.pointers.atom[row], baseline.pointers.atom[other], counts[number]
+        )
+        if not len(atoms[0]):
+            break
+    return _tally(np.concatenate(left), np.concatenate(right), np.concatenate(weights), len(baseline.forms))
+
+
+def _unwind(side: Side, fragments: I64) -> I64:
+    unwind = side.program.fragments.unwind[fragments]
+    return np.where(unwind > 0, side.atoms.at(unwind), -1)
+
+
+def _equal(
+    fixed: Side, baseline: Side, left: I64, right: I64, counts: I64 | None = None
+) -> tuple[I64, I64, I64]:
+    """The pairs of atoms with fields and equal content, with their counts (1 each where none are given)."""
+    ok = np.flatnonzero((left >= 0) & (right >= 0))
+    a, b = left[ok], right[ok]
+    same = fixed.atoms.digest[a] == baseline.atoms.digest[b] if len(ok) else np.zeros(0, dtype=np.bool_)
+    same &= (fixed.atoms.memory[a] != Memory.BSS) & (fixed.atoms.last_field[a] > fixed.atoms.first_field[a])
+    weight = np.ones(len(ok), dtype=np.int64) if counts is None else counts[ok]
+    return a[same], b[same], weight[same]
+
+
+def _counted(keys: I64, weights: I64) -> tuple[I64, I64]:
+    """Distinct keys, ascending, with the sums of their weights."""
+    order = np.argsort(keys, kind="stable")
+    ordered = keys[order]
+    first = np.flatnonzero(np.concatenate([[True], ordered[1:] != ordered[:-1]])) if len(keys) else keys
+    sums = np.add.reduceat(weights[order], first) if len(keys) else weights
+    return ordered[first], sums
+
+
+def _among(known: I64, keys: I64) -> np.ndarray[tuple[int], np.dtype[np.bool_]]:
+    if not len(known):
+        return np.zeros(len(keys), dtype=np.bool_)
+    place = np.minimum(np.searchsorted(known, keys), len(known) - 1)
+    found: np.ndarray[tuple[int], np.dtype[np.bool_]] = known[place] == keys
+    return found
+
+
+def _tally(left: I64, right: I64, weights: I64, width: int) -> Votes:
+    ok = (left >= 0) & (right >= 0)
+    keys, votes = _counted(left[ok] * (width + 1) + right[ok], weights[ok])
+    return keys // (width + 1), keys % (width + 1), votes
+
+
+def pair_by_witness(
+    fixed: Side, baseline: Side, pairing: Pairing, shapes: tuple[Shapes, Shapes], votes: Votes
+) -> int:
+    """Pair free fragments by the number of their witnesses; the number of pairs made."""
+    left, right, count = votes
+    free = np.flatnonzero((pairing.fixed[left] < 0) & (pairing.baseline[right] < 0))
+    same = fixed.forms[left[free]] == baseline.forms[right[free]]
+    made = 0
+    for row in free[np.lexsort((right[free], left[free], -count[free], ~same))].tolist():
+        a, b = int(left[row]), int(right[row])
+        if pairing.fixed[a] >= 0 or pairing.baseline[b] >= 0:
+            continue
+        if named_apart(fixed, baseline, a, b):
+            continue
+        alike = fixed.forms[a] == baseline.forms[b]
+        if alike or similarity(shapes[0].of(a), shapes[1].of(b)) >= MIN_WITNESS:
+            made += pairing.add_one(a, b, Level.REFERENCE)
+    return made
+
+
+_SURE = (Level.SYMBOL, Level.EXPORT)
+
+
+def drop_outvoted(fixed: Side, baseline: Side, pairing: Pairing, votes: Votes) -> int:
+    """Undo pairs without a name where another pair of equal form has more witnesses than either of the two it
+    stands against; the number undone."""
+    left, right, count = votes
+    width = len(baseline.forms) + 1
+    keys = left * width + right
+    fragments = np.flatnonzero(pairing.fixed >= 0)
+    current = np.zeros(len(fixed.forms), dtype=np.int64)
+    place = np.searchsorted(keys, fragments * width + pairing.fixed[fragments])
+    place = np.minimum(place, max(len(keys) - 1, 0))
+    if not len(keys):
+        return 0
+    current[fragments] = np.where(
+        keys[place] == fragments * width + pairing.fixed[fragments], count[place], 0
+    )
+    rival = pairing.baseline[right]
+    paired = (pairing.fixed[left] >= 0) & (rival >= 0) & (pairing.fixed[left] != right)
+    more = (count > current[left]) & (count > current[np.maximum(rival, 0)])
+    equal = fixed.forms[left] == baseline.forms[right]
+    named = np.isin(pairing.level[left], _SURE) | np.isin(pairing.level[np.maximum(rival, 0)], _SURE)
+    wrong = np.flatnonzero(paired & more & equal & ~named)
+    bad = distinct(np.concatenate([left[wrong], rival[wrong]]))
+    pairing.drop(bad)
+    return len(bad)
