@@ -6,6 +6,8 @@ from collections.abc import Iterable, Sequence
 
 from bench.measure import Result
 
+COMPARED = ("hotpatchable", "nothing-to-patch", "identical", "refused")
+"""Verdicts of a comparison; any other outcome is a failure or a file that is not supported."""
 HEAD = """# Comparing real binaries
 
 One `hpbuild diff` for each pair of files that `make docs` finds: the examples of the test suite, security
@@ -35,9 +37,7 @@ def _summary(results: Sequence[Result]) -> list[str]:
         "pairs",
         "MB",
         "functions",
-        "hotpatchable",
-        "identical",
-        "refused",
+        *COMPARED,
         "other",
         "seconds",
         "MiB",
@@ -46,7 +46,7 @@ def _summary(results: Sequence[Result]) -> list[str]:
     for group, items in itertools.groupby(results, key=lambda row: row.group):
         members = list(items)
         verdicts = Counter(row.outcome for row in members)
-        known = [verdicts.pop(name, 0) for name in ("hotpatchable", "identical", "refused")]
+        known = [verdicts.pop(name, 0) for name in COMPARED]
         rows.append(
             (
                 group,
@@ -63,7 +63,7 @@ def _summary(results: Sequence[Result]) -> list[str]:
 
 
 def _row(row: Result) -> tuple[str, ...]:
-    compared = row.outcome in ("hotpatchable", "identical", "refused")
+    compared = row.outcome in COMPARED
     counts = (row.functions, row.changed, row.added, row.removed, row.data)
     return (
         row.name,

@@ -15,13 +15,13 @@ from functools import partial
 from pathlib import Path
 
 from bench.measure import Result, measure
-from bench.page import page
+from bench.page import COMPARED, page
 from bench.sources import all_pairs
 
 
 def bad(result: Result) -> bool:
     """Whether *result* is a failure of hpbuild rather than a property of the files."""
-    if result.outcome in ("hotpatchable", "identical", "refused"):
+    if result.outcome in COMPARED:
         return not result.accounted
     return not result.outcome.startswith("HP")
 

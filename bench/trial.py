@@ -120,7 +120,7 @@ def _answer(truth: Truth, diff: ModuleDiff, trial: Trial, outcome: Outcome) -> N
     refusing = {finding.code.id for finding in diff.findings if finding.code.severity is Severity.REFUSE}
     if not trial.build:
         outcome.answer = diff.verdict
-    nothing = outcome.answer in (NOTHING, "identical")
+    nothing = outcome.answer in (NOTHING, "identical", "nothing-to-patch")
     if refusing:
         outcome.right = bool(refusing & called_for(truth, outcome.score.outside))
     elif nothing:

@@ -51,8 +51,9 @@ class DiffOptions:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ModuleDiff:
     """One module: the facts, what the plan thinks of them, and the verdict 'identical', 'hotpatchable',
-    'refused' or 'left-out' (the list of functions names none of it). ``symbols`` says where names come from
-    (baseline/fixed). ``only`` is the list that the plan is limited to, empty when it is not."""
+    'refused', 'left-out' (the list of functions names none of it) or 'nothing-to-patch' (what differs is in
+    no function that has to be carried). ``symbols`` says where names come from (baseline/fixed).
+    ``only`` is the list that the plan is limited to, empty when it is not."""
 
     baseline: str
     fixed: str
@@ -216,7 +217,9 @@ def _verdict(difference: Difference, plan: Plan, limit: Limit | None) -> str:
     if limit is not None and not plan.functions and left_out:
         return "left-out"
     same = not difference.functions and not difference.data
-    return "identical" if same else "hotpatchable"
+    if same:
+        return "identical"
+    return "hotpatchable" if plan.functions else "nothing-to-patch"
 
 
 def _make(

@@ -10,7 +10,7 @@ from hpbuild.codes import cli as codes
 from hpbuild.errors import ExitStatus, HpbuildError
 
 if TYPE_CHECKING:
-    from hpbuild.pipeline import BuildRequest
+    from hpbuild.pipeline import BuildRequest, BuildResult
 
 LAST_SECOND = 253402300799
 """9999-12-31T23:59:59Z, the last time that RFC 3339 can write."""
@@ -35,6 +35,14 @@ def _refuse_to_overwrite(out: Path, inputs: tuple[Path, Path]) -> None:
             raise HpbuildError(codes.USAGE, "hpbuild build", f"the output {out} is one of the two builds")
 
 
+def _nothing(result: "BuildResult") -> str:
+    """Why there is nothing to patch, in words."""
+    lines = sum(diff.difference.summary.line_only for diff in result.diffs)
+    if lines:
+        return f"nothing but line numbers differ, in {lines} functions"
+    return "no function differs from the baseline"
+
+
 def write_package(request: "BuildRequest", out: Path, output: Output) -> int:
     """Build, write the package whole or not at all, and report. HpbuildError HP9011 for nothing to patch."""
     from hpbuild.bundle.output import write_atomic
@@ -52,7 +60,7 @@ def write_package(request: "BuildRequest", out: Path, output: Output) -> int:
         output.emit(document, lambda entries: report.blocks(entries, full=output.full))
         return ExitStatus.NO
     if not result.members:
-        raise HpbuildError(codes.NOTHING_TO_PATCH, fixed, "no function differs from the baseline")
+        raise HpbuildError(codes.NOTHING_TO_PATCH, fixed, _nothing(result))
     data = assemble(result)
     write_atomic(out, data)
     document = report.built(

@@ -43,7 +43,7 @@ def diff(
     """What changed between two builds, whether it can be hotpatched, and if not, why.
 
     With --only it says what a package of these functions would carry, refuse and leave out.
-    Exit status 0: identical or hotpatchable; 1: refused.
+    Exit status 0: identical, hotpatchable, or nothing to patch; 1: refused.
     """
     from hpbuild.cli.listing import listed
     from hpbuild.pipeline import DiffOptions, diff_modules

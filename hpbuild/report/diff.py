@@ -32,6 +32,7 @@ VERDICT_TONES = {
     "hotpatchable": Tone.GOOD,
     "refused": Tone.BAD,
     "left-out": Tone.WARN,
+    "nothing-to-patch": Tone.GOOD,
 }
 
 
@@ -48,7 +49,7 @@ class Diff(Protocol):
 
     @property
     def verdict(self) -> str:
-        """'identical', 'hotpatchable', 'refused' or 'left-out'."""
+        """'identical', 'hotpatchable', 'refused', 'left-out' or 'nothing-to-patch'."""
 
     @property
     def symbols(self) -> str:
@@ -89,9 +90,10 @@ def document(baseline: str, fixed: str, diffs: Sequence[Diff], *, tree: bool) ->
 
 
 def overall(modules: Iterable[Document]) -> str:
-    """'refused' when one module is, else 'hotpatchable' when one is, else 'left-out', else 'identical'."""
+    """The first of 'refused', 'hotpatchable', 'left-out', 'nothing-to-patch' that a module has, else
+    'identical'."""
     verdicts = {entry["verdict"] for entry in modules}
-    order = ("refused", "hotpatchable", "left-out")
+    order = ("refused", "hotpatchable", "left-out", "nothing-to-patch")
     return next((verdict for verdict in order if verdict in verdicts), "identical")
 
 

@@ -81,6 +81,7 @@ def test_run_that_takes_too_long_is_stopped(binaries: Path) -> None:
     [
         ("hotpatchable", True, False),
         ("refused", False, True),
+        ("nothing-to-patch", True, False),
         ("HP1001", False, False),
         ("timeout", False, True),
         ("crash", False, True),
@@ -93,7 +94,7 @@ def test_what_counts_as_a_failure(outcome: str, accounted: bool, failed: bool) -
 
 def test_page_has_a_summary_and_a_table_for_each_group() -> None:
     text = page([result("refused"), result("HP1001", name="y"), result("timeout", group="b")], 2)
-    assert "| a | 2 | 0.0 | 2,468 | 0 | 0 | 1 | HP1001 x 1 | 2 | 70 |" in text
+    assert "| a | 2 | 0.0 | 2,468 | 0 | 0 | 0 | 1 | HP1001 x 1 | 2 | 70 |" in text
     assert (
         "| x.dll | 1,000 |  | 1,234 | 3 | 0 | 0 | 0 | 3 | complete | refused | HP3001 x 2 | 1.2 | 70 |"
         in text

@@ -66,6 +66,7 @@ def test_nothing_but_lines_is_nothing_to_patch(tmp_path: Path) -> None:
     assert (result.manifest.modules, result.members, result.refused) == ((), {}, False)
     (diff,) = diff_modules(*paths, DiffOptions(), lambda *_: None)
     assert [(item.name, item.line_only) for item in diff.difference.functions] == [("checked", True)]
+    assert diff.verdict == "nothing-to-patch"
     assert (diff.difference.summary.changed, diff.difference.summary.line_only) == (0, 1)
 
 

@@ -90,6 +90,8 @@ def test_a_pair_of_files() -> None:
         (["identical", "refused", "hotpatchable"], "refused"),
         (["identical", "hotpatchable"], "hotpatchable"),
         (["identical"], "identical"),
+        (["identical", "nothing-to-patch"], "nothing-to-patch"),
+        (["left-out", "nothing-to-patch"], "left-out"),
         ([], "identical"),
     ],
 )
