@@ -78,7 +78,9 @@ def cut_atoms(program: Program, masked: U8) -> Atoms:
     runs = _data_runs(program)
     starts = np.array([run[0] for run in runs], dtype=np.int64)
     ends = np.array([run[1] for run in runs], dtype=np.int64)
-    anchors = _anchors(program, starts)
+    heads = table_heads(program)
+    texts = identification(program.image)
+    anchors = _anchors(program, starts, heads, np.array([run.start for run in texts], dtype=np.int64))
     owner = np.searchsorted(starts, anchors, side="right") - 1
     inside = (owner >= 0) & (anchors < ends[np.maximum(owner, 0)]) if len(starts) else np.zeros(0, dtype=bool)
     start, owner = anchors[inside], owner[inside]
@@ -94,9 +96,9 @@ def cut_atoms(program: Program, masked: U8) -> Atoms:
         digest=_digests(program, masked, start, end, first, last),
         first_field=first,
         last_field=last,
-        heads=np.isin(start, table_heads(program)[0]),
+        heads=np.isin(start, heads[0]),
         names=_names(program, start),
-        identification=frozenset(int(run.start) for run in identification(program.image)),
+        identification=frozenset(int(run.start) for run in texts),
     )
 
 
@@ -124,7 +126,7 @@ def _data_runs(program: Program) -> list[tuple[int, int, int]]:
     return runs
 
 
-def _anchors(program: Program, runs: I64) -> I64:
+def _anchors(program: Program, runs: I64, heads: tuple[I64, I64], texts: I64) -> I64:
     """Every address that may begin an atom, ascending and distinct."""
     records = np.array(program.exceptions.records, dtype=np.int64).reshape(-1, 2)
     named = np.array(
@@ -135,9 +137,8 @@ def _anchors(program: Program, runs: I64) -> I64:
     opaque = program.fragments.start[program.fragments.opaque]
     sections = [s.rva + s.raw_size for s in program.image.sections if s.raw_size < s.virtual_size]
     exported = np.array([rva for rva, _ in program.exported_data], dtype=np.int64)
-    texts = np.array([run.start for run in identification(program.image)], dtype=np.int64)
     parts = [
-        *table_heads(program),
+        *heads,
         program.references.target,
         program.fields.target,
         program.fields.origin,
@@ -158,8 +159,10 @@ def _aligned_behind(program: Program, anchors: I64) -> I64:
     nothing names. (What holds a pointer is aligned as the pointer is.)"""
     site = program.fields.site[program.fields.form == FieldForm.ADDR64]
     first = np.searchsorted(site, anchors)
-    known = np.append(site, np.iinfo(np.int64).max)[first]
-    found: I64 = known[(anchors % 8 != 0) & (known % 8 == 0) & (known < np.append(anchors[1:], 0))]
+    nowhere = np.iinfo(np.int64).max
+    known = np.append(site, nowhere)[first]
+    before_next = known < np.append(anchors[1:], nowhere)
+    found: I64 = known[(anchors % 8 != 0) & (known % 8 == 0) & before_next]
     return found
 
 

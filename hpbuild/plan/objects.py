@@ -55,7 +55,8 @@ class Objects:
 
     def of(self, atom: int) -> tuple[int, ...]:
         """All atoms of the object that ``atom`` belongs to, ascending: the symbol's extent; in code the whole
-        run of data; else the atom and those behind it that only its own users refer to."""
+        run of data; else the atom and those behind it that only its own users refer to. Nobody can tell where a
+        constant ends whose address is taken: what lies behind it and has no other users is part of it."""
         run = self._named.get(atom)
         if run is not None:
             return run
@@ -66,6 +67,9 @@ class Objects:
             return text
         atoms = self._side.atoms
         mine = self._users.functions.get(atom, frozenset())
+        while self._goes_on(atom):
+            atom -= 1
+            mine = self._users.functions.get(atom, frozenset())
         if self._is_string(atom):
             return (atom,)
         members = [atom]
@@ -79,6 +83,19 @@ class Objects:
                 break
             members.append(following)
         return tuple(members)
+
+    def _goes_on(self, atom: int) -> bool:
+        """The atom is a part of the one before, as far as can be told: code reads it directly, and takes the
+        address of the one before."""
+        atoms, before = self._side.atoms, atom - 1
+        if before < 0 or not self._adjoins(before) or atoms.memory[atom] != Memory.RODATA:
+            return False
+        named = atom in atoms.names or atom in self._users.atoms or before in self._named
+        record = int(atoms.start[atom]) in self._records or int(atoms.start[before]) in self._records
+        if named or record or before not in self._open or atom in self._open or self._is_string(before):
+            return False
+        mine = self._users.functions.get(atom, frozenset())
+        return bool(mine) and mine <= self._users.functions.get(before, frozenset())
 
     def _adjoins(self, atom: int) -> bool:
         atoms = self._side.atoms

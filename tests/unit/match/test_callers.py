@@ -1,0 +1,65 @@
+"""Pairs of functions that changed beyond likeness, by who calls them."""
+
+import pytest
+
+from hpbuild.match.model import Change
+from hpbuild.match.pairing import Level
+from tests.assembled import RET, Dll, Item, Part, diff, function
+
+NOTHING = b"\x90" * 12
+
+
+def named(label: str, *parts: Part) -> Item:
+    return function(label, *parts, RET, NOTHING)
+
+
+def program(new: bool, *, users: tuple[str, ...] = ("first", "second"), shared: int = 2) -> Dll:
+    """``grown``, which is not exported, is called by ``users``, which change too, and calls helpers. Nothing
+    but its calls is alike in its two versions."""
+    helpers = [named(f"helper{number}", bytes([0xB8, number, 7, 7, 7])) for number in range(3)]
+    calls: list[Part] = [("call", f"helper{number}") for number in range(shared)]
+    if new:
+        # xor, and, shl, imul, ror, bswap and others between: no two instructions in a row are the old ones.
+        body: list[Part] = [b"\x48\x31\xc8\x48\x21\xd1\x48\xc1\xe0\x05\x48\x0f\xaf\xc1\x48\xc1\xc8\x07"]
+        for call in [*calls, ("call", "helper2")]:
+            body += [
+                b"\x48\x0f\xc8\x48\xf7\xd1\x48\x19\xd1",
+                call,
+                b"\x48\x87\xd1\x48\xd1\xe9\x48\x0f\xbd\xc1",
+            ]
+    else:
+        body = [b"\x53", *calls, b"\x5b"]
+    return Dll(
+        code=(
+            *helpers,
+            *(
+                named(user, bytes([0xB8, number, 1, 1, 1]), b"\x48\x01\xc1" * new, ("call", "grown"))
+                for number, user in enumerate(("first", "second"))
+                if user in users
+            ),
+            function("grown", *body, RET, exported=False),
+        )
+    )
+
+
+def changes(baseline: Dll, fixed: Dll) -> dict[Change, list[str]]:
+    found: dict[Change, list[str]] = {}
+    for item in diff(baseline, fixed).functions:
+        found.setdefault(item.change, []).append(item.level)
+    return found
+
+
+def test_the_same_callers_and_what_it_calls() -> None:
+    found = changes(program(False), program(True))
+    assert sorted(found) == [Change.CHANGED]
+    assert Level.CALLERS.label in found[Change.CHANGED]
+
+
+@pytest.mark.parametrize(
+    ("old", "shared"), [(("first",), 2), (("first", "second"), 1)], ids=["other callers", "little in common"]
+)
+def test_without_either_they_stay_apart_fails(old: tuple[str, ...], shared: int) -> None:
+    found = changes(program(False, users=old, shared=shared), program(True, shared=shared))
+    assert Change.ADDED in found
+    assert Change.REMOVED in found
+    assert Level.CALLERS.label not in found.get(Change.CHANGED, [])
