@@ -1,4 +1,4 @@
-# Targets: setup demo test check testdata corpus bench docs clean. `make demo` is the place to begin.
+# Targets: setup demo test test-property check testdata corpus bench docs clean. `make demo` is the place to begin.
 
 PYTHON ?= python3
 VENV := .venv
@@ -8,14 +8,18 @@ DEMO := build/demo
 WORKERS ?= 2
 ONLY ?=
 CORPUS ?= ../shared/corpus
+DRAWS ?= 1000
+SEED ?= 1
+RELEASES ?= corpus
 
 .DELETE_ON_ERROR:
-.PHONY: help setup demo test check testdata corpus bench accuracy docs clean
+.PHONY: help setup demo test test-property check testdata corpus bench accuracy docs clean
 
 help:
 	@echo "make setup     install hpbuild and its tools into $(VENV)"
 	@echo "make demo      make, sign, verify and prove a package from two example DLLs"
 	@echo "make test      run the tests"
+	@echo "make test-property  draw thousands of mutations of real images; DRAWS=1000 of each law, SEED=1, RELEASES=corpus"
 	@echo "make check     lint, formatting, types, layering"
 	@echo "make testdata  build the example binaries again"
 	@echo "make corpus    fetch consecutive releases of well-known programs (260 MB, 600 MB unpacked); ONLY=NAME for one"
@@ -35,6 +39,9 @@ $(STAMP): pyproject.toml constraints/dev.txt
 
 test: $(STAMP)
 	$(BIN)/python -m pytest -q -n $(WORKERS) tests
+
+test-property: $(STAMP)
+	LAWS_DRAWS=$(DRAWS) LAWS_SEED=$(SEED) LAWS_RELEASES=$(RELEASES) $(BIN)/python -m pytest -q -n $(WORKERS) --dist loadfile tests/property
 
 check: $(STAMP)
 	$(BIN)/ruff check .

@@ -4,8 +4,11 @@ Follows the Windows x64 calling convention (Microsoft, "x64 calling convention")
 arguments are in rcx, rdx, r8 and r9, further ones on the stack from rsp+32 on. Constants and addresses are
 followed forward over the whole control flow of the function: a place holds a set of values, one for each
 way to get there, or is unknown. A constant that may be used in another way is left out altogether: it is
-computed with, stored, returned, part of a local variable, passed to a function that is not known, or gets
-where nothing is known of it any more.
+computed with, stored, returned, part of a local variable, or gets where nothing is known of it any more.
+
+A call of a function that is not known is told as well, and so is a jump that ends the function: one through
+memory at a fixed address, or an indirect one right behind the end of the frame, where the convention allows
+no other ("x64 prolog and epilog").
 """
 
 from collections import deque
@@ -13,7 +16,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from iced_x86 import FlowControl, Instruction, Mnemonic, OpKind
+from iced_x86 import FlowControl, Instruction, Mnemonic, OpKind, Register
 
 from hpbuild.code.decode import instructions
 from hpbuild.code.effects import (
@@ -30,6 +33,7 @@ from hpbuild.code.effects import (
     Trace,
     Value,
     effect_of,
+    register_place,
 )
 
 IMMEDIATE_SIZE: Final = 4
@@ -39,6 +43,7 @@ MAX_VALUES: Final = 16
 MAX_TRACES: Final = 64
 """Constants that an unknown place may hold; with more they count as used otherwise."""
 MAX_INSTRUCTIONS: Final = 50_000
+UNKNOWN_CALLEE: Final = -1
 
 _STRAIGHT: Final = (FlowControl.NEXT, FlowControl.CALL, FlowControl.INDIRECT_CALL)
 _FILLER: Final = (Mnemonic.NOP, Mnemonic.INT3)
@@ -55,9 +60,10 @@ State = dict[Place, frozenset[Value]]
 class Argument:
     """``value`` is passed as argument number ``position`` (from 0) of the call at ``call`` to ``callee``.
 
-    ``callee`` is the RVA of the function or of the slot that holds its address, ``site`` the RVA of the
-    4-byte immediate. ``addresses`` are (position, RVA) of every address that the call may get, for the
-    arguments of which all that they may be is known."""
+    ``callee`` is the RVA of the function or of the slot that holds its address, UNKNOWN_CALLEE where nothing
+    tells. ``site`` is the RVA of the 4-byte immediate; the call may be a jump that ends the function.
+    ``addresses`` are (position, RVA) of every address that the call may get, for the arguments that are one
+    whichever way control took."""
 
     site: int
     value: int
@@ -70,9 +76,22 @@ class Argument:
 def arguments(code: bytes, start: int) -> tuple[Argument, ...]:
     """Constant arguments in ``code`` at RVA ``start``, by site and call; empty for code above 50,000
     instructions, which nobody could read either."""
+    found, flow = _walk(code, start)
+    kept = {each for each in found if flow is None or each.site not in flow.otherwise}
+    return tuple(sorted(kept, key=lambda each: (each.site, each.call, each.position)))
+
+
+def calls(code: bytes, start: int) -> tuple[tuple[int, int], ...]:
+    """(RVA of the call, callee) of all calls in ``code`` at RVA ``start``, as in ``Argument``; empty for code
+    that is too long."""
+    _, flow = _walk(code, start)
+    return tuple(sorted(set(flow.called))) if flow is not None else ()
+
+
+def _walk(code: bytes, start: int) -> tuple[list[Argument], "_Flow | None"]:
     body = instructions(code, start)
     if not body or len(body) > MAX_INSTRUCTIONS:
-        return ()
+        return [], None
     flow = _Flow(body)
     found: list[Argument] = []
     for number, (first, last) in enumerate(flow.blocks):
@@ -80,20 +99,23 @@ def arguments(code: bytes, start: int) -> tuple[Argument, ...]:
         for insn, effect in zip(body[first:last], flow.effects[first:last], strict=True):
             found += flow.use(state, insn, effect)
             flow.step(state, effect)
-        flow.leave(state, body[last - 1], number)
-    kept = {each for each in found if each.site not in flow.otherwise}
-    return tuple(sorted(kept, key=lambda each: (each.site, each.call, each.position)))
+        if flow.ends_in_a_call(body, number):
+            found += flow.pass_on(state, body[last - 1])
+        else:
+            flow.leave(state, body[last - 1], number)
+    return found, flow
 
 
 class _Flow:
     """The control flow of one function, what is known where each of its basic blocks begins, and the sites
-    of constants that are used ``otherwise`` than as arguments."""
+    of constants that are used ``otherwise`` than as arguments; ``called`` are calls and their callees."""
 
     def __init__(self, body: Sequence[Instruction]) -> None:
         self.effects = [effect_of(insn) for insn in body]
         self.locals = min((each.local for each in self.effects if each.local >= 0), default=LARGEST_SLOT)
         self.blocks, self.successors = _blocks(body)
         self.otherwise: set[int] = set()
+        self.called: list[tuple[int, int]] = []
         self.entries: list[State | None] = [None] * len(self.blocks)
         for number in _entries(body, self.blocks, self.successors):
             if self.entries[number] is None:
@@ -173,12 +195,35 @@ class _Flow:
             self._spoil((effect.value,) if effect.value is not None else source or ())
         if not effect.call:
             return []
-        callee = _callee(state, insn, effect)
-        held = [(number, state[place]) for number, place in enumerate(_PASSED) if place in state]
+        callee = _callee(state, insn, effect.callee, effect.source)
+        return self._call(state, insn, callee, _PASSED)
+
+    def ends_in_a_call(self, body: Sequence[Instruction], number: int) -> bool:
+        """True when block ``number`` ends with a jump that leaves the function for another."""
+        first, last = self.blocks[number]
+        if body[last - 1].flow_control != FlowControl.INDIRECT_BRANCH:
+            return False
+        if body[last - 1].is_ip_rel_memory_operand:
+            return True
+        return last - 1 > first and self.effects[last - 2].moves_stack and _frees(body[last - 2])
+
+    def pass_on(self, state: State, insn: Instruction) -> list[Argument]:
+        """The arguments of the jump ``insn`` that ends the function. Notes what else may be used there: all
+        that is on the stack is the caller's."""
+        for place, values in state.items():
+            if place not in ARGUMENT_REGISTERS:
+                self._spoil(values, live=True)
+        known = int(insn.ip_rel_memory_address) if insn.is_ip_rel_memory_operand else None
+        source = register_place(insn.op0_register) if insn.op0_kind == OpKind.REGISTER else None
+        return self._call(state, insn, _callee(state, insn, known, source), ARGUMENT_REGISTERS)
+
+    def _call(self, state: State, insn: Instruction, callee: int, places: Iterable[Place]) -> list[Argument]:
+        """The arguments in ``places``. Notes those that may be a constant and may be something else."""
+        held = [(number, state[place]) for number, place in enumerate(places) if place in state]
         for _, values in held:
-            mixed = {each for each in values if isinstance(each, Trace)}
-            self._spoil(values if callee is None else mixed, live=True)
-        return [] if callee is None else _passed(held, insn, callee)
+            self._spoil({each for each in values if isinstance(each, Trace)}, live=True)
+        self.called.append((int(insn.ip), callee))
+        return _passed(held, insn, callee)
 
     def leave(self, state: State, end: Instruction, number: int) -> None:
         """Note what may be used where control goes to at the end of block ``number``."""
@@ -198,6 +243,14 @@ class _Flow:
         for each in values:
             if isinstance(each, Constant) or (isinstance(each, Trace) and (each.live or not live)):
                 self.otherwise.add(each.site)
+
+
+def _frees(insn: Instruction) -> bool:
+    """True when what sets rsp gives room back: ``pop``, ``add rsp, n`` or ``lea rsp, [frame+n]``."""
+    if insn.mnemonic == Mnemonic.ADD:
+        return insn.op1_kind != OpKind.REGISTER and int(insn.immediate(1)) < 1 << 63
+    frame = insn.mnemonic == Mnemonic.LEA and insn.memory_base not in (Register.RSP, Register.NONE)
+    return frame or insn.mnemonic == Mnemonic.POP
 
 
 def _trace(value: Constant | Trace) -> Trace:
@@ -224,6 +277,7 @@ def _passed(held: Sequence[tuple[int, frozenset[Value]]], insn: Instruction, cal
     addresses = tuple(
         (position, rva)
         for position, values in held
+        if all(isinstance(each, Address) for each in values)
         for rva in sorted(each.rva for each in values if isinstance(each, Address))
     )
     return [
@@ -237,16 +291,17 @@ def _passed(held: Sequence[tuple[int, frozenset[Value]]], insn: Instruction, cal
     ]  # fmt: skip
 
 
-def _callee(state: State, insn: Instruction, effect: Effect) -> int | None:
-    if effect.callee is not None:
-        return effect.callee
-    if insn.op0_kind != OpKind.REGISTER or effect.source is None:
-        return None
-    values = state.get(effect.source, frozenset[Value]())
+def _callee(state: State, insn: Instruction, known: int | None, source: Place | None) -> int:
+    """What ``insn`` calls: what is ``known`` from itself, or else what the register ``source`` holds."""
+    if known is not None:
+        return known
+    if insn.op0_kind != OpKind.REGISTER or source is None:
+        return UNKNOWN_CALLEE
+    values = state.get(source, frozenset[Value]())
     if len(values) != 1:
-        return None
+        return UNKNOWN_CALLEE
     (value,) = values
-    return value.rva if isinstance(value, (Loaded, Address)) else None
+    return value.rva if isinstance(value, (Loaded, Address)) else UNKNOWN_CALLEE
 
 
 def _blocks(body: Sequence[Instruction]) -> tuple[list[tuple[int, int]], list[tuple[int, ...]]]:

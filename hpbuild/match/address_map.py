@@ -160,25 +160,19 @@ def _neighbours(fixed: Side, baseline: Side, pairing: Pairing, data: DataMap) ->
     Writable atoms only where both distances agree or one side has no mapped atom."""
     mapped = np.flatnonzero(data.baseline >= 0)
     free = np.flatnonzero(data.baseline < 0)
-    if not len(mapped) or not len(free):
+    if not len(free):
         return np.zeros(0, dtype=np.int64), np.zeros(0, dtype=np.int64)
-    shift = data.baseline[mapped] - fixed.atoms.start[mapped]
-    place = np.searchsorted(mapped, free)
-    section = fixed.atoms.section
-    before = np.maximum(place - 1, 0)
-    after = np.minimum(place, len(mapped) - 1)
-    has_before = (place > 0) & (section[mapped[before]] == section[free])
-    has_after = (place < len(mapped)) & (section[mapped[after]] == section[free])
+    has_before, has_after, shift_before, shift_after = _nearest(fixed, data, mapped, free)
     taken = np.zeros(len(baseline.atoms), dtype=np.bool_)
     taken[baseline.atoms.at(data.baseline[mapped])] = True
     writable = fixed.atoms.memory[free] != Memory.RODATA
-    agreed = ~(has_before & has_after) | (shift[before] == shift[after])
+    agreed = ~(has_before & has_after) | (shift_before == shift_after)
     alone, start_shift = _section_shifts(fixed, baseline, free, has_before | has_after)
     in_code, code_shift = _code_shifts(fixed, baseline, pairing, free)
     parts = []
     for has, distance in (
-        (has_before, shift[before]),
-        (has_after, shift[after]),
+        (has_before, shift_before),
+        (has_after, shift_after),
         (alone, start_shift),
         (in_code, code_shift),
     ):
@@ -192,15 +186,36 @@ def _neighbours(fixed: Side, baseline: Side, pairing: Pairing, data: DataMap) ->
     return np.concatenate([part[0] for part in parts]), np.concatenate([part[1] for part in parts])
 
 
+def _nearest(
+    fixed: Side, data: DataMap, mapped: I64, free: I64
+) -> tuple[np.ndarray[tuple[int], np.dtype[np.bool_]], np.ndarray[tuple[int], np.dtype[np.bool_]], I64, I64]:
+    """For each unmapped atom: whether its section has a mapped one before it, and one behind it; and their
+    distances to their counterparts, 0 where there is none."""
+    if not len(mapped):
+        nowhere, none = np.zeros(len(free), dtype=np.bool_), np.zeros(len(free), dtype=np.int64)
+        return nowhere, nowhere, none, none
+    shift = data.baseline[mapped] - fixed.atoms.start[mapped]
+    place = np.searchsorted(mapped, free)
+    section = fixed.atoms.section
+    before = np.maximum(place - 1, 0)
+    after = np.minimum(place, len(mapped) - 1)
+    has_before = (place > 0) & (section[mapped[before]] == section[free])
+    has_after = (place < len(mapped)) & (section[mapped[after]] == section[free])
+    return has_before, has_after, shift[before], shift[after]
+
+
 MIN_CONTENT = 8
 """Bytes of content below which being alone with it says nothing."""
 
 
 def _same_contents(fixed: Side, baseline: Side, free: I64, others: I64) -> Columns:
-    """Unmapped atoms that are alone with their content on both sides, where there is enough of it."""
+    """Unmapped atoms that are alone with their content on both sides, where there is enough of it. A constant
+    and a variable are not the same, whatever they hold."""
     left = free[_telling(fixed, free)]
     right = others[_telling(baseline, others)]
-    return join_unique(fixed.atoms.digest, baseline.atoms.digest, left, right)
+    rows, places = join_unique(fixed.atoms.digest, baseline.atoms.digest, left, right)
+    alike = fixed.atoms.memory[rows] == baseline.atoms.memory[places]
+    return rows[alike], places[alike]
 
 
 def _telling(side: Side, atoms: I64) -> np.ndarray[tuple[int], np.dtype[np.bool_]]:

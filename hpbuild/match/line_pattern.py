@@ -62,14 +62,15 @@ def in_order(sites: Sequence[Site]) -> bool:
     return rising and all(SMALLEST_LINE <= value < LARGEST_LINE for pair in pairs for value in pair)
 
 
-def supported(lines: Sequence[Site]) -> set[Site]:
-    """Those that did not move alone: their neighbours moved with them, in two functions at least."""
+def supported(lines: Sequence[Site], values: int = MIN_RUN, functions: int = MIN_RUN_FUNCTIONS) -> set[Site]:
+    """Those that did not move alone: their neighbours moved with them, ``values`` distinct ones in as many as
+    ``functions`` at least."""
     found: set[Site] = set()
     ordered = sorted(lines, key=lambda site: (site.old, site.new))
     for _, run in groupby(ordered, key=lambda site: site.new - site.old):
         together = set(run)
-        values, functions = {site.old for site in together}, {site.fragment for site in together}
-        if len(values) >= MIN_RUN and len(functions) >= MIN_RUN_FUNCTIONS:
+        distinct, owners = {site.old for site in together}, {site.fragment for site in together}
+        if len(distinct) >= values and len(owners) >= functions:
             found |= together
     return found
 

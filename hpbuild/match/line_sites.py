@@ -1,7 +1,7 @@
 """Where functions that are equal but for constant arguments differ, and what else is passed there.
 
 Candidates for changes of nothing but line numbers: the compiler puts ``__LINE__`` into the code as a
-constant argument (``_assert(text, file, line)``), so that moving a function within its source file changes
+constant argument (``check(text, file, line)``), so that moving a function within its source file changes
 it. What makes such a constant a line number is judged in ``hpbuild.match.line_only``.
 """
 
@@ -16,7 +16,7 @@ from hpbuild.match.pairing import Pairing
 from hpbuild.match.sides import Side
 
 MAX_CALLERS: Final = 4096
-"""Callers of one function that are looked at; beyond that nothing is concluded from them."""
+"""Callers of functions, or users of texts, that are looked at; beyond that nothing is concluded from them."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,24 +51,25 @@ def differing_sites(fixed: Side, baseline: Side, pairing: Pairing) -> dict[int, 
 
 
 def equal_sites(
-    fixed: Side, baseline: Side, pairing: Pairing, callees: Iterable[int]
+    fixed: Side, baseline: Side, pairing: Pairing, callees: Iterable[int] = (), texts: Iterable[int] = ()
 ) -> Mapping[int, tuple[Site, ...]] | None:
-    """Fragment -> constant arguments of calls to ``callees`` in fragments whose form did not change.
+    """Fragment -> constant arguments, in fragments whose form did not change, of calls to ``callees`` and of
+    calls that get the address of one of ``texts``.
 
     None when there are too many callers to look at."""
-    wanted = np.array(sorted(callees), dtype=np.int64)
+    called, told = frozenset(callees), frozenset(texts)
+    wanted = np.array(sorted(called | told), dtype=np.int64)
     references = fixed.program.references
     owners = np.unique(references.fragment[np.isin(references.target, wanted)])
     owners = owners[(pairing.fixed[owners] >= 0) & (fixed.forms[owners] != 0)]
     owners = owners[fixed.forms[owners] == baseline.forms[pairing.fixed[owners]]]
     if len(owners) > MAX_CALLERS:
         return None
-    known = frozenset(wanted.tolist())
     return {
         fragment: tuple(
             each
             for each in _paired_sites(fixed, baseline, fragment, int(pairing.fixed[fragment]))
-            if each.callee in known
+            if each.callee in called or any(rva in told for _, rva in each.addresses)
         )
         for fragment in owners.tolist()
     }

@@ -55,8 +55,8 @@ class Objects:
 
     def of(self, atom: int) -> tuple[int, ...]:
         """All atoms of the object that ``atom`` belongs to, ascending: the symbol's extent; in code the whole
-        run of data; else the atom and those behind it that only its own users refer to. Nobody can tell where a
-        constant ends whose address is taken: what lies behind it and has no other users is part of it."""
+        run of data; else the atom and those behind it that only its own users refer to. Nobody can tell where
+        a constant ends whose address is taken: what lies behind it and has no other users is part of it."""
         run = self._named.get(atom)
         if run is not None:
             return run

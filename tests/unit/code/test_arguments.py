@@ -6,7 +6,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hpbuild.code.arguments import MAX_INSTRUCTIONS, MAX_TRACES, MAX_VALUES, Argument, arguments
+from hpbuild.code.arguments import (
+    MAX_INSTRUCTIONS,
+    MAX_TRACES,
+    MAX_VALUES,
+    UNKNOWN_CALLEE,
+    Argument,
+    arguments,
+    calls,
+)
 
 AT = 0x1000
 CALLEE, SLOT, TEXT, NAME = 0x4000, 0x5000, 0x6000, 0x6100
@@ -210,7 +218,91 @@ def test_constants_in_an_unknown_place(count: int, found: int) -> None:
     ],
 )
 def test_callee_that_is_not_known(parts: tuple[str | tuple[str, int], ...]) -> None:
+    assert brief(*parts) == [(77, 2, UNKNOWN_CALLEE)]
+
+
+def test_all_that_a_callee_gets_that_is_not_known() -> None:
+    # lea rcx, TEXT; lea rdx, NAME; mov r8d, 77; mov dword [rsp+20h], 78; call rsi
+    parts = (("488d0d", TEXT), ("488d15", NAME), LINE, "c74424204e000000 ffd6", RET)
+    assert brief(*parts) == [(77, 2, UNKNOWN_CALLEE), (78, 4, UNKNOWN_CALLEE)]
+    assert {each.addresses for each in found(*parts)} == {((0, TEXT), (1, NAME))}
+
+
+def test_constant_that_a_known_and_an_unknown_callee_get() -> None:
+    # mov ebx, 77; mov r8d, ebx; call; mov ecx, ebx; call [rax+8]
+    parts = ("bb4d000000 4189d8", CALL, "89d9 ff5008 bb00000000", RET)
+    assert brief(*parts) == [*ONE, (77, 0, UNKNOWN_CALLEE)]
+
+
+def test_unknown_callee_that_may_get_something_else() -> None:
+    # mov r8d, 77; test ecx, ecx; je +3; mov r8d, [rsi]; call rax
+    assert brief(LINE, "85c9 7403 448b06 ffd0", RET) == []
+
+
+ENDS = ("4883c428", "5b", "4881c400010000", "488d6520 5d", "488d6510")
+"""add rsp, 28h; pop rbx; add rsp, 100h; lea rsp, [rbp+20h], pop rbp; lea rsp, [rbp+10h]"""
+
+
+@pytest.mark.parametrize("end", ENDS)
+@pytest.mark.parametrize("jump", ["ffe0", "48ffe0", "ff6008"])
+def test_jump_that_ends_the_function(end: str, jump: str | tuple[str, int]) -> None:
+    """jmp rax, also with a prefix; jmp [rax+8]."""
+    (one,) = found(("488d0d", TEXT), ("488d15", NAME), LINE, end, jump)
+    assert (one.value, one.position, one.callee) == (77, 2, UNKNOWN_CALLEE)
+    assert one.addresses == ((0, TEXT), (1, NAME))
+
+
+def test_jump_to_a_known_function_that_ends_this_one() -> None:
+    # jmp [SLOT], also with a prefix; mov rax, [SLOT]; add rsp, 28h; jmp rax
+    for parts in (
+        (LINE, ("ff25", SLOT)),
+        (LINE, ("48ff25", SLOT)),
+        (("488b05", SLOT), LINE, "4883c428 ffe0"),
+    ):
+        assert brief(*parts) == [(77, 2, SLOT)]
+
+
+def test_calls() -> None:
+    # call; mov rbx, [SLOT]; xor ecx, ecx; call rbx; call [rax+8]; add rsp, 28h; jmp [SLOT]
+    made = code(CALL, ("488b1d", SLOT), "31c9 ffd3 ff5008 4883c428", ("ff25", SLOT))
+    expected = ((0, CALLEE), (14, SLOT), (16, UNKNOWN_CALLEE), (23, SLOT))
+    assert calls(made, AT) == tuple((AT + at, callee) for at, callee in expected)
+    assert calls(b"", AT) == calls(b"\x90" * MAX_INSTRUCTIONS + made, AT) == ()
+
+
+@pytest.mark.parametrize(
+    "parts",
+    [
+        (LINE, "ffe0"),  # jmp rax
+        (LINE, "4883ec28 ffe0"),  # sub rsp, 28h
+        (LINE, "4883c480 ffe0"),  # add rsp, -80h
+        (LINE, "53 ffe0"),  # push rbx
+        (LINE, "488d6424e0 ffe0"),  # lea rsp, [rsp-20h]
+        (LINE, "4801c4 ffe0"),  # add rsp, rax
+        (LINE, "4883c428 4801d0 ffe0"),  # add rsp, 28h; add rax, rdx
+        (LINE, "4883c428", ("e9", CALLEE)),  # a jump to somewhere known, which may be a part of it
+        # test ecx, ecx; je to the jump itself; add rsp, 28h; jmp rax
+        (LINE, "85c9 7404 4883c428 ffe0"),
+        (LINE, "4883c010 ffe0"),  # add rax, 10h
+        (LINE, "488d4208 ffe0"),  # lea rax, [rdx+8]
+        # mov r10d, 77; mov r8d, r10d: a register that some callees get, too
+        ("41ba4d000000 4589d0 4883c428 ffe0",),
+        ("bb4d000000 4189d8 4883c428 ffe0",),  # mov ebx, 77; mov r8d, ebx: it is left there
+        ("c74424204d000000 4883c428 ffe0",),  # mov dword [rsp+20h], 77
+        (LINE, "85c9 7403 448b06 4883c428 ffe0"),  # test; je +3; mov r8d, [rsi]
+    ],
+)
+def test_jump_that_does_not_end_the_function_or_takes_more(parts: tuple[str | tuple[str, int], ...]) -> None:
     assert brief(*parts) == []
+
+
+def test_address_that_may_be_something_else() -> None:
+    # lea rdx, NAME; test ecx, ecx; je +7; mov rdx, [SLOT]; mov r8d, 77; call
+    (one,) = found(("488d15", NAME), "85c9 7407", ("488b15", SLOT), LINE, CALL, RET)
+    assert one.addresses == ()
+    # … lea rdx, TEXT
+    (one,) = found(("488d15", NAME), "85c9 7407", ("488d15", TEXT), LINE, CALL, RET)
+    assert one.addresses == ((1, TEXT), (1, NAME))
 
 
 USES: tuple[tuple[str, tuple[str | tuple[str, int], ...]], ...] = (
@@ -226,7 +318,8 @@ USES: tuple[tuple[str, tuple[str | tuple[str, int], ...]], ...] = (
     ("changed in part", ("b305",)),  # mov bl, 5
     ("pushed", ("53 5b",)),  # push rbx; pop rbx
     ("returned", ("89d8 c3",)),  # mov eax, ebx; ret
-    ("passed to an unknown callee", ("89d9 ff5008",)),  # mov ecx, ebx; call [rax+8]
+    # test ecx, ecx; mov ecx, ebx; je +2; mov ecx, [rsi]; call [rax+8]
+    ("passed in some cases", ("85c9 89d9 7402 8b0e ff5008",)),
     ("passed on in a tail call", ("89d9", ("e9", CALLEE))),  # mov ecx, ebx; jmp CALLEE
     ("passed on in an indirect tail call", ("89d9 48ffe0",)),  # mov ecx, ebx; jmp rax
     ("alive where control leaves on a condition", ("85c9", ("0f84", CALLEE))),  # test; je CALLEE

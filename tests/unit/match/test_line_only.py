@@ -1,85 +1,34 @@
-"""Line numbers alone: recognised, and told apart from every change that matters.
-
-Each program has a few callers of ``check``; ``mov r8d, LINE; call check`` with whatever stands before.
-"""
+"""Line numbers alone: recognised, and told apart from every change that matters."""
 
 import struct
-from collections.abc import Callable, Sequence
 
 import pytest
 
 from hpbuild.match import line_sites as sites_module
-from hpbuild.match.comparison import compare
-from hpbuild.match.facts import describe
-from hpbuild.match.line_only import source_name
-from hpbuild.match.model import Change, Difference
-from tests.assembled import RET, Dll, Item, Part, datum, diff, function, symbol
-
-CHECK = function("check", b"\xb8\x01\0\0\0", RET)
-"""mov eax, 1; ret"""
-CHECK_CALL: Part = ("call", "check")
-FILE: Part = ("lea rdx", "file")
-TEXTS = (
-    datum("file", b"source/file.c\0"),
-    datum("second", b"source/second.c\0"),
-    datum("header", b"header.hpp\0"),
-    datum("text", b"what is wrong\0"),
-    datum("format", b"%s in line %d\0"),
+from tests.assembled import RET, Dll, Item, Part, datum, diff, function
+from tests.lines import (
+    ALL,
+    CHECK_CALL,
+    CLOSE,
+    FILE,
+    HOLD,
+    LINES,
+    NOTIFIED,
+    NOTIFY,
+    OPEN,
+    TEXT,
+    TEXTS,
+    Body,
+    asserted,
+    assertions,
+    checks,
+    dll,
+    judged,
+    outcome,
+    put,
+    said,
+    shifted,
 )
-OPEN, CLOSE = b"\x48\x83\xec\x28", b"\x48\x83\xc4\x28\xc3"
-"""sub rsp, 28h; add rsp, 28h; ret"""
-LINES = ((103, 119, 131), (205, 226, 257), (301, 344))
-
-
-def put(register: str, value: int) -> bytes:
-    """mov register, value"""
-    codes = {"ecx": b"\xb9", "edx": b"\xba", "r8d": b"\x41\xb8", "r9d": b"\x41\xb9"}
-    return codes[register] + struct.pack("<I", value)
-
-
-def caller(number: int, *parts: Part) -> Item:
-    """A function with a number of its own in it, so that it is known by its code."""
-    return function(f"f{number}", OPEN, b"\x48\x81\xc6" + struct.pack("<I", 7 * number + 3), *parts, CLOSE)
-
-
-def checks(lines: Sequence[int], *before: Part, register: str = "r8d", call: Part = CHECK_CALL) -> list[Part]:
-    return [part for line in lines for part in (*before, put(register, line), call)]
-
-
-def dll(*functions: Sequence[Part], more: tuple[Item, ...] = (), imports: tuple[str, ...] = ()) -> Dll:
-    callers = [caller(number, *parts) for number, parts in enumerate(functions)]
-    users = [function("user", ("call", "f0"), b"\x33\xc0", RET)]
-    return Dll(code=(CHECK, *callers, *users, *more), constants=TEXTS, imports=imports)
-
-
-def outcome(found: Difference) -> tuple[list[str], list[str]]:
-    """Names of functions with line numbers alone, and of all others that are not identical."""
-    assert all(item.change is Change.CHANGED for item in found.functions if item.line_only)
-    lines = sorted(item.name for item in found.functions if item.line_only)
-    others = sorted(item.name for item in found.functions if not item.line_only)
-    assert (found.summary.line_only, found.summary.changed) == (len(lines), len(others))
-    return lines, others
-
-
-Body = Callable[[int, tuple[int, ...]], Sequence[Part]]
-ALL = ["f0", "f1", "f2"]
-
-
-def shifted(distance: int, start: int = 0) -> tuple[tuple[int, ...], ...]:
-    """``LINES`` with those from ``start`` on moved."""
-    return tuple(tuple(each + distance * (each >= start) for each in some) for some in LINES)
-
-
-def judged(
-    body: Body, new: tuple[tuple[int, ...], ...] = (), **rest: tuple[object, ...]
-) -> tuple[list[str], list[str]]:
-    """The outcome when every function has a body made of its lines, ``LINES`` before and ``new`` after."""
-    made = [
-        dll(*(body(number, some) for number, some in enumerate(lines)), **rest)  # type: ignore[arg-type]
-        for lines in (LINES, new or shifted(7))
-    ]
-    return outcome(diff(*made))
-
 
 # What is reported
 
@@ -99,135 +48,43 @@ def test_report_of_a_function_with_other_lines() -> None:
     assert found.data == ()
 
 
-# Assertions
-
-ASSERT: Part = ("call slot", "import _assert")
-
-
-def assertion(
-    *values: int,
-    name: Part = FILE,
-    call: Part = ASSERT,
-    register: str = "r8d",
-    imports: tuple[str, ...] = ("_assert",),
-) -> Dll:
-    return dll(*([name, put(register, value), call] for value in values), imports=imports)
-
-
-def test_one_assertion_is_enough() -> None:
-    assert outcome(diff(assertion(77), assertion(80))) == (["f0"], [])
-
-
-@pytest.mark.parametrize(
-    ("name", "known"),
-    [("_assert", True), ("_wassert", True), ("__assert_fail", True), ("assert", False), ("_asserted", False)],
-)
-def test_assertion_functions_are_known_by_name(name: str, known: bool) -> None:
-    call: Part = ("call slot", f"import {name}")
-    found = diff(*(assertion(value, call=call, imports=(name,)) for value in (77, 80)))
-    assert outcome(found) == ((["f0"], []) if known else ([], ["f0"]))
-
-
-def test_assertion_function_behind_a_thunk() -> None:
-    thunk = function("thunk", ("jump slot", "import _assert"))
-    made = [
-        dll([FILE, put("r8d", value), ("call", "thunk")], more=(thunk,), imports=("_assert",))
-        for value in (77, 80)
-    ]
-    assert outcome(diff(*made)) == (["f0"], [])
-
-
-@pytest.mark.parametrize(("name", "known"), [("_assert", True), ("alert", False)])
-def test_assertion_function_of_the_program_by_its_symbol(name: str, known: bool) -> None:
-    programs = []
-    for value in (77, 80):
-        made = dll([FILE, put("r8d", value), CHECK_CALL])
-        programs.append(made.program(symbol(name, made.labels()["check"])))
-    found = outcome(describe(compare(*programs)))
-    assert found == ((["f0"], []) if known else ([], ["f0"]))
-
-
-@pytest.mark.parametrize(
-    ("name", "register"),
-    [
-        (("lea rdx", "text"), "r8d"),  # no file name
-        (("lea rcx", "file"), "r8d"),  # not right before the number
-        (("lea r9", "file"), "r8d"),  # behind it
-        (("lea rdx", "file"), "ecx"),
-        (b"\x31\xd2", "r8d"),  # xor edx, edx
-    ],
-)
-def test_assertion_that_is_none(name: Part, register: str) -> None:
-    made = [assertion(value, name=name, register=register) for value in (77, 80)]
-    assert outcome(diff(*made)) == ([], ["f0"])
-
-
-@pytest.mark.parametrize("values", [(90, 80), (80, 80), (1, 99), (77, 76), (2_000_000, 99)])
-def test_assertions_whose_lines_contradict(values: tuple[int, int]) -> None:
-    """77 and 88 before."""
-    made = [assertion(*each) for each in ((77, 88), values)]
-    lines, others = outcome(diff(*made))
-    assert lines == []
-    assert others
-
-
-def test_assertions_of_another_file_say_nothing() -> None:
-    made = [
-        dll(
-            [FILE, put("r8d", 77 + moved), ASSERT],
-            [("lea rdx", "second"), put("r8d", 78), ASSERT],
-            imports=("_assert",),
-        )
-        for moved in (0, 5)
-    ]
-    assert outcome(diff(*made)) == (["f0"], [])
-
-
-def test_one_line_of_two_files() -> None:
-    """test ecx, ecx; je +9; lea rdx, file; jmp +7; lea rdx, second; mov r8d, LINE; call."""
-
-    def made(value: int, second: str) -> Dll:
-        names: list[Part] = [b"\x85\xc9\x74\x09", FILE, b"\xeb\x07", ("lea rdx", second)]
-        return dll([*names, put("r8d", value), ASSERT], imports=("_assert",))
-
-    assert outcome(diff(made(77, "file"), made(80, "file"))) == (["f0"], [])
-    assert outcome(diff(made(77, "second"), made(80, "second"))) == ([], ["f0"])
-
-
 # Functions that change in earnest
 
 
+def twice(line: int, *rest: Part) -> list[Part]:
+    """Two assertions, at ``line`` and 20 behind, and more."""
+    return [*asserted(line, line + 20), *rest]
+
+
+def test_two_assertions_alone() -> None:
+    assert outcome(diff(*(assertions(twice(line)) for line in (77, 80)))) == (["f0"], [])
+
+
 def test_line_and_another_constant() -> None:
-    """lea rdx, file; mov r8d, LINE; call; mov ecx, LIMIT; call check."""
-    made = [
-        dll([FILE, put("r8d", line), ASSERT, put("ecx", limit), CHECK_CALL], imports=("_assert",))
-        for line, limit in ((77, 64), (80, 128))
-    ]
+    """…; mov ecx, LIMIT; call check."""
+    made = [assertions(twice(line, put("ecx", limit), CHECK_CALL)) for line, limit in ((77, 64), (80, 128))]
     assert outcome(diff(*made)) == ([], ["f0"])
 
 
 @pytest.mark.parametrize("extra", [(b"\x83\xf9\x40", b"\x83\xf9\x50"), (b"\x7c\0", b"\x7e\0")])
 def test_line_and_another_byte(extra: tuple[bytes, bytes]) -> None:
     """cmp ecx, 40h or 50h; jl or jle."""
-    made = [
-        dll([FILE, put("r8d", line), ASSERT, more], imports=("_assert",))
-        for line, more in zip((77, 80), extra, strict=True)
-    ]
+    made = [assertions(twice(line, more)) for line, more in zip((77, 80), extra, strict=True)]
     assert outcome(diff(*made)) == ([], ["f0"])
 
 
 def test_line_and_a_changed_text() -> None:
     made = []
     for line, text in ((77, b"old"), (80, b"new")):
-        one = dll([("lea rcx", "said"), FILE, put("r8d", line), ASSERT], imports=("_assert",))
-        made.append(
-            Dll(code=one.code, constants=(*TEXTS, datum("said", text + b" text\0")), imports=("_assert",))
-        )
+        one = assertions(asserted(line, line + 20, text=("lea rcx", "said")))
+        texts = (*TEXTS, datum("said", text + b" text\0"))
+        made.append(Dll(code=one.code, constants=texts, imports=NOTIFIED))
     assert outcome(diff(*made)) == ([], ["f0"])
 
 
 def test_line_and_another_file_name() -> None:
-    made = [assertion(77), assertion(80, name=("lea rdx", "second"))]
+    second: Part = ("lea rdx", "second")
+    made = [assertions(twice(77)), assertions(asserted(80, 100, name=second))]
     assert outcome(diff(*made)) == ([], ["f0"])
 
 
@@ -235,40 +92,35 @@ def test_line_and_another_target() -> None:
     """The same call leads to another function."""
     other = function("other", b"\x31\xc0", RET)
     made = [
-        dll([FILE, put("r8d", line), ASSERT, ("call", target)], more=(other,), imports=("_assert",))
+        assertions(twice(line, ("call", target)), more=(other,))
         for line, target in ((77, "check"), (80, "other"))
     ]
     assert outcome(diff(*made)) == ([], ["f0"])
 
 
 def test_line_that_is_used_in_another_way() -> None:
-    """mov ebx, LINE; lea rdx, file; mov r8d, ebx; call; mov [rsi], ebx, and without the last."""
+    """mov ebx, LINE; …; mov r8d, ebx; call; mov [rsi], ebx, and without the last."""
 
     def made(value: int, use: bytes) -> Dll:
         first = b"\xbb" + struct.pack("<I", value)
-        return dll([first, FILE, b"\x41\x89\xd8", ASSERT, use], imports=("_assert",))
+        return assertions([first, TEXT, FILE, b"\x41\x89\xd8", NOTIFY, use, *asserted(value + 20)])
 
     assert outcome(diff(made(77, b""), made(80, b""))) == (["f0"], [])
     assert outcome(diff(made(77, b"\x89\x1e"), made(80, b"\x89\x1e"))) == ([], ["f0"])
 
 
 def test_line_that_another_call_gets_too() -> None:
-    """mov ebx, LINE; …; call _assert; mov ecx, ebx; call check."""
+    """mov ebx, LINE; …; call notify; mov ecx, ebx; call check."""
 
     def made(value: int) -> Dll:
         first = b"\xbb" + struct.pack("<I", value)
-        return dll(
-            [first, FILE, b"\x41\x89\xd8", ASSERT, b"\x89\xd9", CHECK_CALL, b"\xbb\0\0\0\0"],
-            imports=("_assert",),
-        )
+        rest = (b"\x89\xd9", CHECK_CALL, b"\xbb\0\0\0\0")
+        return assertions([first, TEXT, FILE, b"\x41\x89\xd8", NOTIFY, *rest, *asserted(value + 20)])
 
     assert outcome(diff(made(77), made(80))) == ([], ["f0"])
 
 
 # Beside a file name
-
-HOLD: Part = ("hold", "import product_log")
-"""mov rbx, [slot]; the calls are call rbx"""
 
 
 def test_lines_beside_the_name_of_their_file() -> None:
@@ -371,48 +223,16 @@ def test_too_many_callers_prove_nothing(monkeypatch: pytest.MonkeyPatch) -> None
     monkeypatch.setattr(sites_module, "MAX_CALLERS", -1)
     assert judged(lambda _, lines: checks(lines, FILE)) == ([], ALL)
     assert judged(plain) == ([], ALL)
-    assert outcome(diff(assertion(77), assertion(80))) == (["f0"], []), "no other call matters"
+    assert judged(lambda _, lines: asserted(*lines), imports=NOTIFIED) == ([], ALL)
+    assert judged(lambda _, lines: said(*lines)) == ([], ALL)
 
 
 def test_function_of_another_library_that_gets_file_and_line() -> None:
-    call: Part = ("call slot", "import product_log")
+    call: Part = ("call slot", "import notify")
     body: Body = lambda _, lines: checks(lines, FILE, call=call)  # noqa: E731
-    assert judged(body, imports=("product_log",)) == (ALL, [])
+    assert judged(body, imports=NOTIFIED) == (ALL, [])
     held: Body = lambda _, lines: [HOLD, *checks(lines, FILE, call=b"\xff\xd3")]  # noqa: E731
-    assert judged(held, imports=("product_log",)) == ([], ALL), "who else gets that address is not followed"
-
-
-def name_of(content: bytes, section: str = "constants") -> str:
-    item = datum("name", content, align=16)
-    made = Dll(
-        code=(CHECK,) if section != "code" else (CHECK, Item("name", (content,), 16)),
-        constants=(item,) if section == "constants" else (),
-        variables=(item,) if section == "variables" else (),
-    )
-    return source_name(made.side(), made.labels()["name"])
-
-
-@pytest.mark.parametrize(
-    "name", ["a.c", "src/lib/file.cpp", "C:\\build\\x.h", "x.y", "lexer.l", "main.rs", "old file.c++"]
-)
-def test_names_of_source_files(name: str) -> None:
-    assert name_of(name.encode() + b"\0") == name
-    assert name_of(name.encode("utf-16-le") + b"\0\0") == name
-    assert name_of(name.encode() + b"\0", "variables") == "", "a variable may hold another name by then"
-    assert name_of(name.encode() + b"\0", "code") == ""
-
-
-@pytest.mark.parametrize(
-    "name", ["config.ini", ".c", "a.c.bak", "a.cs", "file", "", "a.c\n", "\x01.c", "a.\xe9"]
-)
-def test_other_texts(name: str) -> None:
-    assert name_of(name.encode("latin-1") + b"\0") == ""
-
-
-def test_name_that_does_not_end() -> None:
-    assert name_of(b"x" * 600 + b".c\0") == ""
-    made = Dll(code=(CHECK,))
-    assert source_name(made.side(), 0xFFFFFF) == ""
+    assert judged(held, imports=NOTIFIED) == ([], ALL), "who else gets that address is not followed"
 
 
 # By the pattern of all calls

@@ -155,6 +155,15 @@ def test_support_takes_values_and_functions(functions: tuple[tuple[int, ...], ..
     assert set(run) <= supported([*still, *run]) if expected else not supported([*still, *run]) & set(run)
 
 
+def test_support_of_as_many_as_are_asked_for() -> None:
+    two = moved(((301, 307),))
+    assert not supported(two)
+    assert supported(two, values=2, functions=1) == set(two)
+    assert not supported(two[:1], values=2, functions=1)
+    assert not supported([two[0], site(8, 304, 304), two[1]], values=2, functions=1) & set(two), "together"
+    assert not supported([two[0], site(8, 301, 308)], values=2, functions=1), "values, not places"
+
+
 def test_support_comes_from_neighbours_only() -> None:
     """Three move by one distance, but not together."""
     lines = [site(number, old, old + 7 * (number % 2)) for number, old in enumerate(range(101, 221, 20))]

@@ -133,6 +133,17 @@ def test_equal_callers_of_a_callee() -> None:
     assert equal_sites(left, left, pairing, [places["f"]]) == {}
 
 
+def test_equal_users_of_a_text() -> None:
+    made = dll(("lea rdx", "name"), line(77), ("call", "check"), line(78), ("call", "other"))
+    left, places = made.side(), made.labels()
+    pairing = pair_fragments(left, left)
+    found = equal_sites(left, left, pairing, texts=[places["name"]])
+    assert found is not None
+    assert [(each.position, each.new) for each in sum(found.values(), ())] == [(2, 77)]
+    assert equal_sites(left, left, pairing, texts=[places["name2"]]) == {}
+    assert equal_sites(left, left, pairing) == {}
+
+
 def test_too_many_callers(monkeypatch: pytest.MonkeyPatch) -> None:
     made = dll(line(77), ("call", "check"))
     left = made.side()

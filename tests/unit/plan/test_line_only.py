@@ -9,8 +9,8 @@ from hpbuild.manifest.model import LINE_ONLY
 from hpbuild.pipeline import BuildRequest, BuildResult, DiffOptions, build, diff_modules
 from tests.assembled import RET, Dll, datum, function
 
-EDX = b"\xba"
-"""mov edx, imm32"""
+R8D = b"\x41\xb8"
+"""mov r8d, imm32"""
 
 
 def constant(opcode: bytes, value: int) -> bytes:
@@ -18,18 +18,26 @@ def constant(opcode: bytes, value: int) -> bytes:
 
 
 def image(lines: tuple[int, int], limit: int) -> bytes:
-    """``checked`` reports its lines with the name of its source, ``bounded`` works with a limit."""
+    """``checked`` asserts: it tells a function of another image a text, the name of its source and its lines;
+    ``bounded`` works with a limit."""
     report = [
-        part for line in lines for part in (("lea rcx", "file"), constant(EDX, line), ("call", "report"))
+        part
+        for line in lines
+        for part in (
+            ("lea rcx", "text"),
+            ("lea rdx", "file"),
+            constant(R8D, line),
+            ("call slot", "import report"),
+        )
     ]
     return Dll(
         code=(
             function("checked", *report, RET),
             # mov eax, limit; ret
             function("bounded", constant(b"\xb8", limit), RET, b"\x90" * 8),
-            function("report", b"\x31\xc0", RET, b"\x90" * 8),
         ),
-        constants=(datum("file", b"src/check.c\0"),),
+        constants=(datum("file", b"src/check.c\0"), datum("text", b"size > 0\0")),
+        imports=("report",),
     ).file()
 
 
@@ -70,9 +78,9 @@ def test_nothing_but_lines_is_nothing_to_patch(tmp_path: Path) -> None:
     assert (diff.difference.summary.changed, diff.difference.summary.line_only) == (0, 1)
 
 
-@pytest.mark.parametrize("lines", [(24, 14), (10, 1)])
-def test_constants_out_of_order_are_carried(tmp_path: Path, lines: tuple[int, int]) -> None:
-    """What cannot be lines of one file is a change of the program."""
+@pytest.mark.parametrize("lines", [(24, 14), (10, 1), (10, 24), (14, 25)])
+def test_constants_that_are_no_lines_are_carried(tmp_path: Path, lines: tuple[int, int]) -> None:
+    """What cannot be lines of one file, or did not move together, is a change of the program."""
     result = built(files(tmp_path, image((10, 20), 64), image(lines, 64)))
     (module,) = result.manifest.modules
     assert [item.name for item in module.functions] == ["checked"]

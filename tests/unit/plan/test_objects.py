@@ -8,6 +8,7 @@ import pytest
 from hpbuild.match.sides import Side, prepare
 from hpbuild.plan.objects import Objects, extent, users
 from hpbuild.values import Interval
+from tests.assembled import RET, Dll, datum, function
 
 CODEC = "fixed/codec.dll"
 Dlls = Callable[[str], Any]
@@ -78,3 +79,63 @@ def test_an_object_ends_where_another_function_names_data(dll: Dlls, name: str) 
         for member in members[1:]:
             assert found.functions.get(member, frozenset()) <= own
             assert member not in found.atoms
+
+
+def _drawn(dll: Dll, label: str) -> Interval:
+    return _object(dll.side(), dll.labels()[label.partition("+")[0]] + int(label.partition("+")[2] or 0))
+
+
+def test_a_letter_with_its_end_mark_is_a_text() -> None:
+    """Not half of a text of two bytes a letter: those behind it are texts of their own."""
+    texts = (
+        datum("comma", b",\0", align=1),
+        datum("colon", b":\0", align=1),
+        datum("more", b"%d\0", align=1),
+    )
+    code = tuple(function(f"f{item.label}", ("lea", item.label), RET) for item in texts)
+    dll = Dll(code=code, constants=texts)
+    for item in texts:
+        start = dll.labels()[item.label]
+        assert _drawn(dll, item.label) == Interval(start, start + len(item.parts[0]))
+
+
+def test_a_text_of_two_bytes_a_letter_is_one_object() -> None:
+    dll = Dll(
+        code=(function("one", ("lea", "text"), RET), function("two", ("lea", "text+2"), RET)),
+        constants=(datum("text", "xyz".encode("utf-16-le") + b"\0\0", align=1),),
+    )
+    start = dll.labels()["text"]
+    assert _drawn(dll, "text") == _drawn(dll, "text+2") == Interval(start, start + 8)
+
+
+def test_numbers_that_look_like_letters_are_no_text() -> None:
+    """Each is read as a whole: nobody reads on from one into the next."""
+    dll = Dll(
+        code=(function("one", ("load", "pool"), RET), function("two", ("load", "pool+4"), RET)),
+        constants=(datum("pool", b"\x99\x99\x99\x3f\x55\x55\x55\x3f", align=1),),
+    )
+    start = dll.labels()["pool"]
+    assert _drawn(dll, "pool") == Interval(start, start + 4)
+
+
+def test_a_constant_goes_on_where_a_user_of_its_address_reads_it() -> None:
+    """Two take its address; one of them reads the second part directly: the other reads it too, for all that
+    anybody can tell."""
+    dll = Dll(
+        code=(
+            function("one", ("lea", "pair"), RET),
+            function("two", ("lea", "pair"), ("load", "pair+4"), RET),
+        ),
+        constants=(datum("pair", b"\x00\x7a\x00\x00\x98\x3a\x00\x00", align=1),),
+    )
+    start = dll.labels()["pair"]
+    assert _drawn(dll, "pair") == _drawn(dll, "pair+4") == Interval(start, start + 8)
+
+
+def test_a_constant_ends_where_only_others_read_on() -> None:
+    dll = Dll(
+        code=(function("one", ("lea", "pair"), RET), function("two", ("load", "pair+4"), RET)),
+        constants=(datum("pair", b"\x00\x7a\x00\x00\x98\x3a\x00\x00", align=1),),
+    )
+    start = dll.labels()["pair"]
+    assert _drawn(dll, "pair+4") == Interval(start + 4, start + 8)

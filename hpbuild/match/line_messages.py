@@ -1,0 +1,55 @@
+"""Line numbers that are printed: ``f(…, "… %s:%d …", file, LINE)``, whoever ``f`` is.
+
+The format says what becomes of the constant: one that changed is enough, and the function need not be known.
+"""
+
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+
+from hpbuild.match.line_calls import by_file
+from hpbuild.match.line_pattern import in_order
+from hpbuild.match.line_sites import Site, equal_sites
+from hpbuild.match.line_texts import may_be_host, printed_lines, texts
+from hpbuild.match.pairing import Pairing
+from hpbuild.match.sides import Side
+
+
+def in_messages(fixed: Side, baseline: Side, pairing: Pairing, sites: Sequence[Site]) -> Iterator[Site]:
+    """Those of ``sites`` that are printed as lines, in order with all others of their file."""
+    formats = _formats(fixed, sites)
+    printed = _printed(fixed, sites, formats)
+    moved = [site for some in printed.values() for site in some if site.old != site.new]
+    told = {
+        rva for site in moved for place, rva in site.addresses if formats[rva] or place == site.position - 1
+    }
+    others = equal_sites(fixed, baseline, pairing, texts=told) if told else None
+    if others is not None:
+        everything = [*sites, *(site for some in others.values() for site in some)]
+        for some in _printed(fixed, everything, _formats(fixed, everything)).values():
+            if in_order(some):
+                yield from some
+
+
+def _formats(side: Side, sites: Iterable[Site]) -> Mapping[int, frozenset[int]]:
+    """Every address that the calls get, with the distances of the arguments that it prints as lines."""
+    told = {rva for site in sites for _, rva in site.addresses}
+    return {rva: frozenset(line for text in texts(side, rva) for line in printed_lines(text)) for rva in told}
+
+
+def _printed(
+    side: Side, sites: Iterable[Site], formats: Mapping[int, frozenset[int]]
+) -> Mapping[str, Sequence[Site]]:
+    """Sites that are printed as the line of a source file, by its name."""
+    found: dict[str, list[Site]] = defaultdict(list)
+    for site in sites:
+        spoken: dict[int, list[int]] = defaultdict(list)
+        for place, rva in site.addresses:
+            spoken[place].append(rva)
+        if any(all(site.position - place in formats[rva] for rva in each) for place, each in spoken.items()):
+            (name,) = by_file(side, (site,), site.position - 1)
+            if name and not may_be_host(name):
+                found[name].append(site)
+    return found
+
+
+# Beside a file name
