@@ -1,7 +1,8 @@
-"""Pairs for functions that changed beyond likeness: the same functions use them, and they use the same.
+"""What callers say of pairs that rest on little else.
 
-A function that a fix made three times as long shares too little code with its old version to be recognised
-by it. Where it is called from did not change.
+A function that a fix made three times as long shares too little code with its old version to be recognised by
+it; where it is called from did not change. And two functions that lie at the same place between neighbours,
+and look somewhat alike, are not one function when nobody who calls the one called the other.
 """
 
 from collections import defaultdict
@@ -44,16 +45,11 @@ def pair_by_callers(fixed: Side, baseline: Side, pairing: Pairing) -> int:
 def _by_callers(side: Side, free: I64, names: I64) -> dict[frozenset[int], list[int]]:
     """Free fragments by the set of fragments that refer to their start, by their ``names``. Leaves out
     those that nobody refers to, or a fragment without a name (-1)."""
-    wanted = np.zeros(len(side.forms), dtype=np.bool_)
-    wanted[free] = True
-    code = side.targets.code
-    rows = np.flatnonzero((code >= 0) & (side.targets.offset == 0))
-    rows = rows[wanted[code[rows]]]
-    callers: dict[int, set[int]] = defaultdict(set)
-    owners = side.program.references.fragment[rows]
-    for target, owner in zip(code[rows].tolist(), owners.tolist(), strict=True):
-        if owner != target:
-            callers[target].add(int(names[owner]))
+    callers = {
+        target: {int(names[owner]) for owner in owners}
+        for target, owners in _callers(side, free).items()
+        if owners
+    }
     found: dict[frozenset[int], list[int]] = defaultdict(list)
     for target in sorted(callers):
         if -1 not in callers[target]:
@@ -69,3 +65,39 @@ def _named(side: Side, fragment: int, names: I64) -> set[tuple[str, int]]:
     other = [("other", each) for each in places.other[rows].tolist() if each]
     atoms = [("text", int(side.atoms.digest[each])) for each in places.atom[rows].tolist() if each >= 0]
     return {each for each in [*code, *other, *atoms] if each != ("code", -1)}
+
+
+_UNSURE: Final = (Level.LAYOUT, Level.SIMILARITY, Level.ORDER)
+
+
+def drop_denied(fixed: Side, baseline: Side, pairing: Pairing) -> int:
+    """Undo pairs made by place, likeness or order that all paired callers deny: none of their counterparts
+    refers to the baseline's one. To redirect that one would change another function. The number undone."""
+    unsure = np.flatnonzero((pairing.fixed >= 0) & np.isin(pairing.level, _UNSURE) & (fixed.forms != 0))
+    if not len(unsure):
+        return 0
+    ours = _callers(fixed, unsure)
+    theirs = _callers(baseline, pairing.fixed[unsure])
+    denied = [
+        fragment
+        for fragment in unsure.tolist()
+        if (known := {int(each) for each in pairing.fixed[sorted(ours[fragment])] if each >= 0})
+        and known.isdisjoint(theirs[int(pairing.fixed[fragment])])
+    ]
+    pairing.drop(np.array(denied, dtype=np.int64))
+    return len(denied)
+
+
+def _callers(side: Side, wanted: I64) -> dict[int, set[int]]:
+    """For each wanted fragment the other fragments that refer to its start."""
+    chosen = np.zeros(len(side.forms), dtype=np.bool_)
+    chosen[wanted] = True
+    code = side.targets.code
+    rows = np.flatnonzero((code >= 0) & (side.targets.offset == 0))
+    rows = rows[chosen[code[rows]]]
+    found: dict[int, set[int]] = {each: set() for each in wanted.tolist()}
+    owners = side.program.references.fragment[rows]
+    for target, owner in zip(code[rows].tolist(), owners.tolist(), strict=True):
+        if owner != target:
+            found[target].add(owner)
+    return found

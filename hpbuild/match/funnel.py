@@ -1,6 +1,6 @@
 """The matching funnel: the widest level that gives a one-to-one answer, repeated to a fixed point."""
 
-from hpbuild.match.callers import pair_by_callers
+from hpbuild.match.callers import drop_denied, pair_by_callers
 from hpbuild.match.changed import (
     drop_contradicted,
     pair_by_layout,
@@ -46,6 +46,7 @@ def pair_fragments(fixed: Side, baseline: Side) -> Pairing:
     if pair_leftovers(fixed, baseline, pairing):
         _settle(fixed, baseline, pairing, shapes)
     pair_by_layout(fixed, baseline, pairing, shapes)
+    drop_denied(fixed, baseline, pairing)
     return pairing
 
 

@@ -190,6 +190,15 @@ class Terrain:
     def _targets(self) -> list[int]:
         return sorted(self.program.fields.target.tolist())
 
+    def is_structure(self, rva: int) -> bool:
+        """Whether the datum that holds ``rva`` has fields that only its own structure tells of: a changed byte
+        may make it unreadable."""
+        fields, index = self.program.fields, bisect_right(self.anchors, rva)
+        low = self.anchors[index - 1] if index else 0
+        high = self.anchors[index] if index < len(self.anchors) else self.image.size_of_image
+        inside = (fields.site >= low) & (fields.site < high)
+        return bool(np.any(fields.form[inside] != FieldForm.ADDR64))
+
     def sections(self, *, writable: bool) -> list[Section]:
         """Data sections that the file fills."""
         return [

@@ -63,3 +63,31 @@ def test_without_either_they_stay_apart_fails(old: tuple[str, ...], shared: int)
     assert Change.ADDED in found
     assert Change.REMOVED in found
     assert Level.CALLERS.label not in found.get(Change.CHANGED, [])
+
+
+def between(user: str, other: str, constant: int) -> Dll:
+    """``hidden`` lies between two exported functions; ``user`` calls it, ``other`` calls a third one."""
+    calls = {user: "hidden", other: "third"}
+    return Dll(
+        code=(
+            named("before", b"\xb8\1\2\3\4"),
+            function("hidden", b"\xb8\x10\0\0\0\x01\xc8", bytes([0x83, 0xC0, constant]), RET, exported=False),
+            named("behind", b"\xb8\5\6\7\x08"),
+            named("third", b"\xb8\x20\0\0\0"),
+            named("one", b"\xb8\x31\0\0\0", ("call", calls["one"])),
+            named("two", b"\xb8\x32\0\0\0", ("call", calls["two"])),
+        )
+    )
+
+
+def test_place_and_likeness_make_a_pair() -> None:
+    found = changes(between("one", "two", 5), between("one", "two", 6))
+    assert sorted(found) == [Change.CHANGED]
+
+
+def test_a_pair_that_its_callers_deny_is_none_fails() -> None:
+    """The same place, and alike; but it is another function that calls it now: it is not the old one."""
+    found = diff(between("one", "two", 5), between("two", "one", 6))
+    changed = {(item.name, item.change) for item in found.functions}
+    assert {change for name, change in changed if name.startswith("sub_")} == {Change.ADDED, Change.REMOVED}
+    assert {name for name, change in changed if change is Change.CHANGED} == {"one", "two"}
