@@ -174,7 +174,9 @@ def image_base_operands(
         if waiting:
             for register in _summed(insn, bases) & waiting.keys():
                 columns.add(*waiting.pop(register))
-            if insn.op0_kind == OpKind.REGISTER and insn.mnemonic not in _KEEPS:
+            # An index that is added leaves the RVA in the sum.
+            sum_of_two = insn.mnemonic == Mnemonic.ADD and insn.op1_kind == OpKind.REGISTER
+            if insn.op0_kind == OpKind.REGISTER and not sum_of_two and insn.mnemonic not in _KEEPS:
                 waiting.pop(full_register(insn.op0_register), None)
         if insn.mnemonic == _MOV and insn.op1_kind == OpKind.REGISTER and insn.op1_register in bases:
             bases.add(insn.op0_register)
@@ -186,7 +188,7 @@ def _summed(insn: Instruction, bases: set[int]) -> set[int]:
         pair = {insn.op0_register, insn.op1_register}
     else:
         pair = {insn.memory_base, insn.memory_index}
-    return pair - bases if pair & bases else set()
+    return {register for register in pair if (pair - {register}) & bases}
 
 
 def instructions(code: bytes, start: int) -> list[Instruction]:

@@ -237,7 +237,7 @@ def _image_base_operands(
         if pending:
             for register in _added(fields, kind, bases) & pending.keys():
                 columns.add(pending.pop(register), 4, 0, Form.RVA, Use.ADDRESS, row)
-            if fields.op_count and kind not in _ONLY_READ and fields.operands[0].type == x86.X86_OP_REG:
+            if fields.op_count and fields.operands[0].type == x86.X86_OP_REG and not _keeps(fields, kind):
                 pending.pop(fields.operands[0].value.reg, None)
         if made >= 0:
             pending[made] = at + displacement
@@ -249,6 +249,12 @@ def _image_base_operands(
 
 
 _ONLY_READ = frozenset((x86.X86_INS_CMP, x86.X86_INS_TEST, x86.X86_INS_BT))
+
+
+def _keeps(fields: x86.CsX86, kind: int) -> bool:
+    """Does an address in the first operand outlive the instruction, as itself or as a part of a sum?"""
+    adds = kind == x86.X86_INS_ADD and fields.op_count == 2 and fields.operands[1].type == x86.X86_OP_REG
+    return bool(adds) or kind in _ONLY_READ
 
 
 def _holds(fields: x86.CsX86, limits: tuple[int, int]) -> bool:

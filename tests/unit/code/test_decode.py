@@ -295,6 +295,9 @@ def test_any_bytes(code: bytes, start: int) -> None:
         ("488d8900200000 4801d1", [0x1003]),  # lea rcx, [rcx+d]; add rcx, rdx
         ("488d8900200000 0fb60411", [0x1003]),  # lea rcx, [rcx+d]; movzx eax, byte [rcx+rdx]
         ("488d8900200000 4883f900 4801d1", [0x1003]),  # a comparison between
+        ("488d8900200000 4801c1 4801d1", [0x1003]),  # an index is added first: add rcx, rax
+        # mov rcx, rdx: rcx held the image base elsewhere, and then gets an RVA like any other register
+        ("4889d1 488d0c8500200000 8b0411", [0x1007]),
         ("488d8900200000 31c9 4801d1", []),  # lost before it is added
         ("488d8900200000 4801c1", []),  # something else is added
         ("488d8900200000 8b01", []),  # an offset in a structure

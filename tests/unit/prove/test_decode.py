@@ -131,6 +131,7 @@ LEA = "488d0c8500300000"  # lea rcx, [rax*4+0x3000]
         (LEA + "4901ca", True),  # add r10, rcx
         (LEA + "418b0c0a", True),  # mov ecx, [r10+rcx]
         (LEA + "4839d1" + "4c01d1", True),  # cmp rcx, rdx between
+        (LEA + "4801d1" + "418b0c0a", True),  # add rcx, rdx; mov ecx, [r10+rcx]
         (LEA + "4c89d1" + LEA + "428b0c11", True),  # mov rcx, r10; and again, with rcx a base of elsewhere
         (LEA, False),
         (LEA + "4801d1", False),  # add rcx, rdx
