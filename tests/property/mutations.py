@@ -150,12 +150,13 @@ def text(here: Terrain, random: Random) -> Demand | None:
 def constant(here: Terrain, random: Random) -> Demand | None:
     """One byte of constants that code names. Its readers are those that name the last address before it, that
     touch it by what they name, or that name any place of the symbol that holds it. When data names it too, or
-    it is type information, more may have to change."""
+    it is type information, more may have to change; and nobody can tell whether a constant whose address is
+    taken goes on behind the next address."""
     rva = _byte(here, random, writable=False)
     if rva < 0 or not here.reaching(rva):
         return None
     anchor = min(here.anchor(rva), here.symbol_run(rva)[0] or rva, here.beginning(rva))
-    around = frozenset(item.owner for item in here.naming(anchor, rva + 1))
+    around = frozenset(item.owner for item in here.naming(here.anchor(anchor - 1), rva + 1))
     # A text without its end mark goes on into the next one.
     mark = not here.image.read(rva, 1)[0] and here.beginning(rva) < rva
     open_ended = mark or here.pointed(anchor, rva + 1) or here.is_structure(rva)

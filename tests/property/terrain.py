@@ -20,7 +20,7 @@ from hpbuild.pe.symbols import SymbolKind, Symbols
 from tests.property.specimens import Specimen
 
 _RIP = re.compile(r"(?:(\w+) ptr )?\[rip ([+-]) (0x[0-9a-f]+|\d+)\]")
-_BASED = re.compile(r"\[r(?!sp|bp|ip)[^\]]* \+ (0x[0-9a-f]+)\]")
+_BASED = re.compile(r"\[(?:rbp \+ r\w+(?:\*\d)?|r(?!sp|bp|ip)[^\]]*) \+ (0x[0-9a-f]+)\]")
 _SIZES = {
     "byte": 1, "word": 2, "dword": 4, "fword": 6, "qword": 8, "xword": 10, "xmmword": 16, "ymmword": 32,
     "zmmword": 64,
@@ -191,7 +191,7 @@ class Terrain:
         return sorted(self.program.fields.target.tolist())
 
     def is_structure(self, rva: int) -> bool:
-        """Whether the datum that holds ``rva`` has fields that only its own structure tells of: a changed byte
+        """Whether the datum at ``rva`` has fields that only its own structure tells of: a changed byte
         may make it unreadable."""
         fields, index = self.program.fields, bisect_right(self.anchors, rva)
         low = self.anchors[index - 1] if index else 0
