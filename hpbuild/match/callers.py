@@ -14,6 +14,7 @@ from hpbuild.code.model import I64
 from hpbuild.match.names import named_apart
 from hpbuild.match.pairing import Level, Pairing
 from hpbuild.match.sides import Side
+from hpbuild.match.similarity import Shapes, similarity
 
 MIN_SHARED: Final = 2
 """Targets that both must name, at least; and half of the targets of the one that names fewer."""
@@ -70,20 +71,35 @@ def _named(side: Side, fragment: int, names: I64) -> set[tuple[str, int]]:
 _UNSURE: Final = (Level.LAYOUT, Level.SIMILARITY, Level.ORDER)
 
 
-def drop_denied(fixed: Side, baseline: Side, pairing: Pairing) -> int:
-    """Undo pairs made by place, likeness or order that all paired callers deny: none of their counterparts
-    refers to the baseline's one. To redirect that one would change another function. The number undone."""
+ALIKE: Final = 0.5
+"""Similarity from which two functions at the same place need no word of their callers."""
+MIN_COMMON: Final = 0.75
+"""Share of the callers of either that must call both, below that similarity."""
+
+
+def drop_denied(fixed: Side, baseline: Side, pairing: Pairing, shapes: tuple[Shapes, Shapes]) -> int:
+    """Undo pairs made by place, likeness or order that the paired callers deny: none of their counterparts
+    refers to the baseline's one, or too few where the two are hardly alike. To redirect that one would change
+    another function. The number undone."""
     unsure = np.flatnonzero((pairing.fixed >= 0) & np.isin(pairing.level, _UNSURE) & (fixed.forms != 0))
     if not len(unsure):
         return 0
     ours = _callers(fixed, unsure)
     theirs = _callers(baseline, pairing.fixed[unsure])
-    denied = [
-        fragment
-        for fragment in unsure.tolist()
-        if (known := {int(each) for each in pairing.fixed[sorted(ours[fragment])] if each >= 0})
-        and known.isdisjoint(theirs[int(pairing.fixed[fragment])])
-    ]
+    denied = []
+    for fragment in unsure.tolist():
+        partner = int(pairing.fixed[fragment])
+        known = {int(each) for each in pairing.fixed[sorted(ours[fragment])] if each >= 0}
+        common, either = known & theirs[partner], known | theirs[partner]
+        if known and (
+            not common
+            or (
+                len(common) < MIN_COMMON * len(either)
+                and fixed.forms[fragment] != baseline.forms[partner]
+                and similarity(shapes[0].of(fragment), shapes[1].of(partner)) < ALIKE
+            )
+        ):
+            denied.append(fragment)
     pairing.drop(np.array(denied, dtype=np.int64))
     return len(denied)
 

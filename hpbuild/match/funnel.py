@@ -46,7 +46,7 @@ def pair_fragments(fixed: Side, baseline: Side) -> Pairing:
     if pair_leftovers(fixed, baseline, pairing):
         _settle(fixed, baseline, pairing, shapes)
     pair_by_layout(fixed, baseline, pairing, shapes)
-    drop_denied(fixed, baseline, pairing)
+    drop_denied(fixed, baseline, pairing, shapes)
     return pairing
 
 

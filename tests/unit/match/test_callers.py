@@ -91,3 +91,40 @@ def test_a_pair_that_its_callers_deny_is_none_fails() -> None:
     changed = {(item.name, item.change) for item in found.functions}
     assert {change for name, change in changed if name.startswith("sub_")} == {Change.ADDED, Change.REMOVED}
     assert {name for name, change in changed if change is Change.CHANGED} == {"one", "two"}
+
+
+HALF = (b"\x48\x31\xc8", b"\x48\x01\xd1", b"\x48\xc1\xe0\x05", b"\x48\xf7\xd1")
+"""xor rax, rcx; add rcx, rdx; shl rax, 5; not rcx"""
+OTHER = (b"\x48\x0f\xc8", b"\x48\x19\xd1", b"\x48\xc1\xc8\x07", b"\x48\xd1\xe9")
+"""bswap rax; sbb rcx, rdx; ror rax, 7; shr rcx, 1"""
+
+
+def half_alike(new: bool, users: tuple[str, ...]) -> Dll:
+    """``hidden`` between two exported functions; less than half of its code stays. ``users`` call it, the
+    others of four, which all change, call a third one."""
+    body = (
+        (*HALF, *HALF, *OTHER) if not new else (*HALF, *HALF, *OTHER[::-1], *OTHER[::-1], b"\x48\x0f\xaf\xc1")
+    )
+    names = ("one", "two", "three", "four")
+    return Dll(
+        code=(
+            named("before", b"\xb8\1\2\3\4"),
+            function("hidden", *body, RET, exported=False),
+            named("behind", b"\xb8\5\6\7\x08"),
+            named("third", b"\xb8\x20\0\0\0"),
+            *(
+                named(
+                    name, bytes([0xB8, number, new, 0, 0]), ("call", "hidden" if name in users else "third")
+                )
+                for number, name in enumerate(names)
+            ),
+        )
+    )
+
+
+def test_what_is_hardly_alike_needs_its_callers() -> None:
+    found = changes(half_alike(False, ("one", "two")), half_alike(True, ("one", "two")))
+    assert sorted(found) == [Change.CHANGED]
+    found = changes(half_alike(False, ("one", "two")), half_alike(True, ("one", "two", "three", "four")))
+    assert Change.ADDED in found
+    assert Change.REMOVED in found
