@@ -82,7 +82,7 @@ def test_the_readme_shows_what_happens(hpbuild: Any, root: Path, binaries: Path,
     quick_start = (root / "README.md").read_text(encoding="utf-8").partition("## Quick start")[2]
     shown = examples(quick_start)
     assert [arguments[0] for arguments, _ in shown] == [
-        "keys", "diff", "build", "sign", "verify", "inspect",
+        "keys", "diff", "build", "sign", "verify", "diff", "build", "inspect",
     ]  # fmt: skip
     for side in ("baseline", "fixed"):
         shutil.copytree(binaries / side, tmp_path / side)
