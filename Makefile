@@ -41,6 +41,7 @@ test: $(STAMP)
 	$(BIN)/python -m pytest -q -n $(WORKERS) tests
 
 test-property: $(STAMP)
+	@echo "seed $(SEED), $(DRAWS) draws of each law"
 	LAWS_DRAWS=$(DRAWS) LAWS_SEED=$(SEED) LAWS_RELEASES=$(RELEASES) $(BIN)/python -m pytest -q -n $(WORKERS) --dist loadfile tests/property
 
 check: $(STAMP)
