@@ -9,13 +9,16 @@ import numpy as np
 
 from hpbuild.code.columns import distinct
 from hpbuild.code.decode import KIND_MASK, RefKind
-from hpbuild.code.gaps import split_gap
+from hpbuild.code.gaps import leading_filler, split_gap
 from hpbuild.code.image_base import add_image_base_operands
-from hpbuild.code.layout import Layout, Piece, add_code
+from hpbuild.code.layout import Layout, Piece, add_code, cut_heads
 from hpbuild.pe.image import Image
 from hpbuild.pe.unwind import RuntimeFunctions
 
 Tick = Callable[[int, int], None]
+_INT3 = 0xCC
+_MOST = 64
+"""Most bytes of filler in front of an entry; compilers align to 64 bytes at most."""
 
 
 def find_fragments(
@@ -48,8 +51,24 @@ def find_fragments(
             break
         known |= _targets(layout, [piece.start for piece in fresh])
         add_image_base_operands(image, layout, fresh, cut=False)
-    layout.padding = sorted(run for gap in gaps for run in gap.padding)
+    layout.padding = [run for gap in gaps for run in gap.padding]
+    cut_heads(layout, _filled_heads(image, layout, [begin for begin, _, _ in spans], known))
+    layout.padding.sort()
     return layout
+
+
+def _filled_heads(image: Image, layout: Layout, begins: list[int], known: set[int]) -> dict[int, int]:
+    """Begin of an unwind row -> the entry of its function, where filler comes first: something names the
+    entry, and nothing the filler."""
+    found: dict[int, int] = {}
+    for begin in begins:
+        piece = layout.pieces.get(begin)
+        if image.memory[begin] != _INT3 or piece is None or piece.opaque:
+            continue
+        entry = begin + leading_filler(image.read(begin, min(piece.end - begin, _MOST)), begin)
+        if entry < piece.end and entry in known and not any(at in known for at in range(begin, entry)):
+            found[begin] = entry
+    return found
 
 
 def _spans(rows: RuntimeFunctions, executable: list[tuple[int, int]]) -> list[tuple[int, int, int]]:

@@ -6,8 +6,9 @@ tables as GCC and LLVM emit them (LSDA, DWARF pointer encodings).
 
 from dataclasses import dataclass
 
-from hpbuild.code.exceptions_msvc import Field, Language, func_info, func_info4, stack_cookie
+from hpbuild.code.exceptions_msvc import Field, Language, func_info, func_info4
 from hpbuild.code.model import FieldForm
+from hpbuild.code.stack_cookies import NOTHING_KNOWN, HandlerForms, cookie_words, in_frame, stack_cookie
 from hpbuild.pe.image import Image
 
 _EHANDLER, _UHANDLER, _CHAININFO = 1, 2, 4
@@ -18,7 +19,8 @@ _MAX_SCOPES = 4096
 @dataclass(frozen=True, slots=True)
 class Record:
     """One UNWIND_INFO at ``rva``, ``size`` bytes with its language data as far as it is understood.
-    ``known`` is False when language data is there whose form hpbuild cannot move."""
+    ``known`` is False when language data is there whose form hpbuild cannot move; it is ``doubtful`` when its
+    words may be addresses or the place of a stack cookie as well."""
 
     rva: int
     size: int
@@ -26,17 +28,19 @@ class Record:
     known: bool
     funclets: tuple[int, ...] = ()
     """Sites of the fields that name code which runs on this function's frame: handlers and filters."""
+    doubtful: bool = False
 
 
-def read_record(image: Image, rva: int) -> Record | None:
-    """The record at ``rva``; None when it leaves the image."""
+def read_record(image: Image, rva: int, forms: HandlerForms = NOTHING_KNOWN) -> Record | None:
+    """The record at ``rva``; None when it leaves the image. ``forms`` is what the other records tell of its
+    handler."""
     try:
-        return _read_record(image, rva)
+        return _read_record(image, rva, forms)
     except IndexError:
         return None
 
 
-def _read_record(image: Image, rva: int) -> Record:
+def _read_record(image: Image, rva: int, forms: HandlerForms) -> Record:
     head = image.read(rva, 4)
     flags = head[0] >> 3
     size = 4 + 2 * (head[2] + head[2] % 2)
@@ -49,11 +53,25 @@ def _read_record(image: Image, rva: int) -> Record:
         return Record(rva, size, (), True)
     handler = _rva_field(image, rva + size)
     place = rva + size + 4
-    for read in (_scope_table, _lsda, func_info, stack_cookie, func_info4):
+    found, doubtful = _language(image, rva, place, forms)
+    if found is None:
+        return Record(rva, size + 4, (handler,), False, doubtful=doubtful)
+    return Record(rva, size + 4 + found.size, (handler, *found.fields), True, found.funclets)
+
+
+def _language(image: Image, rva: int, place: int, forms: HandlerForms) -> tuple[Language | None, bool]:
+    """The language data at ``place`` in the first form that it has, None for no known one; and whether it may
+    be something else as well."""
+    handler = image.u32(place - 4)
+    if handler in forms.numbers:
+        return cookie_words(image, place), False
+    for read in (_scope_table, _lsda, func_info, stack_cookie):
         found = read(image, place)
         if found is not None:
-            return Record(rva, size + 4 + found.size, (handler, *found.fields), True, found.funclets)
-    return Record(rva, size + 4, (handler,), False)
+            return found, False
+    if handler not in forms.others and in_frame(image, rva, place):
+        return None, True
+    return func_info4(image, place), False
 
 
 def _rva_field(image: Image, site: int) -> Field:

@@ -1,4 +1,4 @@
-"""Language-specific data of MSVC's C++ handlers and of its stack-cookie handler.
+"""Language-specific data of MSVC's C++ handlers.
 
 Source: the structures of Microsoft's public ehdata.h and ehdata4_export.h (FuncInfo and its tables, version
 magic numbers; the compressed FH4 tables).
@@ -196,12 +196,3 @@ def _separated4(image: Image, rva: int, addresses: list[int]) -> bool:
 def _present(image: Image, sites: Iterable[int]) -> list[Field]:
     """ADDR32NB fields of the sites that hold an address (0 means none)."""
     return [(site, image.u32(site), FieldForm.ADDR32NB, 0) for site in sites if image.u32(site)]
-
-
-def stack_cookie(image: Image, place: int) -> Language | None:
-    """Data of the stack-cookie handler alone: offset and flags, and two more numbers when bit 2 is set. No
-    address in it; offsets are taken to be below one page so that they cannot be mistaken for one."""
-    value = image.u32(place)
-    if value >= image.size_of_headers:
-        return None
-    return Language(12 if value & 4 else 4, (), ())

@@ -14,6 +14,7 @@ from hpbuild.code.exceptions import read_record
 from hpbuild.code.layout import Layout
 from hpbuild.code.model import I64, DataFields, Exceptions, FieldForm, Fragments, References
 from hpbuild.code.rtti import locator_sites, throw_sites
+from hpbuild.code.stack_cookies import handler_forms
 from hpbuild.code.tables import address_tables, relative_entries, relative_tables, rva_entries
 from hpbuild.pe.image import Image
 from hpbuild.pe.unwind import RuntimeFunctions
@@ -46,8 +47,10 @@ def read_records(image: Image, table: RuntimeFunctions) -> Records:
     rows: list[FieldRow] = []
     funclets: set[int] = set()
     odd: dict[int, list[tuple[int, int]]] = {}
-    for unwind, spans in _owners(table).items():
-        record = read_record(image, unwind)
+    owners = _owners(table)
+    forms = handler_forms(image, owners)
+    for unwind, spans in owners.items():
+        record = read_record(image, unwind, forms)
         if record is None:
             unknown.add(unwind)
             continue
@@ -58,7 +61,8 @@ def read_records(image: Image, table: RuntimeFunctions) -> Records:
             funclets.update(begin for begin, _ in spans)
         if not record.known:
             unknown.add(unwind)
-            odd[unwind] = spans
+            if not record.doubtful:
+                odd[unwind] = spans
     for site, target in _labels(image, sizes, odd):
         rows.append((site, target, int(FieldForm.ADDR32NB), 0))
     return Records(sizes, frozenset(unknown), rows, frozenset(funclets))

@@ -94,6 +94,12 @@ def _filler_length(code: bytes, at: int, start: int) -> int:
     return length
 
 
+def leading_filler(code: bytes, start: int) -> int:
+    """Bytes of filler that ``code`` at RVA ``start`` begins with, when the first of them is int3: some
+    compilers let the unwind row of a function begin in front of its entry."""
+    return _filler_length(code, 0, start) if code[:1] == b"\xcc" else 0
+
+
 class End(Enum):
     """What ends a function: its last instruction, a table that it reads, a byte that is no instruction."""
 

@@ -5,6 +5,7 @@ from collections.abc import Container
 
 from hpbuild.code.decode import ReferenceColumns, image_base_operands
 from hpbuild.code.layout import Layout, Piece, truncate
+from hpbuild.code.tables import address_tables
 from hpbuild.pe.image import Image
 
 _ACCESS_SHIFT, _TRAILING_SHIFT = 12, 8
@@ -39,20 +40,32 @@ def _find_tables(
     image: Image, layout: Layout, piece: Piece, columns: ReferenceColumns, span: tuple[int, int]
 ) -> None:
     """Note the tables that ``piece`` reads. Tables lie behind the code that reads them, so what a table's own
-    bytes look like, when they are taken for instructions, is not believed."""
+    bytes look like, when they are taken for instructions, is not believed. Outside of code a table is one if
+    its words are made addresses: behind a table of numbers a word may look like an entry by chance."""
     stop = piece.end
+    elsewhere = any(not _executable(image, target) for target in columns.target)
+    named = dict(zip(columns.site, columns.target, strict=True)) if elsewhere else {}
+    code = image.read(piece.start, piece.end - piece.start) if elsewhere else b""
+    added = address_tables(code, piece.start, named) if elsewhere else set()
     for site, target, meta in zip(columns.site, columns.target, columns.meta, strict=True):
         if site >= stop:
             break
         if meta >> _ACCESS_SHIFT == 1:
             layout.selected.add(piece.root)
         if meta >> _ACCESS_SHIFT == 4 and _is_table(image, target, span):
+            if target not in added and not _executable(image, target):
+                continue
             table = _first_entry(image, target, span)
             if _no_entries(image, table, span):
                 continue
             layout.tables[table] = (piece.root, 4)
             if site < table < stop:
                 stop = table
+
+
+def _executable(image: Image, rva: int) -> bool:
+    section = image.section_at(rva)
+    return section is not None and section.executable
 
 
 def _is_table(image: Image, target: int, span: tuple[int, int]) -> bool:

@@ -45,6 +45,23 @@ def add_code(image: Image, layout: Layout, piece: Piece) -> None:
         truncate(image, layout, piece, run.bad)
 
 
+def cut_heads(layout: Layout, heads: dict[int, int]) -> None:
+    """Let the pieces at the keys begin at the values instead: what lies before is filler, which names
+    nothing. A function that began there has its new start for a root."""
+    for old, new in heads.items():
+        piece = layout.pieces.pop(old)
+        piece.start = new
+        layout.pieces[new] = piece
+        if old in layout.columns:
+            layout.columns[new] = layout.columns.pop(old)
+        layout.padding.append((old, new))
+    for piece in layout.pieces.values():
+        piece.root = heads.get(piece.root, piece.root)
+    for table, (root, width) in layout.tables.items():
+        layout.tables[table] = heads.get(root, root), width
+    layout.selected = {heads.get(root, root) for root in layout.selected}
+
+
 def truncate(image: Image, layout: Layout, piece: Piece, stop: int) -> None:
     """End the code of ``piece`` at ``stop``; the rest of it becomes opaque, with what was opaque behind it
     for no other reason than a byte that is no instruction."""

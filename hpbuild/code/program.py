@@ -10,6 +10,7 @@ from hpbuild.code.decode import RefKind
 from hpbuild.code.fields import data_fields, in_code, read_records, unwind_records
 from hpbuild.code.layout import Layout
 from hpbuild.code.model import I64, Fragments, Program, References
+from hpbuild.code.rtti import thrown_functions
 from hpbuild.pe.exports import exports
 from hpbuild.pe.image import Image
 from hpbuild.pe.imports import imports
@@ -37,7 +38,7 @@ def load_program(image: Image, symbols: Symbols, tick: Tick = lambda done, total
     sites = relocation_sites(image).astype(np.int64)
     pointers = _pointer_values(image, sites)
     records = read_records(image, rows)
-    starts = _starts(image, names, pointers) | records.code()
+    starts = _starts(image, names, pointers) | records.code() | thrown_functions(image)
     layout = find_fragments(image, rows, _roots(image, rows), code, starts, tick)
     fragments = _fragments(layout)
     references = _references(layout, fragments, sites, pointers)

@@ -15,6 +15,9 @@ _SELF, _TYPE, _HIERARCHY = 20, 12, 16
 _HAS_HIERARCHY = 0x40
 _MAX_BASES = 4096
 _MAX_CATCHABLE = 256
+_THROW = 16
+_ATTRIBUTES = 0x17
+"""What is thrown may be const, volatile, unaligned, or of the Windows Runtime."""
 
 
 def locator_sites(image: Image) -> Iterator[tuple[int, int]]:
@@ -70,17 +73,64 @@ def throw_sites(image: Image, candidates: I64) -> Iterator[tuple[int, int]]:
     """(site, target) of every RVA in ThrowInfos among ``candidates`` (addresses that code takes): attributes,
     destructor, 0, array of catchable types; each of those leads to a type descriptor."""
     for rva in candidates.tolist():
-        if rva % 4 or not _readable(image, rva, 16) or image.u32(rva) > 7 or image.u32(rva + 8):
+        yield from _throw(image, rva)
+
+
+def _throw(image: Image, rva: int) -> Iterator[tuple[int, int]]:
+    if rva % 4 or not _readable(image, rva, _THROW) or image.u32(rva) & ~_ATTRIBUTES or image.u32(rva + 8):
+        return
+    array = image.u32(rva + 12)
+    if not _code_or_none(image, image.u32(rva + 4)):
+        return
+    rows = list(_catchable(image, array))
+    if rows:
+        yield rva + 12, array
+        if image.u32(rva + 4):
+            yield rva + 4, image.u32(rva + 4)
+        yield from rows
+
+
+def throws_within(image: Image, start: int, end: int) -> Iterator[int]:
+    """RVAs of the ThrowInfos in ``[start, end)``, a run of the image."""
+    first = (start + 3) & ~3
+    words = image.memory[first : first + max(0, end - first) // 4 * 4].view("<u4")
+    if 4 * len(words) < _THROW:
+        return
+    array, limit = words[3:], image.size_of_image
+    alike = (words[:-3] & ~np.uint32(_ATTRIBUTES) == 0) & (words[2:-1] == 0)
+    alike &= (array != 0) & (array % 4 == 0) & (array < limit) & (words[1:-2] < limit)
+    for index in np.flatnonzero(alike).tolist():
+        if any(_throw(image, first + 4 * index)):
+            yield first + 4 * index
+
+
+def thrown_functions(image: Image) -> set[int]:
+    """Starts of the functions that ThrowInfos name: destructors and copy constructors. Often nothing else
+    names them, and those of simple types have no unwind data."""
+    found: set[int] = set()
+    for section in image.sections:
+        if section.executable or section.writable:
             continue
-        array = image.u32(rva + 12)
-        if not _code_or_none(image, image.u32(rva + 4)):
-            continue
-        rows = list(_catchable(image, array))
-        if rows:
-            yield rva + 12, array
-            if image.u32(rva + 4):
-                yield rva + 4, image.u32(rva + 4)
-            yield from rows
+        for rva in throws_within(image, section.rva, section.rva + section.raw_size):
+            found.update(target for _, target in _throw(image, rva) if _code(image, target))
+    return found
+
+
+def _code(image: Image, rva: int) -> bool:
+    section = image.section_at(rva)
+    return section is not None and section.executable
+
+
+def old_locator(image: Image, rva: int) -> bool:
+    """Whether the CompleteObjectLocator at ``rva`` has signature 0: it does not say where it lies itself, so
+    the runtime looks for the module that it is in. Its type and its hierarchy tell it from other words."""
+    if rva % 4 or not _readable(image, rva, _HIERARCHY + 4) or image.u32(rva):
+        return False
+    hierarchy = image.u32(rva + _HIERARCHY)
+    if not _type_descriptor(image, image.u32(rva + _TYPE)) or not _readable(image, hierarchy, 16):
+        return False
+    count, array = image.u32(hierarchy + 8), image.u32(hierarchy + 12)
+    return 1 <= count <= _MAX_BASES and _readable(image, array, 4 * count)
 
 
 def _catchable(image: Image, array: int) -> Iterator[tuple[int, int]]:
@@ -109,8 +159,7 @@ def _type_descriptor(image: Image, rva: int) -> bool:
 
 def _code_or_none(image: Image, rva: int) -> bool:
     """What a destructor or a copy constructor may be: 0 or an address of code."""
-    section = image.section_at(rva)
-    return not rva or (section is not None and section.executable)
+    return not rva or _code(image, rva)
 
 
 def _readable(image: Image, rva: int, size: int) -> bool:

@@ -126,7 +126,7 @@ def _data_runs(program: Program) -> list[tuple[int, int, int]]:
     return runs
 
 
-def _anchors(program: Program, runs: I64, heads: tuple[I64, I64], texts: I64) -> I64:
+def _anchors(program: Program, runs: I64, heads: tuple[I64, ...], texts: I64) -> I64:
     """Every address that may begin an atom, ascending and distinct."""
     records = np.array(program.exceptions.records, dtype=np.int64).reshape(-1, 2)
     named = np.array(

@@ -78,30 +78,41 @@ MIN_COMMON: Final = 0.75
 
 
 def drop_denied(fixed: Side, baseline: Side, pairing: Pairing, shapes: tuple[Shapes, Shapes]) -> int:
-    """Undo pairs made by place, likeness or order that the paired callers deny: none of their counterparts
-    refers to the baseline's one, or too few where the two are hardly alike. To redirect that one would change
-    another function. The number undone."""
+    """Undo pairs made by place, likeness or order that the paired callers deny: none of those of either calls
+    both, or too few where the two are hardly alike. To redirect that one would change another function. Where
+    only one of the two has paired callers these say nothing (a call may be new, or gone), unless data names
+    one of the two alone. Seen from the other side the same pairs are undone. The number undone."""
     unsure = np.flatnonzero((pairing.fixed >= 0) & np.isin(pairing.level, _UNSURE) & (fixed.forms != 0))
     if not len(unsure):
         return 0
     ours = _callers(fixed, unsure)
     theirs = _callers(baseline, pairing.fixed[unsure])
+    data = _named_by_data(fixed), _named_by_data(baseline)
     denied = []
     for fragment in unsure.tolist():
         partner = int(pairing.fixed[fragment])
-        known = {int(each) for each in pairing.fixed[sorted(ours[fragment])] if each >= 0}
-        common, either = known & theirs[partner], known | theirs[partner]
-        if known and (
-            not common
-            or (
+        one = {int(each) for each in pairing.fixed[sorted(ours[fragment])] if each >= 0}
+        two = {each for each in theirs[partner] if pairing.baseline[each] >= 0}
+        common, either = one & two, one | two
+        if not common:
+            wrong = bool(one and two) or (bool(either) and data[0][fragment] != data[1][partner])
+        else:
+            wrong = (
                 len(common) < MIN_COMMON * len(either)
                 and fixed.forms[fragment] != baseline.forms[partner]
                 and similarity(shapes[0].of(fragment), shapes[1].of(partner)) < ALIKE
             )
-        ):
+        if wrong:
             denied.append(fragment)
     pairing.drop(np.array(denied, dtype=np.int64))
     return len(denied)
+
+
+def _named_by_data(side: Side) -> np.ndarray[tuple[int], np.dtype[np.bool_]]:
+    """By fragment: an address in data leads to its start."""
+    named = np.zeros(len(side.forms), dtype=np.bool_)
+    named[side.pointers.code[(side.pointers.code >= 0) & (side.pointers.offset == 0)]] = True
+    return named
 
 
 def _callers(side: Side, wanted: I64) -> dict[int, set[int]]:

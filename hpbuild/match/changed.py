@@ -5,13 +5,15 @@ import numpy as np
 from hpbuild.code.model import I64
 from hpbuild.match.agreement import expand
 from hpbuild.match.names import named_apart
-from hpbuild.match.pairing import Level, Pairing
+from hpbuild.match.pairing import Level, Pairing, balanced
 from hpbuild.match.sides import Side
 from hpbuild.match.similarity import Shapes, similarity
 
 MIN_REFERENCE = 0.15
 MIN_LAYOUT = 0.35
 MIN_GLOBAL = 0.6
+MIN_ORDER = 0.5
+"""Share of neighbours that stayed neighbours, below which places say nothing."""
 MAX_CANDIDATES = 4_000_000
 
 
@@ -55,8 +57,11 @@ def _take_best(
 
 
 def pair_by_layout(fixed: Side, baseline: Side, pairing: Pairing, shapes: tuple[Shapes, Shapes]) -> int:
-    """Pair free fragments between the same paired neighbours, in order, where they are alike."""
-    made = 0
+    """Pair free fragments between the same paired neighbours, in order, where they are alike; none when the
+    images do not have their functions in one order."""
+    if _kept_order(fixed, baseline, pairing) < MIN_ORDER:
+        return 0
+    made, apart = 0, _Forms(fixed, baseline, pairing).apart
     code = np.flatnonzero(fixed.forms != 0)
     other = np.flatnonzero(baseline.forms != 0)
     place = np.full(len(baseline.forms), -1, dtype=np.int64)
@@ -70,10 +75,38 @@ def pair_by_layout(fixed: Side, baseline: Side, pairing: Pairing, shapes: tuple[
         if not len(middle) or len(middle) * (high - low) > MAX_CANDIDATES // 64:
             continue
         left, right = code[low:high].tolist(), middle.tolist()
-        scores = [[_likeness(fixed, baseline, pairing, shapes, a, b) for b in right] for a in left]
+        scores = [
+            [0.0 if apart(a, b) else _likeness(fixed, baseline, pairing, shapes, a, b) for b in right]
+            for a in left
+        ]
         for a, b in _align(left, right, scores):
             made += pairing.add_one(a, b, Level.LAYOUT)
     return made
+
+
+class _Forms:
+    """Which forms as many free fragments of both sides have: these are each other's counterparts, and none of
+    them is the old version of a function of another form."""
+
+    __slots__ = ("_baseline", "_even", "_fixed")
+
+    def __init__(self, fixed: Side, baseline: Side, pairing: Pairing) -> None:
+        self._fixed, self._baseline = fixed.forms, baseline.forms
+        even = balanced(fixed.forms, baseline.forms, pairing)
+        self._even = frozenset(fixed.forms[even].tolist())
+
+    def apart(self, a: int, b: int) -> bool:
+        """Whether two fragments are of different forms, and one of them has its counterpart elsewhere."""
+        ours, theirs = int(self._fixed[a]), int(self._baseline[b])
+        return ours != theirs and not self._even.isdisjoint((ours, theirs))
+
+
+def _kept_order(fixed: Side, baseline: Side, pairing: Pairing) -> float:
+    """Share of the paired fragments whose next paired neighbour is that of their partners too, 0 to 1."""
+    rows = np.flatnonzero((pairing.fixed >= 0) & (fixed.forms != 0))
+    paired = (pairing.baseline >= 0) & (baseline.forms != 0)
+    place = np.cumsum(paired)[pairing.fixed[rows]]
+    return float(np.mean(np.diff(place) == 1)) if len(rows) > 1 else 1.0
 
 
 def _free_runs(free: np.ndarray[tuple[int], np.dtype[np.bool_]]) -> list[tuple[int, int]]:
@@ -134,9 +167,9 @@ def pair_by_similarity(fixed: Side, baseline: Side, pairing: Pairing, shapes: tu
                 score = similarity(shape, other)
                 if score >= MIN_GLOBAL:
                     rows.append((-score, a, b))
-    made = 0
+    made, apart = 0, _Forms(fixed, baseline, pairing).apart
     for _, a, b in sorted(rows):
-        if pairing.fixed[a] < 0 and pairing.baseline[b] < 0:
+        if pairing.fixed[a] < 0 and pairing.baseline[b] < 0 and not apart(a, b):
             made += pairing.add_one(a, b, Level.SIMILARITY)
     return made
 

@@ -83,17 +83,17 @@ def _refine(side: Side, colours: U64, known: U64) -> U64:
     references = side.program.references
     target = _target_labels(side, side.targets, colours, known)
     order = (np.arange(len(references)) - side.first[references.fragment]).astype(np.uint64)
-    outgoing = _summed(mix(target, order), references.fragment, len(colours))
+    outgoing = summed(mix(target, order), references.fragment, len(colours))
     code = side.targets.code
     at = np.flatnonzero(code >= 0)
     owner = references.fragment[at]
     caller = np.where(known[owner] > 0, known[owner] * _B, colours[owner])
-    incoming = _summed(
+    incoming = summed(
         mix(mix(caller, order[at]), side.targets.offset[at].view(np.uint64)), code[at], len(colours)
     )
     fields = np.flatnonzero(side.pointers.code >= 0)
     holder = _field_labels(side, fields)
-    incoming = incoming + _summed(holder, side.pointers.code[fields], len(colours))
+    incoming = incoming + summed(holder, side.pointers.code[fields], len(colours))
     return mix(mix(side.forms.view(np.uint64), outgoing), incoming)
 
 
@@ -126,7 +126,7 @@ def _field_labels(side: Side, rows: I64) -> U64:
     return np.where(atom >= 0, mix(content, place), np.uint64(0))
 
 
-def _summed(values: U64, groups: I64, count: int) -> U64:
+def summed(values: U64, groups: I64, count: int) -> U64:
     """Sum of ``values`` by group, modulo 2**64 (order does not matter, repetition does)."""
     result = np.zeros(count, dtype=np.uint64)
     np.add.at(result, groups, values)

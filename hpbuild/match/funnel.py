@@ -14,6 +14,7 @@ from hpbuild.match.names import pair_by_name
 from hpbuild.match.pairing import Pairing
 from hpbuild.match.sides import Side
 from hpbuild.match.similarity import Shapes
+from hpbuild.match.surroundings import pair_by_surroundings, pair_twins
 from hpbuild.match.witness import drop_outvoted, pair_by_witness, witnesses
 
 ROUNDS = 6
@@ -28,6 +29,11 @@ def pair_fragments(fixed: Side, baseline: Side) -> Pairing:
     pair_by_form(fixed, baseline, pairing)
     _settle(fixed, baseline, pairing, shapes)
     _witness(fixed, baseline, pairing, shapes)
+    while pair_by_surroundings(fixed, baseline, pairing):
+        _settle(fixed, baseline, pairing, shapes)
+        _witness(fixed, baseline, pairing, shapes)
+    if pair_twins(fixed, baseline, pairing, even=True):
+        _settle(fixed, baseline, pairing, shapes)
     for step in (pair_by_layout, pair_by_similarity):
         if step(fixed, baseline, pairing, shapes):
             _settle(fixed, baseline, pairing, shapes)
@@ -39,6 +45,8 @@ def pair_fragments(fixed: Side, baseline: Side) -> Pairing:
         if not dropped + drop_contradicted(fixed, baseline, pairing):
             break
         pair_by_witness(fixed, baseline, pairing, shapes, votes)
+        _settle(fixed, baseline, pairing, shapes)
+    if pair_twins(fixed, baseline, pairing, even=False):
         _settle(fixed, baseline, pairing, shapes)
     colours = final_colours(fixed, baseline, pairing, ROUNDS)
     if pair_by_order(fixed, baseline, pairing, colours):

@@ -45,8 +45,8 @@ class Pairing:
             return 0
         free = (self.fixed[fixed] < 0) & (self.baseline[baseline] < 0)
         fixed, baseline = distinct_pairs(fixed[free], baseline[free])
-        once = _once(fixed) & _once(baseline)
-        fixed, baseline = fixed[once], baseline[once]
+        single = once(fixed) & once(baseline)
+        fixed, baseline = fixed[single], baseline[single]
         self.fixed[fixed] = baseline
         self.baseline[baseline] = fixed
         self.level[fixed] = level
@@ -69,11 +69,25 @@ class Pairing:
         self.level[paired] = Level.NONE
 
 
-def _once(values: I64) -> np.ndarray[tuple[int], np.dtype[np.bool_]]:
+def once(values: I64) -> np.ndarray[tuple[int], np.dtype[np.bool_]]:
     """True where a value occurs exactly once."""
     _, inverse, counts = np.unique(values, return_inverse=True, return_counts=True)
     single: np.ndarray[tuple[int], np.dtype[np.bool_]] = counts[inverse] == 1
     return single
+
+
+def balanced(fixed: I64, baseline: I64, pairing: Pairing) -> np.ndarray[tuple[int], np.dtype[np.bool_]]:
+    """By fixed fragment: it is free, and as many free fragments of the baseline have its value. ``fixed`` and
+    ``baseline`` are one value for each fragment, such as its form."""
+    free, other = np.flatnonzero(pairing.fixed < 0), np.flatnonzero(pairing.baseline < 0)
+    values, inverse, counts = np.unique(fixed[free], return_inverse=True, return_counts=True)
+    theirs, numbers = np.unique(baseline[other], return_counts=True)
+    _, i, j = np.intersect1d(values, theirs, assume_unique=True, return_indices=True)
+    equal = np.zeros(len(values), dtype=np.bool_)
+    equal[i] = counts[i] == numbers[j]
+    even = np.zeros(len(fixed), dtype=np.bool_)
+    even[free] = equal[inverse]
+    return even
 
 
 def join_unique(left: I64, right: I64, left_free: I64, right_free: I64) -> tuple[I64, I64]:

@@ -1,58 +1,123 @@
 """What lies in front of a virtual table: the words that belong with it though nothing names them.
 
 Sources: rttidata.h (MSVC: a pointer to the CompleteObjectLocator), Itanium C++ ABI, "Virtual Table Layout"
-(offset to top, pointer to the type information).
+(from the table downwards: pointer to the type information, offset to top, and where the class has virtual
+bases the offsets of these and those of calls through them, as many as the class has).
 """
 
 import numpy as np
 
+from hpbuild.code.class_types import ClassTypes, name_starts
+from hpbuild.code.columns import distinct
 from hpbuild.code.model import I64, FieldForm, Program
+from hpbuild.pe.symbols import SymbolKind
 
 _LOCATOR_SELF = 20
 """Offset of its own RVA in a CompleteObjectLocator."""
-_TYPE_NAME = np.frombuffer(b"0123456789NSPKFA*", dtype=np.uint8)
-"""How the mangled name of a type that has type information may begin."""
+_WORD = 8
+_LARGEST = 1 << 31
+"""No object is so large that an offset in it could be."""
+Bool = np.ndarray[tuple[int], np.dtype[np.bool_]]
 
 
-def table_heads(program: Program) -> tuple[I64, I64]:
-    """Starts and ends of such words, ascending by start: 8 bytes (MSVC), 16 bytes (Itanium). Each ends where
-    a virtual table begins."""
+def table_heads(program: Program) -> tuple[I64, I64, I64]:
+    """Starts and ends of such words, ascending by start: 8 bytes (MSVC), 16 bytes or more (Itanium). Each
+    ends where a virtual table begins. And starts of the words of zero in front of them that may be offsets
+    or filler."""
     fields = program.fields
     pointers = fields.form == FieldForm.ADDR64
     site, target = fields.site[pointers], fields.target[pointers]
     own = (fields.form == FieldForm.ADDR32NB) & (fields.site == fields.target + _LOCATOR_SELF)
     locators = site[np.isin(target, fields.target[own])]
-    typed = _itanium(program, site, target)
-    start = np.concatenate([locators, typed - 8])
+    typed, heads, zeros = _itanium(program, site, target)
+    start = np.concatenate([locators, heads])
     order = np.argsort(start, kind="stable")
-    return start[order], np.concatenate([locators, typed])[order] + 8
+    return start[order], np.concatenate([locators, typed])[order] + _WORD, zeros
 
 
-def _itanium(program: Program, site: I64, target: I64) -> I64:
-    """Pointers to type information (itself two pointers, the second to a name) with a number in front and a
-    pointer to code behind."""
+def _itanium(program: Program, site: I64, target: I64) -> tuple[I64, I64, I64]:
+    """Pointers to type information (itself two pointers, the second to a name) with a number in front, which
+    end in front of a table: of pointers to code, or of nothing, if the class has virtual bases and something
+    names the place. With each the start of its words; and starts of words of zero."""
     memory, limit = program.image.memory, program.image.size_of_image
     if not len(site):
-        return site
-    known = np.isin(target, site) & np.isin(target + 8, site)
-    known &= ~np.isin(site - 8, site) & (site >= 8)
+        return site, site, site
+    known = np.isin(target, site) & np.isin(target + _WORD, site)
+    known &= ~np.isin(site - _WORD, site) & (site >= _WORD)
     rows = np.flatnonzero(known)
-    name = target[np.minimum(np.searchsorted(site, target[rows] + 8), len(site) - 1)]
-    rows = rows[(name >= 0) & (name < limit) & np.isin(memory[np.clip(name, 0, limit - 1)], _TYPE_NAME)]
-    after = np.minimum(np.searchsorted(site, site[rows] + 8), len(site) - 1)
-    rows = rows[(site[after] == site[rows] + 8) & _in_code(program, target[after])]
-    octets = memory[(site[rows] - 8)[:, None] + np.arange(8)] if len(rows) else np.zeros((0, 8), np.uint8)
-    offset = np.ascontiguousarray(octets).view("<i8")[:, 0]
-    found: I64 = site[rows[np.abs(offset) < 1 << 31]]
-    return found
+    name = target[np.minimum(np.searchsorted(site, target[rows] + _WORD), len(site) - 1)]
+    rows = rows[(name >= 0) & (name < limit) & name_starts(memory[np.clip(name, 0, limit - 1)])]
+    octets = memory[(site[rows] - _WORD)[:, None] + np.arange(_WORD)] if len(rows) else memory[:0]
+    top = np.ascontiguousarray(octets).reshape(-1, _WORD).view("<i8")[:, 0]
+    rows, top = rows[np.abs(top) < _LARGEST], top[np.abs(top) < _LARGEST]
+    types = ClassTypes(memory, site, target, program.slots)
+    based = np.isin(target[rows], np.array(sorted(types.with_virtual_bases(target[rows].tolist()))))
+    after = np.minimum(np.searchsorted(site, site[rows] + _WORD), len(site) - 1)
+    table = (site[after] == site[rows] + _WORD) & _in_code(program, target[after])
+    table |= based & _named(program, site[rows] + _WORD)
+    typed, top, based = site[rows][table], top[table], based[table]
+    heads, zeros = typed - _WORD, []
+    if based.any():
+        front = _Fronts(program, types.ends(distinct(target[rows]).tolist()))
+        for row in np.flatnonzero(based).tolist():
+            heads[row], empty = front.of(int(heads[row]), bool(top[row]))
+            zeros += [empty] if empty < heads[row] else []
+    return typed, heads, np.array(sorted(zeros), dtype=np.int64)
 
 
-def _in_code(program: Program, rva: I64) -> np.ndarray[tuple[int], np.dtype[np.bool_]]:
+class _Fronts:
+    """Finds the offsets in front of the tables of classes with virtual bases. How many a class has cannot be
+    told from its type alone; what lies there is numbers, back to a pointer, a named place or a number that is
+    no offset. Words too many are compared and carried with the table, which does no harm."""
+
+    def __init__(self, program: Program, types: I64) -> None:
+        """``types`` are the ends of type information, ascending."""
+        image, fields = program.image, program.fields
+        self._memory = image.memory
+        self._types = types
+        self._ends = fields.site + np.where(fields.form == FieldForm.ADDR64, _WORD, 4)
+        symbols = [item.rva for item in program.symbols.items if item.kind is SymbolKind.DATA]
+        self._symbols = np.array(sorted(symbols), dtype=np.int64)
+        sections = np.array([section.rva for section in image.sections], dtype=np.int64)
+        runs = np.array([end for _, _, end in program.metadata], dtype=np.int64)
+        places = (program.references.target, fields.target, sections, runs)
+        self._named = distinct(np.concatenate(places))
+
+    def of(self, head: int, secondary: bool) -> tuple[int, int]:
+        """(start of the words of the table whose offset to top is at ``head``, start of the words of zero in
+        front of them). Between the tables of one class (``secondary``) there is no filler."""
+        pointer = self._before(self._ends, head)
+        symbol = self._before(self._symbols, head)
+        described = self._before(self._types, head)
+        stop = max(pointer, symbol, described, self._before(self._named, head - 1))
+        at = head
+        while at - _WORD >= stop and self._is_offset(at - _WORD):
+            at -= _WORD
+        start = at
+        if not (at == symbol or (secondary and at == pointer)):
+            while start < head and not self._memory[start : start + _WORD].any():
+                start += _WORD
+        return start, at
+
+    @staticmethod
+    def _before(places: I64, rva: int) -> int:
+        row = int(np.searchsorted(places, rva, side="right")) - 1
+        return int(places[row]) if row >= 0 else 0
+
+    def _is_offset(self, rva: int) -> bool:
+        word = int.from_bytes(self._memory[rva : rva + _WORD].tobytes(), "little", signed=True)
+        return abs(word) < _LARGEST
+
+
+def _named(program: Program, rva: I64) -> Bool:
+    """Which addresses code or data names."""
+    return np.isin(rva, program.references.target) | np.isin(rva, program.fields.target)
+
+
+def _in_code(program: Program, rva: I64) -> Bool:
     fragments = program.fragments
     if not len(fragments):
         return np.zeros(len(rva), dtype=np.bool_)
     place = np.maximum(np.searchsorted(fragments.start, rva, side="right") - 1, 0)
-    inside: np.ndarray[tuple[int], np.dtype[np.bool_]] = (rva >= fragments.start[place]) & (
-        rva < fragments.end[place]
-    )
+    inside: Bool = (rva >= fragments.start[place]) & (rva < fragments.end[place])
     return inside

@@ -318,3 +318,38 @@ def test_table_of_bytes_behind_the_table_of_a_leaf_function(analyse: Analyse) ->
         (0x1030, 0x1033, 0x1030, False),
     ]
     assert table_fields(program) == [(0x1020, 0x101B), (0x1024, 0x101C)]
+
+
+@pytest.mark.parametrize(
+    ("filler", "caller", "cut"),
+    [
+        ("cccccccc", "e8 ef 00 00 00", 4),  # call 0x1004 + 0x100
+        ("cc0f1f00", "e8 ef 00 00 00", 4),  # int3, then a no-operation
+        ("cccccccc", "e8 eb 00 00 00", 0),  # the row's first byte is called
+        ("cccccccc", "e8 ed 00 00 00", 0),  # one in the middle of the filler
+        ("cccccccc", "9090909090", 0),  # nothing names the entry
+        ("0f1f4000", "e8 ef 00 00 00", 0),  # functions may begin with a no-operation
+        ("cc31d2cc", "e8 ef 00 00 00", 0),  # code in between
+    ],
+)
+def test_filler_in_front_of_the_entry_in_its_row(
+    analyse: Analyse, filler: str, caller: str, cut: int
+) -> None:
+    """The function begins behind it, with all that belongs to the function."""
+    image = text((0x1010, caller + "c3"), (0x1100, filler + "31c0 eb02 9090 c3"), size=0x200)
+    program = analyse(text=image, const=LEAF, rows=((0x1010, 0x1016, CONST), (0x1100, 0x110B, CONST)))
+    start = 0x1100 + cut
+    assert [row for row in fragments(program) if row[0] >= 0x1100] == code((start, 0x110B))
+    assert program.fragments.unwind[program.fragment_at(start)] == CONST
+    assert ([0x1100, start] in program.padding.tolist()) is bool(cut)
+
+
+def test_parts_of_a_function_follow_its_entry(analyse: Analyse) -> None:
+    """A jump table keeps its function when the start of that is cut."""
+    switch = "488d15 f5eeffff 8b8c82" + struct.pack("<I", 0x1120).hex() + "4801d1 ffe1 c3"
+    table = struct.pack("<II", 0x1117, 0x1117).hex()
+    image = text((0x1010, "e8 ef000000 c3"), (0x1100, "cccccccc" + switch), (0x1120, table), size=0x200)
+    program = analyse(text=image, const=LEAF, rows=((0x1010, 0x1016, CONST), (0x1100, 0x1118, CONST)))
+    found = {row[0]: row for row in fragments(program)}
+    assert found[0x1104] == (0x1104, 0x1118, 0x1104, False)
+    assert found[0x1120] == (0x1120, 0x1128, 0x1104, True)

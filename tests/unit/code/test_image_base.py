@@ -244,10 +244,21 @@ def test_what_is_no_instruction_behind_a_table_belongs_to_it(build: Build) -> No
 def test_other_fragments_of_the_function_use_its_base(build: Build, own: bool) -> None:
     """Taken in the first fragment, used in the second; another function's base says nothing."""
     root = TEXT if own else 0x1100
-    image = image_of(build, (TEXT, BASE + "c3"), (0x1100, read(CONST) + "c3"))
-    layout = layout_of(image, (TEXT, TEXT + 8, TEXT), (0x1100, 0x1108, root))
+    image = image_of(build, (TEXT, BASE + "c3"), (0x1100, read(CONST) + "4801d1 ffe1"))
+    layout = layout_of(image, (TEXT, TEXT + 8, TEXT), (0x1100, 0x110C, root))
     assert operands(layout) == ({(0x1103, CONST, 4)} if own else set())
     assert layout.tables == ({CONST: (TEXT, 4)} if own else {})
+
+
+def test_numbers_in_front_of_what_looks_like_an_entry(build: Build) -> None:
+    """A table of numbers is no jump table, whatever lies behind it: nothing makes its words addresses."""
+    const = constants(0x1000, (CONST, entries(5, 6, 7, TEXT + 1)))
+    image = image_of(build, (TEXT, BASE + read(CONST) + "c3"), const=const)
+    layout = layout_of(image, (TEXT, TEXT + 15, TEXT))
+    assert operands(layout) == {(0x100A, CONST, 4)}
+    assert layout.tables == {}
+    image = image_of(build, (TEXT, reads(CONST)), const=const)
+    assert layout_of(image, (TEXT, CODE_END, TEXT)).tables == {CONST + 12: (TEXT, 4)}
 
 
 def test_entries_of_a_table_point_into_any_fragment(build: Build) -> None:

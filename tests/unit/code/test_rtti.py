@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hpbuild.code.model import FieldForm, Program
-from hpbuild.code.rtti import locator_sites, throw_sites
+from hpbuild.code.rtti import locator_sites, old_locator, throw_sites, thrown_functions, throws_within
 from hpbuild.pe.image import IMAGE_SCN_MEM_EXECUTE, IMAGE_SCN_MEM_WRITE, Image
 
 CONST, CODE, END = 0x3000, 0x1000, 0x4000
@@ -430,3 +430,49 @@ def test_both_become_fields_of_the_program(analyse: Callable[..., Program]) -> N
     assert rva_fields(program) == ONE_FIELDS | THROWN_FIELDS
     program = analyse(text=b"\xc3".ljust(0x40, b"\xcc"), const=page(ONE | THROWN))
     assert rva_fields(program) == ONE_FIELDS
+
+
+def test_throws_of_a_run(with_constants: Make) -> None:
+    other = THROW + 0x800
+    image = with_constants(page(THROWN | {other: throw(TYPES)}))
+    assert list(throws_within(image, CONST, END)) == [THROW, other]
+    assert list(throws_within(image, THROW, THROW + 16)) == [THROW]
+    assert list(throws_within(image, THROW - 3, THROW + 16)) == [THROW]
+    for start, end in ((THROW + 1, other + 15), (THROW, THROW + 15), (THROW, THROW), (END, END)):
+        assert list(throws_within(image, start, end)) == []
+
+
+def test_functions_that_only_a_throw_names(with_constants: Make, analyse: Callable[..., Program]) -> None:
+    tables = THROWN | {THROW: throw(TYPES, destructor=CODE + 3), ENTRY: catchable(CODE + 6)}
+    assert thrown_functions(with_constants(page(tables))) == {CODE + 3, CODE + 6}
+    assert thrown_functions(with_constants(page(THROWN))) == set()
+    code = bytes.fromhex("31c0c3 31c9c3 31d2c3")  # three functions with nothing between them
+    for content, starts in ((tables, [CODE, CODE + 3, CODE + 6]), (THROWN, [CODE])):
+        assert analyse(text=code, const=page(content)).fragments.start.tolist() == starts
+
+
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
+        ({}, True),
+        ({LOCATOR: locator()}, False),
+        ({LOCATOR: words(0, 8, 4, TYPE + 4, HIERARCHY)}, False),
+        ({LOCATOR: words(0, 8, 4, TYPE, CODE)}, False),
+        ({LOCATOR: words(0, 8, 4, TYPE, 0xFFFFFFFC)}, False),
+        ({HIERARCHY: hierarchy(0, ARRAY)}, False),
+        ({HIERARCHY: hierarchy(0xFFFF, ARRAY)}, False),
+        ({HIERARCHY: hierarchy(1, CODE)}, False),
+    ],
+)
+def test_locator_that_does_not_say_where_it_is(with_constants: Make, changes: Tables, expected: bool) -> None:
+    tables = {**ONE, TYPE: bytes(16) + b".?AVNew@@\0", LOCATOR: words(0, 8, 4, TYPE, HIERARCHY)} | changes
+    image = with_constants(page(tables))
+    assert old_locator(image, LOCATOR) is expected
+    assert not any(old_locator(image, place) for place in (LOCATOR + 1, CODE, 0, END - 4, 0xFFFFFFFC))
+
+
+@given(st.binary(min_size=64, max_size=64))
+def test_any_bytes_are_no_throw(with_constants: Make, content: bytes) -> None:
+    image = with_constants(page({THROW: content}))
+    assert list(throws_within(image, THROW, THROW + 64)) == []
+    assert thrown_functions(image) == set()

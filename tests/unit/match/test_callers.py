@@ -128,3 +128,25 @@ def test_what_is_hardly_alike_needs_its_callers() -> None:
     found = changes(half_alike(False, ("one", "two")), half_alike(True, ("one", "two", "three", "four")))
     assert Change.ADDED in found
     assert Change.REMOVED in found
+
+
+def test_a_new_call_alone_denies_nothing() -> None:
+    """Nobody calls the hidden function in one of the two: the call is new, or gone."""
+
+    def calling(target: str, constant: int) -> Dll:
+        return Dll(
+            code=(
+                named("before", b"\xb8\1\2\3\4"),
+                function(
+                    "hidden", b"\xb8\x10\0\0\0\x01\xc8", bytes([0x83, 0xC0, constant]), RET, exported=False
+                ),
+                named("behind", b"\xb8\5\6\7\x08"),
+                named("third", b"\xb8\x20\0\0\0"),
+                named("one", b"\xb8\x31\0\0\0", ("call", target)),
+                named("end", b"\xb8\x33\0\0\0"),
+            )
+        )
+
+    one, two = calling("third", 1), calling("hidden", 2)
+    for baseline, fixed in ((one, two), (two, one)):
+        assert sorted(changes(baseline, fixed)) == [Change.CHANGED]

@@ -50,7 +50,7 @@ def msvc(text: bytes, locator: str = "locator") -> Dll:
 
 @pytest.mark.parametrize(("dll", "size"), [(itanium(b"text\0"), 16), (msvc(b"text\0"), 8)])
 def test_head_ends_where_the_table_begins(dll: Dll, size: int) -> None:
-    start, end = table_heads(dll.program())
+    start, end, _ = table_heads(dll.program())
     table = dll.labels()["table"]
     assert (start.tolist(), end.tolist()) == ([table - size], [table])
     side = dll.side()
