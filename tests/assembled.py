@@ -1,7 +1,8 @@
 """A builder of small DLLs from labelled code and data, so that a test says exactly what differs.
 
 Code and data are given in parts: bytes, or a pair (how, label) for a field that names ``label`` (also
-``label+N``). Code lies from RVA 0x1000 on, every function at a multiple of 16 with int3 before the next.
+``label+N``): an instruction of ``_CODES``, a "pointer" with a base relocation, or an "rva" of 4 bytes. Code
+lies from RVA 0x1000 on, every function at a multiple of 16 with int3 before the next.
 """
 
 import struct
@@ -64,8 +65,9 @@ def datum(label: str, *parts: Part, align: int = 8, exported: bool = False) -> I
 class Dll:
     """What the sections hold, in this order. ``zeroed`` are bytes behind the data that only memory has;
     ``unwound`` are the functions with unwind data (of a function without a frame), ``split`` those with that
-    of a part split off a function with a frame; ``entry`` is the label of the entry point, ``aliases`` more
-    exported names of labels; ``dll`` False makes it a program;
+    of a part split off a function with a frame; ``records`` are whole unwind records by
+    function; ``entry`` is the label of the entry point, ``aliases`` more exported names of labels; ``dll``
+    False makes it a program;
     ``imports`` are functions of ``library.dll``, each with the slot ``import NAME``."""
 
     code: tuple[Item, ...]
@@ -76,6 +78,7 @@ class Dll:
     imports: tuple[str, ...] = ()
     unwound: tuple[str, ...] = ()
     split: tuple[str, ...] = ()
+    records: Mapping[str, tuple[Part, ...]] = field(default_factory=dict)
     entry: str = ""
     dll: bool = True
     aliases: Mapping[str, str] = field(default_factory=dict)
@@ -161,6 +164,8 @@ class _Linker:
         if how == "pointer":
             self.relocated.append(at)
             return struct.pack("<Q", self.dll.base + self.address(label))
+        if how == "rva":
+            return struct.pack("<I", self.address(label))
         return _CODES[how] + struct.pack("<i", self.address(label) - at - _size(part))
 
     def file(self) -> bytes:
@@ -186,18 +191,23 @@ class _Linker:
             sections.append((".reloc", rva, table))
             directories[5] = (rva, len(table))
             rva += 0x1000
-        if self.dll.unwound or self.dll.split:
+        if self.unwound:
             table = self.unwind(rva)
             sections.append((".pdata", rva, table))
-            directories[3] = (rva, 12 * len(self.dll.unwound + self.dll.split))
+            directories[3] = (rva, 12 * len(self.unwound))
             rva += 0x1000
         return self.headers(sections, directories, rva)
 
+    @property
+    def unwound(self) -> tuple[str, ...]:
+        """Labels of all functions with unwind data."""
+        return (*self.dll.unwound, *self.dll.split, *self.dll.records)
+
     def unwind(self, rva: int) -> bytes:
         """Rows of the exception directory, then one UNWIND_INFO for each: without codes, or without a prolog
-        but with the code of a frame of 24 bytes."""
+        but with the code of a frame of 24 bytes, or as given."""
         items = sorted(
-            (item for item in self.dll.code if item.label in self.dll.unwound + self.dll.split),
+            (item for item in self.dll.code if item.label in self.unwound),
             key=lambda item: self.labels[item.label],
         )
         records = rva + 12 * len(items)
@@ -206,7 +216,11 @@ class _Linker:
             start = self.labels[item.label]
             end = start + sum(_size(part) for part in item.parts)
             rows += struct.pack("<III", start, end, records + len(made))
-            made += b"\1\0\1\0\0\x22\0\0" if item.label in self.dll.split else b"\1\0\0\0"
+            if item.label in self.dll.records:
+                for part in self.dll.records[item.label]:
+                    made += self.part(part, records + len(made))
+            else:
+                made += b"\1\0\1\0\0\x22\0\0" if item.label in self.dll.split else b"\1\0\0\0"
         return rows + made
 
     def exports(self, rva: int) -> bytes:
@@ -290,4 +304,6 @@ class _Linker:
 
 
 def _size(part: Part) -> int:
-    return len(part) if isinstance(part, bytes) else 8 if part[0] == "pointer" else len(_CODES[part[0]]) + 4
+    if isinstance(part, bytes):
+        return len(part)
+    return {"pointer": 8, "rva": 4}.get(part[0]) or len(_CODES[part[0]]) + 4

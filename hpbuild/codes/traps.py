@@ -146,6 +146,38 @@ EXPORT_ORDINALS = Code(
     remedy="Declared as an exclusion in the manifest. Fix ordinals in a module definition file if anybody"
     " uses them.",
 )
+FOUND_BY_MODULE = Code(
+    id="HP3095",
+    title="the C++ runtime would not find the module of carried data",
+    severity=Severity.REFUSE,
+    exit=ExitStatus.NO,
+    why="A description of what is thrown holds distances from the base of its module, and the C++ runtime"
+    " asks Windows which module it lies in (and so for type information of old compilers). In a running"
+    " process carried data lies in no module: the first throw would end the process.",
+    remedy="Let the fix throw a type that the baseline throws already, or report the error without throwing,"
+    " or ship with a restart.",
+)
+CALL_AT_ENTRY = Code(
+    id="HP3096",
+    title="a call returns into the bytes that a redirection would overwrite",
+    severity=Severity.REFUSE,
+    exit=ExitStatus.NO,
+    why="One of the function's first instructions is a call that ends inside the window. A thread that is in"
+    " the called function while the bytes are written comes back into the middle of the new jump. No look at"
+    " instruction pointers finds it: its return address is on its stack.",
+    remedy="Build the baseline with padding before functions, where two bytes of the entry are enough"
+    " (/FUNCTIONPADMIN or -fms-hotpatch), or patch the callers instead, or ship with a restart.",
+)
+TORN_TABLE = Code(
+    id="HP3097",
+    title="nobody can tell where carried data ends and the words of a virtual table begin",
+    severity=Severity.REFUSE,
+    exit=ExitStatus.NO,
+    why="In front of the table of a class with virtual bases lie the offsets of these, as many as the class"
+    " has. Other data touches them without a pointer or a symbol between: a copy of the one could lack words"
+    " of the other.",
+    remedy="Build both sides with symbols, or in the order of the old build, or ship with a restart.",
+)
 
 ROWS: tuple[Code, ...] = (
     FOLDED_IN_FIXED,
@@ -163,4 +195,7 @@ ROWS: tuple[Code, ...] = (
     ENTRY_UNREADABLE,
     LOADER_FLAGS,
     EXPORT_ORDINALS,
+    FOUND_BY_MODULE,
+    CALL_AT_ENTRY,
+    TORN_TABLE,
 )

@@ -8,6 +8,7 @@ from hpbuild.codes import plan as codes
 from hpbuild.errors import Finding
 from hpbuild.match.atoms import Memory
 from hpbuild.match.functions import ranges
+from hpbuild.pe.unwind import runtime_functions
 from hpbuild.plan.model import Chunk, ChunkKind, Field, FieldKind, Target, UnwindEntry
 from hpbuild.plan.objects import extent
 from hpbuild.plan.resolve import Resolver, Where, where
@@ -95,6 +96,13 @@ class ChunkList:
                 codes.EXCEPTION_DATA, f"unwind record at {rva:#x}", "its language data is not understood"
             )
             self._resolver.findings.setdefault((finding.place, ""), finding)
+        begins = frozenset(runtime_functions(self._side.program.image).begin.tolist())
+        for member in (member for _, members, _ in self._code for member in members):
+            start, rva = int(fragments.start[member]), int(fragments.unwind[member])
+            if rva and start not in begins:
+                cause = f"its row of the exception directory begins before its entry at {start:#x}"
+                finding = Finding(codes.EXCEPTION_DATA, self._side.program.name_of(member), cause)
+                self._resolver.findings.setdefault((finding.place, cause), finding)
         known = dict(self._side.program.exceptions.records)
         return sorted(rva for rva in found if rva in known)
 

@@ -10,6 +10,9 @@ from hpbuild.match.sides import Side
 from hpbuild.pe.symbols import SymbolKind
 from hpbuild.values import Interval
 
+_PLAIN_HEAD = 16
+"""Offset to top, and the pointer to the type information."""
+
 
 @dataclass(frozen=True, slots=True)
 class Users:
@@ -56,7 +59,57 @@ class Objects:
     def of(self, atom: int) -> tuple[int, ...]:
         """All atoms of the object that ``atom`` belongs to, ascending: the symbol's extent; in code the whole
         run of data; else the atom and those behind it that only its own users refer to. Nobody can tell where
-        a constant ends whose address is taken: what lies behind it and has no other users is part of it."""
+        a constant ends whose address is taken: what lies behind it and has no other users is part of it. A
+        virtual table comes with the words in front of it, by which the type of its objects is found and their
+        virtual bases; so do the tables of one class whose words touch the table before."""
+        members = self._headed(self._members(atom))
+        while members[0] and self._continues(members[0]):
+            members = tuple(sorted({*self._headed(self._members(members[0] - 1)), *members}))
+        while members[-1] + 1 < len(self._side.atoms) and self._continues(members[-1] + 1):
+            members = tuple(sorted({*members, members[-1] + 1, *self._members(members[-1] + 1)}))
+        return members
+
+    def body(self, members: tuple[int, ...]) -> int:
+        """The first atom of an object that is more than what lies in front of a virtual table."""
+        heads = self._side.atoms.heads
+        return next((one for one in members if not heads[one] and not self.empty_front(one)), members[0])
+
+    def empty_front(self, atom: int) -> bool:
+        """Words of zero in front of a virtual table that may be offsets of virtual bases, or filler."""
+        atoms = self._side.atoms
+        if atom + 1 >= len(atoms) or not atoms.heads[atom + 1] or atoms.heads[atom]:
+            return False
+        known = atom in atoms.names or atom in self._users.atoms or atom in self._users.functions
+        if known or atoms.memory[atom] != Memory.RODATA or not self._adjoins(atom):
+            return False
+        return not self._side.program.image.memory[int(atoms.start[atom]) : int(atoms.end[atom])].any()
+
+    def ends_with_pointer(self, atom: int) -> bool:
+        """The last bytes of the atom are a field; what lies behind can be no part of the same array."""
+        atoms, fields = self._side.atoms, self._side.program.fields
+        last = int(atoms.last_field[atom]) - 1
+        return last >= atoms.first_field[atom] and int(fields.site[last]) + 8 == int(atoms.end[atom])
+
+    def _headed(self, members: tuple[int, ...]) -> tuple[int, ...]:
+        heads = self._side.atoms.heads
+        while members[0] and (
+            heads[members[0] - 1] or (heads[members[0]] and self.empty_front(members[0] - 1))
+        ):
+            if not self._adjoins(members[0] - 1):
+                break
+            members = (members[0] - 1, *members)
+        return members
+
+    def _continues(self, atom: int) -> bool:
+        """The atom is the words in front of a table that is not the first of its class, with offsets of
+        virtual bases: they begin where the table before ends, which may be with empty entries."""
+        atoms = self._side.atoms
+        if not atoms.heads[atom] or not self._adjoins(atom - 1):
+            return False
+        start, end = int(atoms.start[atom]), int(atoms.end[atom])
+        return end - start > _PLAIN_HEAD and self._side.program.image.u64(end - _PLAIN_HEAD) != 0
+
+    def _members(self, atom: int) -> tuple[int, ...]:
         run = self._named.get(atom)
         if run is not None:
             return run
@@ -66,18 +119,22 @@ class Objects:
         if len(text) > 1:
             return text
         atoms = self._side.atoms
+        if atoms.heads[atom] and atom + 1 < len(atoms) and self._adjoins(atom):
+            atom += 1
         mine = self._users.functions.get(atom, frozenset())
         while self._goes_on(atom):
             atom -= 1
             mine = self._users.functions.get(atom, frozenset())
-        if self._is_string(atom):
+        if self.is_string(atom):
             return (atom,)
         members = [atom]
         while members[-1] + 1 < len(atoms) and self._adjoins(members[-1]):
             following = members[-1] + 1
             others = self._users.functions.get(following, frozenset())
             named = following in atoms.names or following in self._users.atoms
-            if int(atoms.start[following]) in self._records:
+            if int(atoms.start[following]) in self._records or atoms.heads[following]:
+                break
+            if self.empty_front(following) and self.ends_with_pointer(members[-1]):
                 break
             if named or not others <= mine or (not others and self._side.atoms.memory[atom] != 0):
                 break
@@ -92,7 +149,7 @@ class Objects:
             return False
         named = atom in atoms.names or atom in self._users.atoms or before in self._named
         record = int(atoms.start[atom]) in self._records or int(atoms.start[before]) in self._records
-        if named or record or before not in self._open or atom in self._open or self._is_string(before):
+        if named or record or before not in self._open or atom in self._open or self.is_string(before):
             return False
         mine = self._users.functions.get(atom, frozenset())
         return bool(mine) and mine <= self._users.functions.get(before, frozenset())
@@ -153,7 +210,7 @@ class Objects:
             rva += 2
         return False
 
-    def _is_string(self, atom: int) -> bool:
+    def is_string(self, atom: int) -> bool:
         """A run of text that ends inside the atom: nothing behind its end mark belongs to it."""
         start, end = int(self._side.atoms.start[atom]), int(self._side.atoms.end[atom])
         content = self._side.program.image.read(start, end - start)

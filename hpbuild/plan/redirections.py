@@ -19,7 +19,7 @@ _JUMP = 5
 _LONGEST = 15
 """Most bytes of an instruction."""
 _SHORT = 2
-"""Bytes of ``EB F9``."""
+"""Bytes of ``EB F9``: no call is shorter, so none returns between them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +96,10 @@ def choose(
     hit = _hit(inner, named, start + 1, entry.end)
     if hit:
         return Finding(traps.ENTRY_BRANCH, name, f"something leads to {min(hit):#x}")
+    calls = (insn.next_ip for insn in insns if insn.is_call_near or insn.is_call_near_indirect)
+    back = next((place for place in calls if place in entry and place > start), 0)
+    if back:
+        return Finding(traps.CALL_AT_ENTRY, name, f"a call returns to {back:#x}")
     if _relocated(named, entry):
         return Finding(traps.ENTRY_RELOCATED, name, f"an absolute address in [{start:#x}, {entry.end:#x})")
     return _site(program, function, RedirectionKind.ENTRY_JUMP, start, entry)

@@ -17,6 +17,7 @@ from hpbuild.match.atoms import Memory
 from hpbuild.match.comparison import Comparison
 from hpbuild.match.facts import referenced, reserved_class
 from hpbuild.match.functions import FunctionFact
+from hpbuild.plan.finally_blocks import finally_blocks
 from hpbuild.plan.handlers import Handlers
 from hpbuild.plan.model import Reason
 from hpbuild.plan.objects import Objects, Users, users
@@ -81,10 +82,10 @@ class _Closure:
         if atom in self.object_of:
             return
         members = tuple(member for member in self.objects_of.of(atom) if member not in self.object_of)
-        data = self.comparison.data
-        if data.baseline[members[0]] < 0:
+        data, first = self.comparison.data, self.objects_of.body(members)
+        if data.baseline[first] < 0:
             reason = Reason.ADDED
-        elif reason is Reason.REFERRER and not data.same[members[0]]:
+        elif reason is Reason.REFERRER and not data.same[first]:
             reason = Reason.CHANGED
         self.objects[members[0]] = (members, reason)
         for member in members:
@@ -235,6 +236,8 @@ def select(comparison: Comparison, limit: Limit | None = None) -> Selection:
         for fact in starts(comparison, limit):
             closure.carry_function(fact.root, Reason.REFERRER if fact.identical else Reason.CHANGED)
     closure.run()
+    for root in finally_blocks(comparison, closure.functions, closure.handlers):
+        closure.functions[root] = Reason.HANDLER
     for finding in _exported_data(comparison, None if limit is None else closure.object_of):
         closure.refuse(finding)
     if limit is not None:

@@ -3,14 +3,17 @@
 from hpbuild.errors import Finding
 from hpbuild.match.comparison import Comparison
 from hpbuild.plan.endless import endless
+from hpbuild.plan.filled_rows import filled_rows
 from hpbuild.plan.folding import folded
 from hpbuild.plan.hidden import hidden
 from hpbuild.plan.hooks import patched_already
 from hpbuild.plan.initialisers import initialisers
 from hpbuild.plan.interfaces import moved_exports
 from hpbuild.plan.interior import into_middle
+from hpbuild.plan.modules import found_by_module
 from hpbuild.plan.selection import Selection
 from hpbuild.plan.thread_local import thread_local
+from hpbuild.plan.virtual_tables import torn_tables
 
 
 def trapped(comparison: Comparison, selection: Selection) -> list[Finding]:
@@ -24,4 +27,7 @@ def trapped(comparison: Comparison, selection: Selection) -> list[Finding]:
         *initialisers(comparison, selection),
         *endless(comparison, selection),
         *patched_already(comparison, selection),
+        *found_by_module(comparison, selection),
+        *torn_tables(comparison, selection),
+        *filled_rows(comparison),
     ]

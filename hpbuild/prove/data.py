@@ -11,6 +11,7 @@ from hpbuild.prove.compare import Runs, Side, claimed_fields, compare, join, poi
 from hpbuild.prove.correspond import Correspondence
 from hpbuild.prove.decode import Bytes, Numbers
 from hpbuild.prove.pinned import check_pinned
+from hpbuild.prove.runtime_types import check_runtime_types
 from hpbuild.prove.space import Space
 
 _WRITABLE, _EXECUTABLE = 1, 2
@@ -57,6 +58,7 @@ def data(
     )
     targets = _compare(recorder, side, _copies(recorder, module, images[0], delta), claims)
     check_pinned(recorder, module, targets, patch.start)
+    check_runtime_types(recorder, module, images[0], (fixed, patch))
     return recorder.done()
 
 

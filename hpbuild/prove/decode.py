@@ -10,7 +10,7 @@ import ctypes
 import struct
 from array import array
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import IntEnum
 
 import capstone
@@ -91,6 +91,8 @@ _BRANCHES = frozenset(
         *("LOOP", "LOOPE", "LOOPNE", "XBEGIN", "JMP", "CALL"),
     )
 )
+_UNKNOWN = (bytes.fromhex("f30fa6e0"),)
+"""REP XSHA512 of the VIA and Zhaoxin PadLock unit: OpenSSL's assembler code has it."""
 _ITERATE = ctypes.CFUNCTYPE(ctypes.c_bool, ctypes.c_size_t, *[ctypes.c_void_p] * 4)
 
 
@@ -121,6 +123,18 @@ class Cursor:
         place = ctypes.addressof(self.state)
         record = ctypes.addressof(self.instruction)
         return lambda: iterate(handle, place, place + 8, place + 16, record)
+
+
+_FILLER = frozenset((x86.X86_INS_NOP, x86.X86_INS_INT3))
+
+
+def only_filler(memory: Bytes, start: int, end: int) -> bool:
+    """True when ``memory[start:end]`` holds no-operations and int3 alone, or nothing."""
+    cursor, at = Cursor(), start
+    step = cursor.start(memory, start, end)
+    while at < end and step() and cursor.instruction.id in _FILLER:
+        at = int(cursor.state[2])
+    return at >= end
 
 
 class _Columns:
@@ -160,17 +174,29 @@ def references(memory: Bytes, pieces: Sequence[Piece], limits: tuple[int, int]) 
     undecodable: list[tuple[int, int]] = []
     count = 0
     flagged: dict[int, set[int]] = {}
-    for row, piece in enumerate(pieces):
+    places: list[tuple[Piece, int]] = []
+    todo = [(piece, row) for row, piece in enumerate(pieces)][::-1]
+    while todo:
+        piece, row = todo.pop()
+        places.append((piece, row))
         found, bad, bases = _scan(cursor, columns, memory, piece, row)
         count += found
-        if bad >= 0:
+        if bad >= 0 and (after := _behind_unknown(memory, bad)) and after <= piece.end:
+            count += 1
+            todo.append((replace(piece, begin=after), row))
+        elif bad >= 0:
             undecodable.append((bad, row))
         if bases:
             flagged.setdefault(piece.function, set()).update(bases)
-    for row, piece in enumerate(pieces):
+    for piece, row in places:
         if piece.function in flagged:
             _image_base_operands(cursor, columns, memory, (piece, row), flagged[piece.function], limits)
     return Decoded(columns.done(), tuple(undecodable), count)
+
+
+def _behind_unknown(memory: Bytes, at: int) -> int:
+    """The RVA behind an instruction without operands that capstone 5 does not know, 0 if none is there."""
+    return next((at + len(code) for code in _UNKNOWN if memory[at : at + len(code)].tobytes() == code), 0)
 
 
 def _scan(

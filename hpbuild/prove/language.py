@@ -21,11 +21,12 @@ _BLOCKS4, _UNWIND4, _TRIES4, _RESERVED4 = 0x04, 0x08, 0x10, 0x80
 """Bits of a FuncInfo4 header (ehdata4_export.h of Visual C++)."""
 
 
-def language_size(space: Space, data: int, following: int = 0) -> int:
+def language_size(space: Space, data: int, following: int = 0, number: bool = False) -> int:
     """Bytes of the language data at ``data``: a scope table, the RVA of a FuncInfo, the place of a stack
     cookie, or an LSDA; 0 for any other form. ``following`` is the next unwind record's RVA or 0: a few bytes
-    up to it are the place of the stack cookie, whose handler wraps the other one."""
-    size = _own_size(space, data)
+    up to it are the place of the stack cookie, whose handler wraps the other one. With ``number`` the handler
+    is known to take the place of a cookie and nothing else."""
+    size = len(cookie_words(space, data)) if number else _own_size(space, data)
     gap = following - data - size
     return size + gap if 0 < gap <= _TRAILER else size
 
@@ -34,13 +35,18 @@ def _own_size(space: Space, data: int) -> int:
     scopes = scope_words(space, data)
     if scopes:
         return 4 + 4 * len(scopes)
-    if _names_function_info(space, data) or _names_compressed_info(space, data):
+    if names_function_info(space, data) or _names_compressed_info(space, data):
         return 4
     place = words(space, data, 1)
     if place and place[0] < _LOWEST_CODE:
-        # __GSHandlerCheck: offset and flags, and two more numbers when the frame is aligned.
-        return 12 if place[0] & _ALIGNED_FRAME else 4
+        return len(cookie_words(space, data))
     return _lsda_size(space, data)
+
+
+def cookie_words(space: Space, data: int) -> bytes:
+    """The data of __GSHandlerCheck: offset and flags, and two more numbers when the frame is aligned."""
+    place = words(space, data, 1)
+    return space.slice(data, 12 if place and place[0] & _ALIGNED_FRAME else 4).tobytes()
 
 
 def scope_words(space: Space, data: int) -> list[int]:
@@ -60,7 +66,7 @@ def scope_words(space: Space, data: int) -> list[int]:
     return values if plausible else []
 
 
-def _names_function_info(space: Space, data: int) -> bool:
+def names_function_info(space: Space, data: int) -> bool:
     """Is the language data the RVA of a FuncInfo, as __CxxFrameHandler3 wants it?"""
     place = words(space, data, 1)
     magic = words(space, place[0], 1) if place and place[0] >= _LOWEST_CODE else []

@@ -15,6 +15,7 @@ from hpbuild.prove.checks import Check, State, not_run
 from hpbuild.prove.claims import Claims, check_claims
 from hpbuild.prove.code import Read, carried_code, identical_code
 from hpbuild.prove.compare import Runs
+from hpbuild.prove.cookies import number_handlers
 from hpbuild.prove.correspond import Correspondence
 from hpbuild.prove.coverage import account, coverage
 from hpbuild.prove.data import data
@@ -166,9 +167,11 @@ def _scenes(
         if part.end <= images[0].size_of_image
     ]
     claimed, carried = Runs.claimed(claims.code, "code at"), Runs.of(copies)
+    numbers = number_handlers(spaces[0], here[2].tolist())
+    table, both = placed.runtime_functions(), (placed.space, spaces[1])
     return (
-        Scene(claimed, here, there, spaces[0], (spaces[1],), judge, False),
-        Scene(carried, here, placed.runtime_functions(), spaces[0], (placed.space, spaces[1]), judge, True),
+        Scene(claimed, here, there, spaces[0], (spaces[1],), judge, False, numbers),
+        Scene(carried, here, table, spaces[0], both, judge, True, numbers),
     )
 
 

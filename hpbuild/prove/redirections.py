@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 import numpy as np
+from capstone import x86
 
 from hpbuild.codes import prove as codes
 from hpbuild.manifest.model import Module, Redirection
@@ -14,11 +15,13 @@ from hpbuild.pe.identity import masked_digest
 from hpbuild.pe.image import Image
 from hpbuild.pe.relocations import relocation_sites
 from hpbuild.prove.checks import Recorder
-from hpbuild.prove.decode import Numbers
+from hpbuild.prove.decode import Cursor, Numbers
 from hpbuild.values import Interval
 
 _FILLER = (0xCC, 0x90, 0x00)
 _JUMP = 5
+_LONGEST = 20
+_CALLS = frozenset((x86.X86_INS_CALL, x86.X86_INS_LCALL))
 _BACK = b"\xeb\xf9"
 
 
@@ -56,6 +59,9 @@ def check_redirections(recorder: Recorder, module: Module, baseline: Image, iden
             continue
         written.append(place)
         _untouched(recorder, where, place, redirection.function, terrain)
+        back = _returns_into(baseline, redirection.entry, place.end)
+        if back:
+            recorder.fail(codes.CALL_RETURNS_INTO_JUMP, where, f"a call returns to {back:#x}")
     for one, other in pairwise(sorted(written)):
         if one.overlaps(other):
             cause = f"another redirection writes {other}"
@@ -86,6 +92,18 @@ def _place(module: Module, redirection: Redirection, baseline: Image) -> tuple[I
     if redirection.new != old[:at] + jump + old[at + len(jump) :]:
         return nothing, f"the new bytes do not lead to {function.patch[0].start:#x} alone"
     return place, ""
+
+
+def _returns_into(baseline: Image, entry: int, end: int) -> int:
+    """The end of the first call among the instructions from ``entry`` on that ends before ``end``, or 0."""
+    cursor = Cursor()
+    step = cursor.start(
+        np.ascontiguousarray(baseline.memory), entry, min(entry + _LONGEST, len(baseline.memory))
+    )
+    while step() and int(cursor.state[2]) < end:
+        if cursor.instruction.id in _CALLS:
+            return int(cursor.state[2])
+    return 0
 
 
 def _untouched(recorder: Recorder, where: str, place: Interval, number: int, terrain: _Terrain) -> None:

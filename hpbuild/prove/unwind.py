@@ -10,11 +10,11 @@ import numpy as np
 
 from hpbuild.codes import prove as codes
 from hpbuild.prove.checks import Check, Recorder
-from hpbuild.prove.claims import Claims
+from hpbuild.prove.claims import Claims, Rows
 from hpbuild.prove.compare import Runs, Side, claimed_fields, compare, join, pointers
 from hpbuild.prove.correspond import Correspondence
-from hpbuild.prove.decode import Numbers, Use
-from hpbuild.prove.language import language_size, scope_words, words
+from hpbuild.prove.decode import Numbers, Use, only_filler
+from hpbuild.prove.language import cookie_words, language_size, scope_words, words
 from hpbuild.prove.space import Space
 
 _HANDLER, _CHAINED = 0x3, 0x4
@@ -85,7 +85,8 @@ class _Pairs:
 @dataclass(frozen=True, slots=True)
 class Scene:
     """One comparison: ``runs`` of code, the table of the fixed image, the table and the spaces where the
-    counterparts run. ``others`` are searched in order for a record."""
+    counterparts run. ``others`` are searched in order for a record. ``numbers`` are those handlers of the
+    fixed image that take the place of a stack cookie."""
 
     runs: Runs
     here: Table
@@ -94,6 +95,7 @@ class Scene:
     others: tuple[Space, ...]
     judge: Correspondence
     carried: bool
+    numbers: frozenset[int]
 
 
 def unwind(scenes: tuple[Scene, ...], language: Runs, claims: Claims) -> Check:
@@ -102,7 +104,7 @@ def unwind(scenes: tuple[Scene, ...], language: Runs, claims: Claims) -> Check:
     recorder = Recorder("P6", "unwind records: functions compared")
     behind = set(zip(language.start.tolist(), (language.start + language.shift).tolist(), strict=True))
     for scene in scenes:
-        _scene(recorder, scene, behind)
+        _scene(recorder, scene, behind, claims.opaque)
         if scene.carried:
             side = Side(
                 fixed=scene.fixed,
@@ -134,7 +136,8 @@ def carried_language(scene: Scene, data: Runs) -> Runs:
         if here is None or there is None or not here.data or here.data in records:
             continue
         after = int(np.searchsorted(ordered, here.data, side="right"))
-        size = language_size(scene.fixed, here.data, int(ordered[after]) if after < len(ordered) else 0)
+        following = int(ordered[after]) if after < len(ordered) else 0
+        size = language_size(scene.fixed, here.data, following, here.handler in scene.numbers)
         place = np.array([here.data], dtype=np.int64)
         if size and data.holding(place, 1)[0] < 0:
             key = here.data, there.data
@@ -153,7 +156,7 @@ def _matched(scene: Scene) -> list[tuple[int, int, int, int]]:
     return list(zip(at.tolist(), run.tolist(), here.tolist(), there.tolist(), strict=True))
 
 
-def _scene(recorder: Recorder, scene: Scene, behind: set[tuple[int, int]]) -> None:
+def _scene(recorder: Recorder, scene: Scene, behind: set[tuple[int, int]], opaque: Rows) -> None:
     pairs = _Pairs(behind, frozenset(scene.here[2].tolist()))
     for address, number, row, other in _matched(scene):
         recorder.examined += 1
@@ -166,12 +169,42 @@ def _scene(recorder: Recorder, scene: Scene, behind: set[tuple[int, int]]) -> No
             continue
         begin, end, record = (int(column[row]) for column in scene.here)
         begin2, end2, record2 = (int(column[other]) for column in scene.there)
-        if (begin + shift, end + shift) != (begin2, end2):
+        if end2 == scene.runs.end[number] + shift and _only_data(opaque, int(scene.runs.end[number]), end):
+            end = end2 - shift
+        filled = (begin + shift, end + shift) != (begin2, end2) and _behind_filler(
+            scene, number, (begin, begin2), (record, record2)
+        )
+        if end + shift != end2 or (begin + shift != begin2 and not filled):
             cause = f"[{begin:#x}, {end:#x}) became [{begin2:#x}, {end2:#x})"
             recorder.fail(codes.UNWIND_DIFFERS, name, cause)
             continue
         _compare_records(recorder, scene, pairs, (record, record2), 0)
     _judge(recorder, scene, pairs)
+
+
+def _behind_filler(scene: Scene, number: int, begins: tuple[int, int], records: tuple[int, int]) -> bool:
+    """Do both rows begin with filler, in front of the run and of its counterpart? It may have another length
+    on the other side when the record holds no place that counts from the row's begin."""
+    start, shift = int(scene.runs.start[number]), int(scene.runs.shift[number])
+    if scene.carried or not (begins[0] <= start and begins[1] <= start + shift):
+        return False
+    spaces = scene.fixed, scene.others[0]
+    for space, begin, end in zip(spaces, begins, (start, start + shift), strict=True):
+        if not only_filler(space.memory, begin - space.start, end - space.start):
+            return False
+    found = [read_record(space, rva) for space, rva in zip(spaces, records, strict=True)]
+    return all(one is not None and not one.head[1] and not one.head[2] for one in found)
+
+
+def _only_data(opaque: Rows, start: int, end: int) -> bool:
+    """Whether the rows of data in code fill ``[start, end)``: jump tables that MSVC puts behind the code of a
+    function, within its row. The copy has them elsewhere."""
+    at = start
+    for low, high in opaque[np.searchsorted(opaque[:, 1], start, side="right") :].tolist():
+        if low > at or at >= end:
+            break
+        at = high
+    return start < end <= at
 
 
 def _row_at(table: Table, addresses: Numbers) -> Numbers:
@@ -209,9 +242,22 @@ def _compare_records(
         pairs.add(here.handler, there.handler, Use.UNWIND, records[0])
         if here.data in pairs.records:
             return
+        if here.handler in scene.numbers:
+            _compare_cookies(recorder, scene, place, here.data, there.data)
         if (here.data, there.data) not in pairs.behind:
             pairs.add(here.data, there.data, Use.ACCESS, records[0])
         _compare_scopes(scene, pairs, here.data, there.data)
+
+
+def _compare_cookies(recorder: Recorder, scene: Scene, place: str, data: int, other: int) -> None:
+    """The place of a stack cookie is the same everywhere, whatever the claims say of its words."""
+    space = next((space for space in scene.others if space.start <= other < space.end), scene.fixed)
+    mine = cookie_words(scene.fixed, data)
+    found = space.slice(other, len(mine)).tobytes()
+    if mine != found:
+        recorder.fail(
+            codes.UNWIND_DIFFERS, place, f"the stack cookie's place {mine.hex()} became {found.hex()}"
+        )
 
 
 def _compare_scopes(scene: Scene, pairs: _Pairs, data: int, other: int) -> None:

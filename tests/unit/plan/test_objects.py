@@ -139,3 +139,42 @@ def test_a_constant_ends_where_only_others_read_on() -> None:
     )
     start = dll.labels()["pair"]
     assert _drawn(dll, "pair+4") == Interval(start + 4, start + 8)
+
+
+def _classes(family: str) -> Side:
+    """Two virtual tables, one behind the other, with what their objects' type is found by in front."""
+    tables = []
+    for name in ("one", "two"):
+        front = (
+            (("pointer", f"locator {name}"),) if family == "msvc" else (bytes(8), ("pointer", f"type {name}"))
+        )
+        tables.append(datum(f"head {name}", *front, ("pointer", "method")))
+    types = [
+        datum(f"type {name}", ("pointer", "head one"), ("pointer", f"name {name}")) for name in ("one", "two")
+    ]
+    names = [datum(f"name {name}", b"3One\0") for name in ("one", "two")]
+    zeros = bytes(4)
+    locators = [
+        datum(f"locator {name}", b"\1" + zeros * 2 + zeros[1:] + zeros * 2, ("rva", f"locator {name}"))
+        for name in ("one", "two")
+    ]
+    rest = locators if family == "msvc" else [*types, *names]
+    size = 8 if family == "msvc" else 16
+    made = Dll(
+        code=(
+            function("method", b"\x31\xc0", RET),
+            function("maker", ("lea", f"head one+{size}"), ("lea rcx", f"head two+{size}"), RET),
+        ),
+        constants=(*rest, *tables),
+    )
+    return made.side()
+
+
+@pytest.mark.parametrize(("family", "size"), [("msvc", 8), ("itanium", 16)])
+def test_a_virtual_table_comes_with_what_lies_in_front(family: str, size: int) -> None:
+    side = _classes(family)
+    tables = sorted(int(rva) for rva in side.atoms.start[side.atoms.heads])
+    assert len(tables) == 2
+    for start in tables:
+        assert _object(side, start + size) == Interval(start, start + size + 8)
+        assert _object(side, start) == Interval(start, start + size + 8)

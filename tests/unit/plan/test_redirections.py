@@ -279,3 +279,29 @@ def test_the_committed_pairs(pair: Callable[..., Any]) -> None:
         for variant in ("pad_jump", "line_only")
     }
     assert kinds == {"pad_jump": {RedirectionKind.PAD_JUMP}, "line_only": {RedirectionKind.ENTRY_JUMP}}
+
+
+@pytest.mark.parametrize(
+    ("code", "back"),
+    [
+        ("ffd0 8bc1 83c003 c3", 2),
+        ("50 ffd0 59 83c003 c3", 3),
+        ("90 ff5008 59 83c003 c3", 4),  # call [rax+8]
+        ("8bc1 90 ffd0 83c003 c3", 5),
+        ("e800000000 83c003 c3", 5),
+        ("ff9000010000 c3", 6),
+        ("8bc1 8bd1 ffd0 c3", 6),
+    ],
+)
+def test_fail_a_call_that_returns_into_the_window(program: Maker, code: str, back: int) -> None:
+    """Five bytes of the entry are written; at their end, or behind, a thread may come back."""
+    made = program({ENTRY - 1: RETURN, ENTRY: bytes.fromhex(code)})
+    if back < 5:
+        assert refused(made, traps.CALL_AT_ENTRY).cause == f"a call returns to {ENTRY + back:#x}"
+    else:
+        accepted(made, RedirectionKind.ENTRY_JUMP, jump())
+
+
+def test_a_call_of_two_bytes_ends_with_a_pad_jump(program: Maker) -> None:
+    made = program({ENTRY: bytes.fromhex("ffd0 8bc1 83c003 c3")})
+    accepted(made, RedirectionKind.PAD_JUMP, pad())

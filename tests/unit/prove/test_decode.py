@@ -93,6 +93,20 @@ def test_undecodable(code: str, at: int) -> None:
     assert found.undecodable == ((BASE + at, 0),)
 
 
+def test_instruction_that_capstone_does_not_know() -> None:
+    """What follows REP XSHA512 is decoded, and belongs to the same function."""
+    code = bytes.fromhex("f30fa6e0" + "e8fb0f0000" + "f30fa6e0" + "c3")
+    found = _decode(code)
+    assert found.undecodable == ()
+    assert found.instructions == 4
+    assert _rows(found) == [(BASE + 5, 4, BASE + 9, Form.RELATIVE, Use.BRANCH)]
+
+
+@pytest.mark.parametrize("code", ["c3f30fa6e1", "c3f30fa6", "c30fa6e0"])
+def test_nothing_like_it_is_taken_for_it(code: str) -> None:
+    assert _decode(bytes.fromhex(code)).undecodable == ((BASE + 1, 0),)
+
+
 def _base(register: str) -> bytes:
     """lea register, [rip -> RVA 0], as the first instruction."""
     head = {"rcx": "488d0d", "r10": "4c8d15"}[register]

@@ -4,11 +4,16 @@ from collections.abc import Callable
 from dataclasses import replace
 
 import numpy as np
+import pytest
 
 from hpbuild.codes import prove as codes
 from hpbuild.pe.unwind import UnwindInfo, runtime_functions, unwind_info
-from hpbuild.prove.space import image_space
-from hpbuild.prove.unwind import read_record
+from hpbuild.prove.claims import Claims
+from hpbuild.prove.compare import Runs
+from hpbuild.prove.correspond import Correspondence
+from hpbuild.prove.ownership import Ownership, Slots
+from hpbuild.prove.space import Space, image_space
+from hpbuild.prove.unwind import Scene, read_record, unwind
 
 from .conftest import Story, failed
 
@@ -100,6 +105,58 @@ def test_carried_scope_table_differs(tell_throwing: Tell) -> None:
     story.plan = replace(story.plan, chunks=(story.plan.chunks[0], replace(chunk, content=bytes(content))))
     story.link()
     assert failed(story.prove()) == {codes.UNWIND_DIFFERS.id}
+
+
+_NOTHING_CLAIMED = Correspondence(
+    Ownership(**dict.fromkeys(("start", "end", "owner", "baseline", "patch", "entry", "number"), _NO_SITES)),
+    Slots(_NO_SITES, _NO_SITES, _NO_SITES, _NO_SITES, ()),
+)
+
+
+def _with_table(opaque: list[tuple[int, ...]], end: int) -> list[str]:
+    """Codes when a carried function at 0x1000, 0x30 bytes of code, has a row up to 0x1040 in the fixed image
+    and one up to ``end`` in the patch image, which lies 0x10000 above."""
+    record = bytes([1, 0, 0, 0])
+    spaces = [
+        Space(
+            name=name,
+            memory=np.frombuffer(bytes(0x2000) + record + bytes(12), dtype=np.uint8),
+            start=start,
+            image_base=0,
+            relocated=_NO_SITES,
+        )
+        for name, start in (("fixed", 0), ("patch", 0x10000))
+    ]
+    columns = [np.array([value], dtype=np.int64) for value in (0x1000, 0x1040, 0x2000, 0x11000, end, 0x12000)]
+    scene = Scene(
+        Runs.of([(0x1000, 0x1030, 0x11000, "one")]),
+        (columns[0], columns[1], columns[2]),
+        (columns[3], columns[4], columns[5]),
+        spaces[0],
+        (spaces[1],),
+        _NOTHING_CLAIMED,
+        True,
+        frozenset(),
+    )
+    return [finding.code.id for finding in unwind((scene,), Runs.of([]), Claims.of(opaque=opaque)).findings]
+
+
+def test_row_of_the_copy_ends_before_a_jump_table() -> None:
+    assert _with_table([(0x1030, 0x103C), (0x103C, 0x1040)], 0x11030) == []
+    assert _with_table([(0x1030, 0x1050)], 0x11030) == []
+    assert _with_table([], 0x11040) == []
+
+
+@pytest.mark.parametrize(
+    "opaque",
+    [[], [(0x1030, 0x1038)], [(0x1034, 0x1040)], [(0x1000, 0x1030)], [(0x1030, 0x1034), (0x1038, 0x1040)]],
+)
+def test_row_of_the_copy_ends_before_code(opaque: list[tuple[int, ...]]) -> None:
+    assert set(_with_table(opaque, 0x11030)) == {codes.UNWIND_DIFFERS.id}
+
+
+def test_row_of_the_copy_ends_inside_the_code() -> None:
+    assert set(_with_table([(0x1030, 0x1040)], 0x11020)) == {codes.UNWIND_DIFFERS.id}
 
 
 def test_end_of_scope_belongs_to_the_byte_before(tell_throwing: Tell) -> None:

@@ -1,0 +1,61 @@
+"""Functions that are handlers in all but name.
+
+clang calls a ``__finally`` block as a function, from the function it belongs to and from a handler that the
+exception data names. It gets that function's frame: a redirection at its start would send threads that are
+inside the old function into a block that was made for the new one's frame.
+"""
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from hpbuild.code.decode import RefKind
+from hpbuild.code.model import I64
+from hpbuild.match.comparison import Comparison
+from hpbuild.plan.handlers import Handlers
+from hpbuild.plan.model import Reason
+
+
+def finally_blocks(
+    comparison: Comparison, functions: Mapping[int, Reason], handlers: Handlers
+) -> frozenset[int]:
+    """Roots of the carried functions that one carried function and its handlers call, and nobody else knows.
+
+    The carried callers go straight to the new one; only old bodies still come to the old one, and should. A
+    destructor that one function alone uses, and its handler, is taken for such a block as well: it stays with
+    the old body in the same way."""
+    side = comparison.fixed
+    table, references = side.program.fragments, side.program.references
+    rows = np.flatnonzero(side.targets.code >= 0)
+    targets: I64 = table.root[side.targets.code[rows]]
+    rows = rows[np.isin(targets, sorted(functions))]
+    known = _known_elsewhere(comparison)
+    callers: dict[int, set[int]] = {}
+    columns = (
+        table.root[side.targets.code[rows]],
+        table.root[references.fragment[rows]],
+        references.kind[rows],
+    )
+    for root, owner, kind in zip(*(column.tolist() for column in columns), strict=True):
+        if kind > RefKind.CALL:
+            known.add(root)
+        elif root != owner:
+            callers.setdefault(root, set()).add(owner)
+    starts = side.program.exceptions.funclets
+    found = set()
+    for root, owners in callers.items():
+        inner = {owner for owner in owners if int(table.start[owner]) in starts}
+        outer = owners - inner
+        belongs = {owner for handler in inner for owner in handlers.owners(handler)}
+        if root not in known and inner and len(outer) == 1 and belongs == outer and outer <= functions.keys():
+            found.add(root)
+    return frozenset(found - {root for root in found if functions[root] is Reason.HANDLER})
+
+
+def _known_elsewhere(comparison: Comparison) -> set[int]:
+    """Roots that data points at or that are exported."""
+    side = comparison.fixed
+    table = side.program.fragments
+    held = side.pointers.code[(side.pointers.code >= 0) & (side.pointers.offset == 0)]
+    exported = [fragment for fragment, _ in side.program.exported]
+    return set(table.root[np.concatenate([held, np.array(exported, dtype=np.int64)])].tolist())
