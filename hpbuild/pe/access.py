@@ -62,7 +62,8 @@ def name_bytes(image: Image, rva: int, code: Code, what: str) -> bytes:
 
 def name_budget(image: Image) -> int:
     """How many bytes of names a table may name in all; names that share bytes could exceed any file."""
-    return 2 * len(image.data) + NAME_LIMIT
+    # An image taken from a process has no file; its sections' bytes count instead, which no file has more of.
+    return 2 * max(len(image.data), sum(section.raw_size for section in image.sections)) + NAME_LIMIT
 
 
 def printable(raw: bytes) -> str:

@@ -40,6 +40,17 @@ class Import:
     delay: bool
 
 
+@dataclass(frozen=True, slots=True)
+class SlotTable:
+    """One library's slots and, in step with them, its name table: as long as nobody bound or resolved the
+    imports, the slots of a library that is not delay-loaded hold what its name table holds. ``slots`` and
+    ``names`` end before the end marks."""
+
+    slots: Interval
+    names: Interval
+    delay: bool
+
+
 @dataclass(slots=True)
 class _Found:
     """What one walk collects; extents: descriptors, name tables and strings, apart from slots."""
@@ -47,6 +58,7 @@ class _Found:
     imports: list[Import] = field(default_factory=list)
     extents: list[Interval] = field(default_factory=list)
     slots: list[Interval] = field(default_factory=list)
+    tables: list[SlotTable] = field(default_factory=list)
     seen: set[int] = field(default_factory=set)
     name_bytes: int = 0
 
@@ -69,6 +81,12 @@ def imports(image: Image) -> tuple[Import, ...]:
     found = _walk_imports(image, set())
     delayed = _walk_delayed(image, found.seen)
     return tuple(sorted(found.imports + delayed.imports, key=lambda item: item.slot))
+
+
+def slot_tables(image: Image) -> tuple[SlotTable, ...]:
+    """The slots of every library. Raises as ``imports``."""
+    found = _walk_imports(image, set())
+    return (*found.tables, *_walk_delayed(image, found.seen).tables)
 
 
 def import_extents(image: Image) -> ImportExtents:
@@ -146,6 +164,7 @@ def _walk_slots(image: Image, found: _Found, tables: tuple[int, int, int], *, de
         found.seen.add(slot)
         found.imports.append(_entry(image, found, entry, Rva(slot), library, delay))
         at += 8
+    found.tables.append(SlotTable(Interval(slots, slots + at), Interval(lookup, lookup + at), delay))
     found.slots.append(Interval(slots, min(slots + at + 8, image.size_of_image)))
     if lookup != slots:
         found.extents.append(Interval(lookup, lookup + at + 8))

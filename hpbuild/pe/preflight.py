@@ -58,8 +58,9 @@ class Headers:
     directories: tuple[Interval, ...]
 
 
-def preflight(data: bytes, name: str) -> Headers:
-    """Check the headers of the file bytes ``data``; ``name`` is only for messages.
+def preflight(data: bytes, name: str, file_size: int | None = None) -> Headers:
+    """Check the headers of the file bytes ``data``; ``name`` is only for messages. ``file_size`` is given
+    when ``data`` are no more than the headers, as in a process: extents in the file are checked against it.
 
     Raises HpbuildError with HP1010 to HP1032.
     """
@@ -71,8 +72,8 @@ def preflight(data: bytes, name: str) -> Headers:
     sections, raw = read_sections(data, name, coff, table, optional.section_alignment)
     header_size = optional.size_of_headers
     check_virtual(name, sections, header_size, optional.size_of_image, optional.section_alignment)
-    check_raw(name, raw, header_size, len(data))
-    directories = _directories(data, name, coff + 20, optional_size, sections, header_size)
+    check_raw(name, raw, header_size, len(data) if file_size is None else file_size)
+    directories = _directories(data, name, coff + 20, optional_size, sections, header_size, file_size)
     entry = optional.entry_point
     if entry and not any(s.executable and entry in s.range for s in sections):
         _fail(codes.BAD_ENTRY_POINT, name, f"entry point RVA {entry:#x}")
@@ -187,7 +188,13 @@ def _check_optional(data: bytes, name: str, header: OptionalHeader, table_end: i
 
 
 def _directories(
-    data: bytes, name: str, optional: int, optional_size: int, sections: tuple[Section, ...], header_size: int
+    data: bytes,
+    name: str,
+    optional: int,
+    optional_size: int,
+    sections: tuple[Section, ...],
+    header_size: int,
+    file_size: int | None,
 ) -> tuple[Interval, ...]:
     (count,) = struct.unpack_from("<I", data, optional + 108)
     if count > DIRECTORIES or _OPTIONAL_FIXED + 8 * count > optional_size:
@@ -201,8 +208,9 @@ def _directories(
             _fail(codes.DIRECTORY_HALF_EMPTY, name, f"directory {index}: address {start:#x}, size {size:#x}")
         found[index] = extent = Interval(start, start + size)
         if index == CERTIFICATE:
-            if extent.end > len(data):
-                _fail(codes.CERTIFICATES_OUTSIDE, name, f"{extent} in a file of {len(data):#x} bytes")
+            size = len(data) if file_size is None else file_size
+            if extent.end > size:
+                _fail(codes.CERTIFICATES_OUTSIDE, name, f"{extent} in a file of {size:#x} bytes")
             continue
         in_headers = index in (DEBUG, BOUND_IMPORT) and extent.end <= header_size
         if not in_headers and not any(backed(s).covers(extent) for s in sections):

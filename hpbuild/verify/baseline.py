@@ -1,7 +1,11 @@
 """Whether an installed image is the build that the package was made for: tiers and recorded bytes."""
 
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 
+import numpy as np
+
+from hpbuild.codes.process import NOT_COMPARABLE
 from hpbuild.errors import Code, Finding, HpbuildError
 from hpbuild.manifest.model import Module, Pin
 from hpbuild.pe.access import BASERELOC, CERTIFICATE, EXCEPTION, IAT, LOAD_CONFIG, Words
@@ -15,19 +19,46 @@ from hpbuild.verify.states import Tier
 
 @dataclass(frozen=True, slots=True)
 class Subject:
-    """An installed image and the sorted RVAs of its base-relocation fields."""
+    """An installed image and the sorted RVAs of its base-relocation fields.
+
+    ``in_memory``: it was taken from a process, so that only what is not writable can be compared, and of that
+    not the places ``unknown`` (RVAs outside code), where ``image`` has what the file has. ``leads`` says in
+    words where a jump at an entry goes, ``wrong`` what is wrong with the package's new code there."""
 
     image: Image
     sites: Words
+    in_memory: bool = False
+    unknown: tuple[Interval, ...] = ()
+    leads: Mapping[int, str] = field(default_factory=dict)
+    wrong: str = ""
 
     def with_image(self, image: Image) -> "Subject":
         """The same relocation fields over other mapped bytes."""
         return replace(self, image=image)
 
+    def hides(self, wanted: Interval) -> bool:
+        """True when nothing of ``wanted`` can be compared: every byte is unknown, but for relocated fields,
+        which are never compared."""
+        if not any(place.overlaps(wanted) for place in self.unknown):
+            return False
+        seen = np.ones(len(wanted), dtype=bool)
+        first = int(np.searchsorted(self.sites, max(0, wanted.start - _FIELD + 1)))
+        for site in self.sites[first : int(np.searchsorted(self.sites, wanted.end))].tolist():
+            seen[max(0, site - wanted.start) : max(0, site + _FIELD - wanted.start)] = False
+        if not seen.any():
+            return False
+        for place in self.unknown:
+            seen[max(0, place.start - wanted.start) : max(0, place.end - wanted.start)] = False
+        return not seen.any()
+
 
 def subject_of(image: Image) -> Subject:
     """``image`` with its relocation fields. Raises HpbuildError as ``relocation_sites``."""
     return Subject(image, relocation_sites(image))
+
+
+_FIELD = 8
+"""Bytes of a relocated field."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +88,20 @@ def match_pin(pin: Pin, image: Image) -> TierMatch:
     if pin.size_of_image == image.size_of_image and len(pin.sections) == len(image.sections):
         return TierMatch(Tier.SECTIONS if sections_agree(pin, image) else None, note)
     return TierMatch(None, note)
+
+
+def match_subject(pin: Pin, subject: Subject) -> TierMatch:
+    """``match_pin`` for a file. Of an image in memory, which has neither a file's hash nor an Authenticode
+    hash, the strongest tier is ``sections``: the ids that Windows pins, and every section that is not
+    writable."""
+    if not subject.in_memory:
+        return match_pin(pin, subject.image)
+    image = subject.image
+    if not same_ids(pin, image) or pin.size_of_image != image.size_of_image:
+        return TierMatch(None)
+    if len(pin.sections) != len(image.sections):
+        return TierMatch(None)
+    return TierMatch(Tier.SECTIONS if sections_agree(pin, image, in_memory=True) else None)
 
 
 def pin_contradictions(pin: Pin, image: Image, tier: Tier) -> tuple[str, ...]:
@@ -94,9 +139,10 @@ def same_ids(pin: Pin, image: Image) -> bool:
     return same_layout(pin, image) and pin.time_date_stamp == image.time_date_stamp
 
 
-def sections_agree(pin: Pin, image: Image) -> bool:
+def sections_agree(pin: Pin, image: Image, *, in_memory: bool = False) -> bool:
     """True when every section of the pin is in ``image``, at its place, with the same mapped file bytes,
-    and further sections, if any, lie above the pinned build's image."""
+    and further sections, if any, lie above the pinned build's image. The content of writable sections is
+    not the file's any more once it is ``in_memory``; code always has to be."""
     if len(image.sections) < len(pin.sections):
         return False
     if any(section.rva < pin.size_of_image for section in image.sections[len(pin.sections) :]):
@@ -104,14 +150,17 @@ def sections_agree(pin: Pin, image: Image) -> bool:
     for wanted, section in zip(pin.sections, image.sections, strict=False):
         if (wanted.name, wanted.rva, wanted.size) != (section.name, section.rva, section.raw_size):
             return False
-        if Digest.of(_raw_data(image, section)) != wanted.sha256:
+        own = in_memory and section.writable and not section.executable
+        if not own and Digest.of(_raw_data(image, section, in_memory=in_memory)) != wanted.sha256:
             return False
     return True
 
 
-def _raw_data(image: Image, section: Section) -> bytes:
-    """The section's file bytes as they are mapped, and from the file what is not mapped."""
+def _raw_data(image: Image, section: Section, *, in_memory: bool) -> bytes:
+    """The section's file bytes as they are mapped, and from the file, if there is one, what is not mapped."""
     mapped = image.memory[section.rva : section.rva + section.raw_size].tobytes()
+    if in_memory:
+        return mapped
     return mapped + image.data[section.raw_offset + len(mapped) : section.raw_offset + section.raw_size]
 
 
@@ -141,8 +190,14 @@ def reference_findings(module: Module, subject: Subject, code: Code) -> tuple[Fi
     found = []
     for reference in module.references:
         place = f"{module.path}: {reference.range}"
+        if reference.sha256 is not None and subject.hides(reference.range):
+            found.append(Finding(NOT_COMPARABLE, place, "the loader or the program's start-up wrote there"))
+            continue
         if reference.sha256 is not None:
             cause = _difference(subject, (reference.range,), reference.sha256)
+            written = sum(1 for place in subject.unknown if place.overlaps(reference.range))
+            if cause and written:
+                cause += f"; the loader or the program's start-up wrote to {written} places in it"
         else:
             mutable = _is_mutable(subject.image, reference.range)
             cause = "" if mutable else "it has no digest, and the installed image does not let it change"
@@ -151,10 +206,13 @@ def reference_findings(module: Module, subject: Subject, code: Code) -> tuple[Fi
     return tuple(found)
 
 
-def patch_is_present(image: Image, patch: Image) -> bool:
-    """True when ``image`` holds the content of every section of ``patch`` that code can reach, at its RVA."""
+def patch_is_present(image: Image, patch: Image, *, in_memory: bool = False) -> bool:
+    """True when ``image`` holds the content of every section of ``patch`` that code can reach, at its RVA.
+    The content of writable sections changes once it is ``in_memory``."""
     for section in patch.sections:
         if section.name not in CONTENT_SECTIONS:
+            continue
+        if in_memory and section.writable and section.range.end <= image.size_of_image:
             continue
         if section.range.end > image.size_of_image:
             return False

@@ -10,12 +10,14 @@ effect in it, and whose bytes bear that out, is applied-older or applied-newer: 
 nobody has vouched for that package here.
 
 A file with the package written into it cannot have the baseline's file or Authenticode hash, so for
-``applied`` the policy's lowest tier counts as ``sections`` at most.
+``applied`` the policy's lowest tier counts as ``sections`` at most; so it does for an image in memory, which
+has neither hash, whatever its state.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+from hpbuild.codes.process import NOT_COMPARABLE
 from hpbuild.codes.verify import (
     APPLIED_NEWER,
     APPLIED_OLDER,
@@ -39,7 +41,7 @@ from hpbuild.verify.baseline import (
     TierMatch,
     function_findings,
     headers_stay,
-    match_pin,
+    match_subject,
     patch_is_present,
     pin_contradictions,
     reference_findings,
@@ -68,10 +70,12 @@ def compare(
 ) -> Compared:
     """Compare ``module`` with the installed image. ``patch`` is the parsed patch image, None when the
     package's own is unusable; ``lowest`` the policy's lowest tier; ``sequence`` the package's. Pure."""
-    match = match_pin(module.baseline, subject.image)
+    if subject.in_memory:
+        lowest = _at_most_sections(lowest)
+    match = match_subject(module.baseline, subject)
     if match.tier is not None:
         return _known_baseline(module, subject, match.tier, lowest)
-    fixed = match_pin(module.fixed, subject.image)
+    fixed = match_subject(module.fixed, subject)
     if fixed.tier is not None and fixed.tier.reaches(lowest):
         return _not_needed(module, fixed.tier)
     windows = examine(subject.image, module.redirections)
@@ -95,8 +99,14 @@ def _known_baseline(module: Module, subject: Subject, tier: Tier, lowest: Tier) 
         Finding(code, module.path, why) for why in pin_contradictions(module.baseline, subject.image, tier)
     ]
     pin_findings = (*_tier_findings(module, tier, lowest), *odd)
-    if odd or functions or references or foreign:
+    contradicting = [finding for finding in references if finding.code is not NOT_COMPARABLE]
+    if odd or functions or contradicting or foreign:
         state, why = ModuleState.CONFLICT, Finding(code, module.path, "see the checks V11 to V14")
+    elif references:
+        state, why = (
+            ModuleState.UNKNOWN_BASELINE,
+            _unknown(module, "the loader wrote over what is referred to"),
+        )
     elif pin_findings:
         state, why = ModuleState.UNKNOWN_BASELINE, _unknown(module, f"only the tier {tier} matches")
     else:
@@ -138,9 +148,7 @@ def _under_other(
     ]
     elsewhere = tuple(item for item in module.references if not other.touches((item.range,)))
     references = reference_findings(replace(module, references=elsewhere), undone, REFERENCE_DIFFERS)
-    tier = _tier_without_redirections(
-        module, undone.image, differs=bool(functions or references), written=True
-    )
+    tier = _tier_without_redirections(module, undone, differs=bool(functions or references), written=True)
     if tier is None:
         return None
     newer = other.sequence > sequence
@@ -161,10 +169,8 @@ def _altered(
     functions = function_findings(module, undone, FUNCTION_DIFFERS)
     references = reference_findings(module, undone, REFERENCE_DIFFERS)
     written = any(item.state is WindowState.NEW for item in windows)
-    tier = _tier_without_redirections(
-        module, undone.image, differs=bool(functions or references), written=written
-    )
-    odd = _window_findings(module, windows, image, patch)
+    tier = _tier_without_redirections(module, undone, differs=bool(functions or references), written=written)
+    odd = _window_findings(module, windows, subject, patch)
     hooked = {item.redirection.function for item in windows if item.looks_hooked}
     only_hooks = (
         not references
@@ -194,25 +200,34 @@ def _at_most_sections(lowest: Tier) -> Tier:
     return lowest if Tier.SECTIONS.reaches(lowest) else Tier.SECTIONS
 
 
-def _tier_without_redirections(module: Module, undone: Image, *, differs: bool, written: bool) -> Tier | None:
+def _tier_without_redirections(
+    module: Module, subject: Subject, *, differs: bool, written: bool
+) -> Tier | None:
     """Tier at which the image without redirections is the baseline. ``written``: some of the windows held
     this package's bytes, so that the file may have further sections."""
-    pin = module.baseline
+    pin, undone = module.baseline, subject.image
+    if subject.in_memory and not same_ids(pin, undone):
+        return None
     has_room = written or undone.size_of_image <= module.image.range.start
     if differs or pin.machine != undone.machine or not has_room:
         return None
     if not written and len(pin.sections) != len(undone.sections):
         return Tier.FUNCTIONS
-    same = same_layout(pin, undone) and headers_stay(pin, undone) and sections_agree(pin, undone)
+    same = same_layout(pin, undone) and headers_stay(pin, undone)
+    same = same and sections_agree(pin, undone, in_memory=subject.in_memory)
     return Tier.SECTIONS if same else Tier.FUNCTIONS
 
 
 def _window_findings(
-    module: Module, windows: Sequence[Window], image: Image, patch: Image | None
+    module: Module, windows: Sequence[Window], subject: Subject, patch: Image | None
 ) -> list[Finding]:
     """What keeps the windows from being all old or all ours."""
     odd = [
-        Finding(WINDOW_FOREIGN, _place(module, item), item.describe())
+        Finding(
+            WINDOW_FOREIGN,
+            _place(module, item),
+            item.describe() + subject.leads.get(item.redirection.entry, ""),
+        )
         for item in windows
         if item.state in (WindowState.FOREIGN, WindowState.OUTSIDE)
     ]
@@ -221,8 +236,10 @@ def _window_findings(
     if new and old:
         cause = f"{new} of {len(windows)} entries lead to new code, {old} do not"
         odd.append(Finding(PARTLY_APPLIED, module.path, cause))
-    if new and (patch is None or not patch_is_present(image, patch)):
-        cause = "entries lead to new code, and the package's new code is not there"
+    present = patch is not None and patch_is_present(subject.image, patch, in_memory=subject.in_memory)
+    if new and not present:
+        aside = f": {subject.wrong}" if subject.wrong else ""
+        cause = f"entries lead to new code, and the package's new code is not there{aside}"
         odd.append(Finding(PARTLY_APPLIED, module.path, cause))
     return odd
 

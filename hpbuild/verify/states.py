@@ -28,6 +28,8 @@ class ModuleState(StrEnum):
     """It is the baseline but for redirected entries that hold somebody else's bytes, or only part of ours."""
     UNKNOWN_BASELINE = "unknown-baseline"
     """It is none of the builds that the package names, or no file that could be read as one."""
+    NOT_LOADED = "not-loaded"
+    """The process has not loaded the module, so nothing of it was compared. Never a success of its own."""
 
 
 SUCCESSFUL_STATES = frozenset({ModuleState.APPLICABLE, ModuleState.APPLIED})

@@ -18,12 +18,14 @@ MALFORMED counts as NO: the input could be read, and the answer is no.
 So a bad package is never reported as "not applicable", whatever the installed files say, and with
 several modules the worst one decides. Success needs every package check passed (signatures may be
 waived by the policy, and then the verification says so) and, when there is something installed to
-compare with, every check of every module passed. A run in which nothing was checked is a failure.
+compare with, every check of every module passed. Modules that a process has not loaded are left out of
+that; when it has loaded none, there is no success. A run in which nothing was checked is a failure.
 """
 
 from collections.abc import Sequence
 
 from hpbuild.codes.manifest import SCHEMA_MISMATCH
+from hpbuild.codes.process import NONE_LOADED
 from hpbuild.codes.verify import CHECK_NOT_RUN, NOTHING_CHECKED
 from hpbuild.errors import Code, ExitStatus, Finding, Severity
 from hpbuild.verify.checks import (
@@ -69,6 +71,9 @@ def exit_status(
     if failed:
         return worst([_status_of(result) for result in failed]), ()
     missing = _unmet(checks, states, authenticity, installed=installed)
+    if not missing and installed and set(states) == {ModuleState.NOT_LOADED}:
+        cause = f"{len(states)} modules, none of them loaded"
+        return ExitStatus.NOT_APPLICABLE, (Finding(NONE_LOADED, "verification", cause),)
     if missing:
         ran = any(result.status is not CheckStatus.NOT_RUN for result in checks)
         code: Code = CHECK_NOT_RUN if ran else NOTHING_CHECKED
@@ -123,8 +128,9 @@ def _unmet(
     if not states:
         return "the package has no module to compare with"
     passed = sum(1 for result in checks if result.check in MODULE_CHECKS and result.passed)
-    if passed != len(states) * len(MODULE_CHECKS):
+    compared = [state for state in states if state is not ModuleState.NOT_LOADED]
+    if passed != len(compared) * len(MODULE_CHECKS):
         return "not every check of every module was made"
-    if any(state not in SUCCESSFUL_STATES for state in states):
+    if any(state not in SUCCESSFUL_STATES for state in compared):
         return "a module is neither applicable nor applied"
     return ""

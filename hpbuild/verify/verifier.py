@@ -11,9 +11,12 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from hpbuild.bundle.statement import Statement
+from hpbuild.codes import process
+from hpbuild.codes.verify import MODULE_NOT_PE
 from hpbuild.errors import Finding, HpbuildError
 from hpbuild.manifest.model import Manifest, Module
 from hpbuild.pe.image import Image
+from hpbuild.pe.processes import LoadedModule
 from hpbuild.values import Digest
 from hpbuild.verify import checks, package
 from hpbuild.verify.checks import CheckResult, judged, not_run
@@ -22,6 +25,7 @@ from hpbuild.verify.module import compare, uncompared
 from hpbuild.verify.patchimages import check_patch_images
 from hpbuild.verify.policy import Policy
 from hpbuild.verify.request import ModuleResult, Signer, Verification, VerifyRequest
+from hpbuild.verify.running import Found, OwnPackage, Target, find_loaded, open_target, take_from
 from hpbuild.verify.signatures import check_signatures
 from hpbuild.verify.states import Authenticity, ModuleState
 from hpbuild.verify.verdict import exit_status, verdict_of
@@ -50,13 +54,13 @@ def verify(request: VerifyRequest) -> Verification:
     results = list(found.results)
     modules: tuple[ModuleResult, ...] = ()
     if found.manifest is not None:
-        compared = _check_modules(found, found.manifest, request.installed, request.policy)
+        compared = _check_modules(found, found.manifest, request)
         modules = tuple(result for result, _ in compared)
         results += [check for _, of_module in compared for check in of_module]
-    elif request.installed is not None:
+    elif request.compares:
         results += [not_run(check, "the manifest could not be read") for check in checks.MODULE_CHECKS]
     status, own = exit_status(
-        results, [item.state for item in modules], found.authenticity, installed=request.installed is not None
+        results, [item.state for item in modules], found.authenticity, installed=request.compares
     )
     statement = found.statement
     return Verification(
@@ -137,18 +141,68 @@ def _unless_missing(needed: object | None, check: checks.Check) -> CheckResult:
 
 
 def _check_modules(
-    found: _Package, manifest: Manifest, installed: Path | None, policy: Policy
+    found: _Package, manifest: Manifest, request: VerifyRequest
 ) -> tuple[tuple[ModuleResult, tuple[CheckResult, ...]], ...]:
     """V10 to V15 of every module, one file after the other so that only one is in memory."""
-    if installed is None:
+    if not request.compares:
         return tuple(_not_compared(module, "nothing installed was given") for module in manifest.modules)
     if not found.comparable:
         return tuple(_not_compared(module, "the manifest cannot be relied on") for module in manifest.modules)
     patches = found.patches or {}
-    return tuple(
-        _check_module(located, patches.get(located.module.path), manifest.sequence, policy)
-        for located in locate(installed, manifest.modules)
-    )
+    if request.installed is not None:
+        return tuple(
+            _check_module(located, patches.get(located.module.path), manifest.sequence, request.policy)
+            for located in locate(request.installed, manifest.modules)
+        )
+    try:
+        with open_target(request.pid, request.dump) as target:
+            return tuple(
+                _check_loaded(target, item, patches.get(item.module.path), manifest.sequence, request.policy)
+                for item in find_loaded(manifest.modules, target.modules)
+            )
+    except HpbuildError as error:
+        # Opening alone raises; what a module's memory refuses is caught where the module is looked at.
+        return tuple(_not_found(module, None, error.finding) for module in manifest.modules)
+
+
+def _check_loaded(
+    target: Target, found: Found, patch: Image | None, sequence: int, policy: Policy
+) -> tuple[ModuleResult, tuple[CheckResult, ...]]:
+    """V10 to V15 of one module in a process or dump."""
+    module, loaded = found.module, found.loaded
+    if loaded is None:
+        if found.finding is not None:
+            return _not_found(module, None, found.finding)
+        result, checked = _not_compared(module, f"{target.name} has not loaded it")
+        return replace(result, state=ModuleState.NOT_LOADED), checked
+    try:
+        taken = take_from(target, loaded, module, OwnPackage(patch, sequence), policy.limits.installed_size)
+    except HpbuildError as error:
+        if error.code in process.ROWS:
+            return _not_found(module, loaded.file, error.finding)
+        return _not_an_image(target, loaded, module, error.finding)
+    where = taken.where
+    facts = (
+        ("source", where.source), ("module", where.path), ("base", f"{where.base:#x}"),
+        ("file behind it", str(where.file or "")), ("file's identity", str(where.file_tier or "")),
+        ("bytes not compared: writable", where.writable),
+        ("bytes not compared: written by the loader", sum(len(place) for place in where.unknown)),
+    )  # fmt: skip
+    module_found = judged(checks.FILE_FOUND, taken.remarks, facts, module.path)
+    compared = compare(module, taken.subject, patch, lowest=policy.lowest_tier, sequence=sequence)
+    result, of_module = _result(module, where.file, compared.state, (module_found, *compared.checks))
+    return replace(result, tier=compared.tier, memory=where), of_module
+
+
+def _not_an_image(
+    target: Target, loaded: LoadedModule, module: Module, finding: Finding
+) -> tuple[ModuleResult, tuple[CheckResult, ...]]:
+    """What lies in memory has not the shape of an image."""
+    facts = (("source", target.name), ("module", loaded.path), ("base", f"{loaded.base:#x}"))
+    there = judged(checks.FILE_FOUND, (), facts, module.path)
+    cause = Finding(MODULE_NOT_PE, module.path, str(finding))
+    results = (there, *uncompared(module, cause, "it could not be read as an image"))
+    return _result(module, loaded.file, ModuleState.UNKNOWN_BASELINE, results)
 
 
 def _not_compared(module: Module, reason: str) -> tuple[ModuleResult, tuple[CheckResult, ...]]:

@@ -6,6 +6,7 @@ import pytest
 from hpbuild.codes import verify as codes
 from hpbuild.codes.bundle import LIMIT, NOT_A_BUNDLE, SUBJECT_MISMATCH
 from hpbuild.codes.manifest import NOT_JSON, SCHEMA_MISMATCH
+from hpbuild.codes.process import NONE_LOADED
 from hpbuild.errors import Code, ExitStatus, Finding
 from hpbuild.verify import checks
 from hpbuild.verify.checks import Check, CheckResult, judged, not_run
@@ -37,6 +38,19 @@ def test_all_passed() -> None:
     assert exit_status(results(), (), TRUSTED, installed=False) == (ExitStatus.YES, ())
     made = results("m")
     assert exit_status(made, (ModuleState.APPLIED,), TRUSTED, installed=True) == (ExitStatus.YES, ())
+
+
+def test_modules_that_are_not_loaded_decide_nothing() -> None:
+    away = [not_run(check, "not loaded", "n") for check in checks.MODULE_CHECKS]
+    one = (ModuleState.APPLIED, ModuleState.NOT_LOADED)
+    assert exit_status([*results("m"), *away], one, TRUSTED, installed=True) == (ExitStatus.YES, ())
+    status, findings = exit_status([*results(), *away], one[1:], TRUSTED, installed=True)
+    assert status is ExitStatus.NOT_APPLICABLE
+    assert [finding.code for finding in findings] == [NONE_LOADED]
+    # A package that is not good is never merely not applicable.
+    unmade = not_run(checks.SUBJECTS, "reason")
+    bad = [*results(**{unmade.number: unmade}), *away]
+    assert exit_status(bad, one[1:], TRUSTED, installed=True)[0] is ExitStatus.NO
 
 
 def test_nothing_checked_is_a_failure() -> None:
