@@ -7,17 +7,22 @@ def all_codes() -> tuple[Code, ...]:
     """Every row of every stage, sorted by id."""
     # Imported here: a stage that refuses needs only its own table.
     from hpbuild.codes import (
+        apply_offline,
         builds,
         bundle,
         cli,
         code,
+        driver,
+        live,
         manifest,
         match,
         patchimage,
         pe,
         pe_identity,
         plan,
+        process,
         prove,
+        rehearse,
         sign,
         traps,
         verify,
@@ -25,7 +30,7 @@ def all_codes() -> tuple[Code, ...]:
 
     stages = (
         pe, pe_identity, code, match, plan, builds, traps, patchimage, manifest, bundle, sign, verify, prove,
-        cli,
+        apply_offline, process, live, driver, rehearse, cli,
     )  # fmt: skip
     return tuple(sorted((row for stage in stages for row in stage.ROWS), key=lambda row: row.id))
 

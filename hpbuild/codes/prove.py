@@ -134,6 +134,16 @@ SHARED_VARIABLE = _row(
     "two variables of the fixed image correspond to one of the baseline",
     "Writing the one would change the other.",
 )
+TABLE_TORN = _row(
+    7045,
+    "a carried virtual table lacks words that lie in front of it",
+    "The runtime would find another type of an object, or a virtual base at another place.",
+)
+CARRIED_THROW = _row(
+    7046,
+    "carried data describes what is thrown",
+    "The C++ runtime looks for the module that it lies in, and in a running process it lies in none.",
+)
 
 UNWIND_MISSING = _row(
     7050,
@@ -176,6 +186,11 @@ NATIVE_TABLE_DISAGREES = _row(
     "the native hotpatch table says something else than the manifest",
     "Two readers of one package would apply two different patches.",
     _REBUILD,
+)
+CALL_RETURNS_INTO_JUMP = _row(
+    7065,
+    "a call returns into the bytes that a redirection overwrites",
+    "A thread that is in the called function would come back into the middle of the jump.",
 )
 
 UNDECLARED_DIFFERENCE = _row(

@@ -4,6 +4,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from hpbuild.pe.reader import read_image
+from tests.memories import Parts, dump_of, loaded, module
+
 Runner = Callable[..., Any]
 
 
@@ -47,6 +50,47 @@ def test_waiving_and_trusting_contradict(hpbuild: Runner, package: Any) -> None:
     run = hpbuild("verify", package.path, "--key", package.public, "--allow-unsigned")
     assert run.status == 2
     assert "HP6021" in run.err
+
+
+def test_one_thing_to_compare_with(hpbuild: Runner, package: Any) -> None:
+    for more in (("--pid", "1"), ("--dump", "x.dmp")):
+        run = hpbuild("verify", package.path, "--key", package.public, "--installed", package.baseline, *more)
+        assert run.status == 2
+        assert "HP9001" in run.err
+        assert "one of --installed, --pid and --dump" in run.err
+
+
+def test_a_process_that_is_not_there(hpbuild: Runner, package: Any) -> None:
+    run = hpbuild("verify", package.path, "--key", package.public, "--pid", "0", "--format", "json")
+    assert run.status == 6
+    (entry,) = run.document()["packages"][0]["modules"]
+    assert (entry["state"], entry["memory"]) == (None, None)
+    assert "HP7250" in run.out
+
+
+def test_a_dump(hpbuild: Runner, package: Any, tmp_path: Path) -> None:
+    """The baseline at another address, as in a process."""
+    image = read_image(package.baseline)
+    memory = Parts()
+    memory.put(0x190000000, bytes(loaded(image, 0x190000000)))
+    dump = tmp_path / "process.dmp"
+    dump.write_bytes(dump_of((module(image, 0x190000000, package.baseline.name),), memory))
+    command = ("verify", package.path, "--key", package.public, "--dump", dump)
+    run = hpbuild(*command)
+    assert run.status == 0
+    assert (
+        f"at 0x190000000 in dump {dump}; its file is not known as the baseline; not compared: "
+        in run.out.replace("\n", " ")
+    )
+    document = hpbuild(*command, "--format", "json").document()
+    (entry,) = document["packages"][0]["modules"]
+    assert (entry["state"], entry["tier"], entry["installed"]) == ("applicable", "sections", None)
+    assert entry["memory"]["base"] == "0x190000000"
+    assert entry["memory"]["block"] is None
+    assert sum(place["size"] for place in entry["memory"]["unknown"]) > 0
+    memory.put(0x190000000, b"ZM")
+    dump.write_bytes(dump_of((module(image, 0x190000000, package.baseline.name),), memory))
+    assert hpbuild(*command).status == 3
 
 
 def test_another_key_fails(hpbuild: Runner, package: Any, tmp_path: Path) -> None:

@@ -1,0 +1,1 @@
+"""A package written into a file, and taken out again: ``hpbuild apply --offline``, ``hpbuild revert``."""

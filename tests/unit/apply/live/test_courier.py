@@ -1,0 +1,78 @@
+"""A child process that answers lines, and every way in which it does not."""
+
+import os
+import sys
+from pathlib import Path
+
+import pytest
+
+from hpbuild.apply.live.binaries import find_binaries
+from hpbuild.apply.live.courier import Courier
+from hpbuild.apply.live.host import Host
+from hpbuild.codes import driver as codes
+from hpbuild.errors import HpbuildError
+
+HOST = Host(loader=(sys.executable,), environment=dict(os.environ))
+ECHO = "import sys\nfor line in sys.stdin:\n print('you said', line, end='', flush=True)\n"
+
+
+def courier(folder: Path, text: str, *arguments: str) -> Courier:
+    path = folder / "courier.py"
+    path.write_text(text)
+    return Courier(path, arguments, HOST)
+
+
+def test_lines_go_and_come(tmp_path: Path) -> None:
+    opened = courier(tmp_path, ECHO)
+    assert opened.ask("hello", 20) == b"you said hello"
+    assert opened.ask("again", 20) == b"you said again"
+    opened.close()
+    with pytest.raises(ProcessLookupError):
+        os.kill(opened.pid, 0)
+
+
+def test_one_that_ends_says_why(tmp_path: Path) -> None:
+    opened = courier(tmp_path, "import sys\nsys.stdin.readline()\nsys.exit('no such process')\n")
+    with pytest.raises(HpbuildError) as caught:
+        opened.ask("hello", 20)
+    assert caught.value.code is codes.COURIER_FAILED
+    assert "status 1" in caught.value.finding.cause
+    assert "no such process" in caught.value.finding.cause
+    with pytest.raises(HpbuildError) as caught:
+        opened.ask("hello", 20)
+    assert caught.value.code is codes.COURIER_FAILED
+    opened.close()
+
+
+def test_half_a_line_is_no_answer(tmp_path: Path) -> None:
+    opened = courier(tmp_path, "import sys\nsys.stdin.readline()\nprint('{\"ok\": true', end='')\n")
+    with pytest.raises(HpbuildError) as caught:
+        opened.ask("hello", 20)
+    assert caught.value.code is codes.COURIER_FAILED
+    opened.close()
+
+
+def test_a_silent_one_is_ended(tmp_path: Path) -> None:
+    opened = courier(tmp_path, "import time\ntime.sleep(60)\n")
+    with pytest.raises(HpbuildError) as caught:
+        opened.ask("hello", 0.1)
+    assert caught.value.code is codes.COURIER_SILENT
+    with pytest.raises(ProcessLookupError):
+        os.kill(opened.pid, 0)
+    opened.close()
+
+
+def test_one_that_cannot_be_started(tmp_path: Path) -> None:
+    with pytest.raises(HpbuildError) as caught:
+        Courier(tmp_path / "x", (), Host(loader=(str(tmp_path / "missing"),), environment={}))
+    assert caught.value.code is codes.COURIER_FAILED
+
+
+def test_an_agent_that_was_not_built(tmp_path: Path) -> None:
+    (tmp_path / "hpagent.exe").write_bytes(b"MZ")
+    with pytest.raises(HpbuildError) as caught:
+        find_binaries(tmp_path)
+    assert caught.value.code is codes.AGENT_MISSING
+    assert "hpagent.dll" in caught.value.finding.place
+    (tmp_path / "hpagent.dll").write_bytes(b"MZ")
+    assert find_binaries(tmp_path).courier == tmp_path / "hpagent.exe"
