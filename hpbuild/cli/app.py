@@ -8,6 +8,7 @@ import typer
 from typer.core import TyperCommand
 
 from hpbuild import __version__
+from hpbuild.cli import apply as apply_command
 from hpbuild.cli import build as build_command
 from hpbuild.cli import compare as compare_command
 from hpbuild.cli import completion as completion_command
@@ -17,8 +18,11 @@ from hpbuild.cli import inspect as inspect_command
 from hpbuild.cli import keys as keys_command
 from hpbuild.cli import prove as prove_command
 from hpbuild.cli import rebuild as rebuild_command
+from hpbuild.cli import rehearse as rehearse_command
+from hpbuild.cli import revert as revert_command
 from hpbuild.cli import schema as schema_command
 from hpbuild.cli import sign as sign_command
+from hpbuild.cli import status as status_command
 from hpbuild.cli import verify as verify_command
 from hpbuild.cli.help import ENVIRONMENT_NOTE, Command, Group
 from hpbuild.codes import cli as codes
@@ -59,6 +63,10 @@ COMMANDS: tuple[tuple[str, str, Callable[..., int], str], ...] = (
     ("Check a package", "verify", verify_command.verify, "Who signed it, is it sound, does it fit"),
     ("Check a package", "prove", prove_command.prove, "Prove that it is the fixed build and nothing else"),
     ("Check a package", "rebuild", rebuild_command.rebuild, "Can it be made again, bit for bit"),
+    ("Use a package", "apply", apply_command.apply, "Write it into a copy of a file, or into a process"),
+    ("Use a package", "revert", revert_command.revert, "Take it out of a file or a process again"),
+    ("Use a package", "status", status_command.status, "Which packages are in effect in a process"),
+    ("Use a package", "rehearse", rehearse_command.rehearse, "Patch a program while it runs, and watch it"),
     ("Look", "inspect", inspect_command.inspect, "What is in a package or a PE image; verifies nothing"),
     ("Look", "compare", compare_command.compare, "What two packages do differently"),
     ("Reference", "explain", explain_command.explain, "What an HP code means and what to do"),

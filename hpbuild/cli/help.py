@@ -52,7 +52,9 @@ class Command(TyperCommand):
 class Group(TyperGroup):
     """The list of commands, under the headings that they name."""
 
-    order: ClassVar[tuple[str, ...]] = ("Make a package", "Check a package", "Look", "Keys", "Reference")
+    order: ClassVar[tuple[str, ...]] = (
+        "Make a package", "Check a package", "Use a package", "Look", "Keys", "Reference",
+    )  # fmt: skip
 
     def format_options(self, ctx: Any, formatter: Any) -> None:
         """Write the commands first, then the options of ``hpbuild`` itself."""

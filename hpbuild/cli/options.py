@@ -102,3 +102,13 @@ OnlyOption = Annotated[
         "a tree FILE!NAME. @FILE is a list, one a line. Repeatable.",
     ),
 ]
+PidOption = Annotated[
+    int | None,
+    typer.Option(
+        "--pid",
+        metavar="N",
+        min=1,
+        show_default=False,
+        help="Work on this running process. On Linux the Linux process id of a program under Wine.",
+    ),
+]

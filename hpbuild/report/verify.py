@@ -6,7 +6,7 @@ from hpbuild.errors import ExitStatus, Finding
 from hpbuild.report.blocks import Block, Heading, Line, Pairs, Table, Tone
 from hpbuild.report.document import Document, finding, finding_blocks, start
 from hpbuild.verify.checks import CheckResult
-from hpbuild.verify.request import Verification
+from hpbuild.verify.request import InMemory, Verification
 
 MARKS = {"passed": "passed", "failed": "FAILED", "not_run": "not run"}
 VERDICT_TONES = {"verified": Tone.GOOD, "failed": Tone.BAD, "not-applicable": Tone.WARN}
@@ -49,6 +49,7 @@ def package(result: Verification) -> Document:
                 "installed": None if module.installed is None else str(module.installed),
                 "state": None if module.state is None else module.state.value,
                 "tier": None if module.tier is None else module.tier.value,
+                "memory": None if module.memory is None else _memory(module.memory),
             }
             for module in result.modules
         ],
@@ -75,6 +76,19 @@ def unreadable(path: str, item: Finding) -> Document:
         "modules": [],
         "checks": [],
         "findings": [finding(item)],
+    }
+
+
+def _memory(where: InMemory) -> Document:
+    return {
+        "source": where.source,
+        "path": where.path,
+        "base": f"{where.base:#x}",
+        "moved": where.moved,
+        "file_tier": None if where.file_tier is None else where.file_tier.value,
+        "block": None if where.block is None else f"{where.block.start:#x}",
+        "writable": where.writable,
+        "unknown": [{"rva": place.start, "size": len(place)} for place in where.unknown],
     }
 
 
@@ -109,11 +123,12 @@ def _package_blocks(entry: Document, *, full: bool) -> list[Block]:
                 module["path"],
                 module["state"] or "not compared",
                 module["tier"] or "-",
-                module["installed"] or "-",
+                _place(module),
             )
             for module in entry["modules"]
         )
-        parts += [Heading("modules"), Table(("module", "state", "identity", "installed file"), rows)]
+        where = "in memory" if any(module["memory"] for module in entry["modules"]) else "installed file"
+        parts += [Heading("modules"), Table(("module", "state", "identity", where), rows)]
     if entry["signers"]:
         signers = tuple(
             (
@@ -137,6 +152,21 @@ def _package_blocks(entry: Document, *, full: bool) -> list[Block]:
     parts += [Heading("checks"), Table(("", "result", "check", "module", "remark"), checks)]
     findings = [item for check in entry["checks"] for item in check["findings"]] + entry["findings"]
     return parts + finding_blocks(findings)
+
+
+def _place(module: Document) -> str:
+    """The installed file, or where in a process the module lies, and what of it nobody could compare."""
+    memory = module["memory"]
+    if memory is None:
+        return str(module["installed"] or "-")
+    tier = memory["file_tier"]
+    behind = f"its file is the baseline ({tier})" if tier else "its file is not known as the baseline"
+    block = f"; new code at {memory['block']}" if memory["block"] else ""
+    unknown = sum(place["size"] for place in memory["unknown"])
+    return (
+        f"{memory['path']} at {memory['base']} in {memory['source']}{block}; {behind}; not compared: "
+        f"{memory['writable']} writable bytes, {unknown} that the loader wrote"
+    )
 
 
 def _limited(entry: Document) -> list[Block]:

@@ -1,0 +1,110 @@
+"""A session with the live agent of one process: order in, answer out.
+
+The courier is started with the session and ends with it. It puts the resident into the process at the first
+command that needs it; the resident stays there. Whatever happens to this program or to the courier, the
+process is left wholly old or wholly new (``hpbuild.apply.live.journal`` tells which).
+"""
+
+import os
+import shutil
+import tempfile
+from pathlib import Path
+from types import TracebackType
+
+from hpbuild.apply.live.binaries import Binaries, find_binaries
+from hpbuild.apply.live.courier import Courier
+from hpbuild.apply.live.host import Host, host_of
+from hpbuild.apply.live.order import Order, encode
+from hpbuild.apply.live.protocol import Reply, parse_reply
+from hpbuild.codes.driver import COURIER_FAILED
+from hpbuild.errors import HpbuildError
+from hpbuild.pe.processes import Process
+
+LONGEST_WAIT = 120.0
+"""Seconds that one command may take; the agent's own limits are well below."""
+EVERY_PACKAGE = "*"
+"""What ``Session.revert`` takes for all packages."""
+
+
+class Session:
+    """Works on one process until it is closed; a context manager. One command at a time."""
+
+    def __init__(self, windows_pid: int, host: Host, binaries: Binaries, limit: float = LONGEST_WAIT) -> None:
+        """Start the courier. Raises HpbuildError HP7353 when it does not run."""
+        self._limit = limit
+        self._host = host
+        self._folder = _private_folder(host)
+        self._orders = 0
+        try:
+            self._courier = Courier(binaries.courier, [str(windows_pid)], host)
+        except HpbuildError:
+            shutil.rmtree(self._folder, ignore_errors=True)
+            raise
+
+    @property
+    def courier_pid(self) -> int:
+        """The courier's process id on this system."""
+        return self._courier.pid
+
+    def hello(self) -> Reply:
+        """Who answers. Raises as ``apply``."""
+        return self._command("hello")
+
+    def apply(self, order: Order) -> Reply:
+        """Carry out ``order``: all of it or nothing.
+
+        Raises HpbuildError: the agent's codes (HP73xx) with module and function as place, HP7353 and HP7354
+        when the courier gave no answer."""
+        self._orders += 1
+        path = self._folder / f"{self._orders}.order"
+        path.write_bytes(encode(order))
+        if self._host.user is not None:
+            os.chown(path, self._host.user, -1)
+        try:
+            return self._command(f"apply {self._host.path_inside(path)}")
+        finally:
+            path.unlink(missing_ok=True)
+
+    def revert(self, package: str) -> Reply:
+        """Put the old bytes of package ``package`` back, of every package for ``*``. Raises as ``apply``."""
+        return self._command(f"revert {package}")
+
+    def status(self) -> Reply:
+        """What the agent says of itself. Raises as ``apply``."""
+        return self._command("status")
+
+    def close(self) -> None:
+        """End the courier; the process stays as it is."""
+        self._courier.close()
+        shutil.rmtree(self._folder, ignore_errors=True)
+
+    def __enter__(self) -> "Session":
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _command(self, line: str) -> Reply:
+        if "\n" in line or "\r" in line:
+            raise HpbuildError(COURIER_FAILED, "courier", f"{line!r} is not one line")
+        reply = parse_reply(self._courier.ask(line, self._limit))
+        if not reply.ok:
+            finding = reply.finding("the process")
+            raise HpbuildError(finding.code, finding.place, finding.cause or reply.error)
+        return reply
+
+
+def open_session(process: Process, limit: float = LONGEST_WAIT) -> Session:
+    """A session with the agent in ``process``. Raises HpbuildError: HP7350 to HP7355."""
+    binaries = find_binaries()
+    return Session(process.windows_pid, host_of(process), binaries, limit)
+
+
+def _private_folder(host: Host) -> Path:
+    """A folder for orders that only this user and the process's user can read."""
+    folder = Path(tempfile.mkdtemp(prefix="hpbuild-"))
+    if host.user is not None:
+        os.chown(folder, host.user, -1)
+    return folder

@@ -1,0 +1,1 @@
+"""Rehearsing a package: a program is patched and reverted while it runs, and judged."""
