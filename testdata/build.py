@@ -17,7 +17,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -49,6 +49,34 @@ IMPORTED = {
     ),
     "vcruntime140": ("__C_specific_handler", "__CxxFrameHandler3", "_CxxThrowException", "__std_terminate"),
 }  # fmt: skip
+
+
+PROGRAM = [
+    "/entry:begin_process", "/subsystem:console", "/nodefaultlib", "/opt:noref,noicf", "/brepro",
+]  # fmt: skip
+PROGRAMS = {
+    "host": {
+        "kernel32": (
+            "CloseHandle", "CreateEventA", "CreateThread", "ExitProcess", "FlushInstructionCache",
+            "GetCommandLineA", "GetCurrentProcess", "GetCurrentProcessId", "GetLastError", "GetModuleHandleA",
+            "GetProcAddress", "GetProcessHeap", "GetStdHandle", "HeapAlloc", "LoadLibraryA",
+            "QueryPerformanceCounter", "QueryPerformanceFrequency", "RaiseException", "ReadFile",
+            "ResetEvent", "SetEvent", "Sleep", "VirtualAlloc", "VirtualFree", "VirtualProtect",
+            "VirtualQuery", "WaitForSingleObject", "WriteFile",
+        ),
+        "ntdll": ("__C_specific_handler",),
+    },
+    "launcher": {
+        "kernel32": (
+            "CreateFileA", "CreateProcessA", "ExitProcess", "FlushInstructionCache", "GetCommandLineA",
+            "GetExitCodeProcess", "GetLastError", "GetStdHandle", "GetThreadContext", "ReadFile",
+            "ReadProcessMemory", "ResumeThread", "Sleep", "SuspendThread", "TerminateProcess",
+            "VirtualProtectEx", "WaitForSingleObject", "WriteFile", "WriteProcessMemory",
+        ),
+        "ntdll": ("NtQueryInformationProcess",),
+    },
+}  # fmt: skip
+"""Programs that run the DLLs: name -> DLL -> names imported. They need no C runtime."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -92,6 +120,7 @@ LIBRARIES = (
     Library(
         name="throwing", folder=".", source="throwing", patch="throwing.patch", pdb=True, link=("/guard:cf",)
     ),
+    Library(name="stage", folder="scenes", source="stage", patch="stage.patch", pdb=True),
     variant("constant_table", pdb=True),
     variant("data_init"),
     variant("folded", link=("/opt:icf",)),
@@ -161,34 +190,49 @@ def zig(arguments: list[str], folder: Path) -> None:
         raise SystemExit(f"zig {' '.join(arguments[:2])} failed in {folder}:\n{result.stderr}")
 
 
-def import_libraries(folder: Path) -> list[str]:
-    """Write one import library for each DLL of IMPORTED."""
-    for dll, names in IMPORTED.items():
+def import_libraries(folder: Path, imported: Mapping[str, tuple[str, ...]]) -> list[str]:
+    """Write one import library for each DLL of *imported*."""
+    for dll, names in imported.items():
         folder.joinpath(f"{dll}.def").write_text("\n".join([f"LIBRARY {dll}.dll", "EXPORTS", *names, ""]))
         zig(["dlltool", "-m", "i386:x86-64", "-d", f"{dll}.def", "-l", f"{dll}.lib"], folder)
-    return [f"{dll}.lib" for dll in IMPORTED]
+    return [f"{dll}.lib" for dll in imported]
+
+
+def compiled(name: str, folder: Path, extra: tuple[str, ...] = ()) -> str:
+    """Compile the source *name* in *folder*; returns the name of the object file."""
+    stem, suffix = name.rsplit(".", 1)
+    options = [
+        *COMPILE,
+        *extra,
+        f"-ffile-prefix-map={folder}=.",
+        "-Xclang",
+        f"-object-file-name={stem}.obj",
+    ]
+    language = ["c++", *COMPILE_CXX] if suffix == "cpp" else ["cc"]
+    zig([*language, *options, name, "-o", f"{stem}.obj"], folder)
+    return f"{stem}.obj"
 
 
 def compile_and_link(library: Library, side: str, files: dict[str, str], folder: Path) -> None:
     """Compile *files* in *folder* and link them into `NAME.dll` and `NAME.pdb` there."""
-    objects = []
     for name, text in sorted(files.items()):
         folder.joinpath(name).write_text(text, newline="\n")
-    for name in sorted(files):
-        stem, suffix = name.rsplit(".", 1)
-        if suffix in ("c", "cpp"):
-            options = [
-                *COMPILE,
-                *library.compile,
-                f"-ffile-prefix-map={folder}=.",
-                "-Xclang",
-                f"-object-file-name={stem}.obj",
-            ]
-            language = ["c++", *COMPILE_CXX] if suffix == "cpp" else ["cc"]
-            zig([*language, *options, name, "-o", f"{stem}.obj"], folder)
-            objects.append(f"{stem}.obj")
+    sources = [name for name in sorted(files) if name.endswith((".c", ".cpp"))]
+    objects = [compiled(name, folder, library.compile) for name in sources]
     options = [*LINK, *library.link, *(library.link_fixed if side == "fixed" else ())]
-    zig(["lld-link", *options, f"/out:{library.name}.dll", *objects, *import_libraries(folder)], folder)
+    zig(
+        ["lld-link", *options, f"/out:{library.name}.dll", *objects, *import_libraries(folder, IMPORTED)],
+        folder,
+    )
+
+
+def program(name: str, folder: Path) -> Path:
+    """Compile and link `src/NAME/NAME.c` into `NAME.exe` in *folder*; returns its path."""
+    folder.mkdir()
+    shutil.copyfile(SOURCES / name / f"{name}.c", folder / f"{name}.c")
+    linked = [compiled(f"{name}.c", folder, ("-fms-extensions",)), *import_libraries(folder, PROGRAMS[name])]
+    zig(["lld-link", *PROGRAM, f"/out:{name}.exe", *linked], folder)
+    return folder / f"{name}.exe"
 
 
 def built(library: Library, scratch: Path) -> Iterator[tuple[Path, Path]]:
@@ -205,7 +249,7 @@ def built(library: Library, scratch: Path) -> Iterator[tuple[Path, Path]]:
 
 
 def build(output: Path, only: str = "") -> list[Path]:
-    """Build every library (or those whose folder or name contains *only*) into *output*; returns paths."""
+    """Build every library and program (or those with *only* in their name) into *output*; returns paths."""
     made = []
     with tempfile.TemporaryDirectory() as name:
         for library in LIBRARIES:
@@ -215,12 +259,17 @@ def build(output: Path, only: str = "") -> list[Path]:
                 output.joinpath(relative).parent.mkdir(parents=True, exist_ok=True)
                 shutil.copyfile(path, output / relative)
                 made.append(relative)
+        for program_name in PROGRAMS:
+            if only in program_name:
+                path = program(program_name, Path(name).resolve() / program_name)
+                shutil.copyfile(path, output / path.name)
+                made.append(Path(path.name))
     return made
 
 
 def sums(folder: Path) -> str:
-    """The lines of `SHA256SUMS` for every DLL and PDB below *folder*, as sha256sum writes them."""
-    files = sorted(path for path in folder.rglob("*") if path.suffix in (".dll", ".pdb"))
+    """The lines of `SHA256SUMS` for every DLL, PDB and program below *folder*, as sha256sum writes them."""
+    files = sorted(path for path in folder.rglob("*") if path.suffix in (".dll", ".exe", ".pdb"))
     return "".join(
         f"{hashlib.sha256(path.read_bytes()).hexdigest()}  bin/{path.relative_to(folder).as_posix()}\n"
         for path in files

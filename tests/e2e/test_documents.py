@@ -24,12 +24,20 @@ def test_every_command_writes_valid_documents(hpbuild: Any, work: Any) -> None:
         "keys": ("keys", "generate", "--no-passphrase", "-o", work.folder / "new"),
         "sign": ("sign", package, "--key", f"file:{work.folder / 'new.key'}"),
         "verify": ("verify", package, "--key", work.public, "--installed", work.folder / "installed"),
+        "apply": (
+            "apply", package, "--offline", "--key", work.public, "--installed", work.folder / "installed",
+            "-o", work.folder / "patched",
+        ),
+        "revert": (
+            "revert", package, "--offline", "--key", work.public, "--installed", work.folder / "patched",
+            "-o", work.folder / "original",
+        ),
         "prove": ("prove", package, *files),
         "rebuild": ("rebuild", "--check", package, baseline, fixed),
         "inspect": ("inspect", package, "--asm", "--baseline", baseline),
         "compare": ("compare", package, package),
         "explain": ("explain", "HP3001"),
-    }
+    }  # fmt: skip
     for name, arguments in commands.items():
         run = hpbuild(*arguments, "--format", "json")
         assert run.status == 0, (name, run)

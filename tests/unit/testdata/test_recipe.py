@@ -80,8 +80,8 @@ def test_list_names_every_library_of_the_recipe(root: Path, recipe: ModuleType) 
         for library in recipe.LIBRARIES
         for side in ("baseline", "fixed")
         for suffix in (("dll", "pdb") if library.pdb else ("dll",))
-    }
-    assert {library.folder for library in recipe.LIBRARIES} - {"."} == {
+    } | {f"{name}.exe" for name in recipe.PROGRAMS}
+    assert {library.folder for library in recipe.LIBRARIES} - {".", "scenes"} == {
         *(f"variants/{name}" for name in VARIANTS),
         *(f"traps/{name}" for name in TRAPS),
     }
@@ -106,6 +106,8 @@ def test_no_path_of_the_building_machine_is_inside(root: Path, binaries: Path) -
     assert ABSOLUTE_PATH.search(b"x" + str(root / "src" / "codec.obj").encode())
     for path in binaries.rglob("*.pdb"):
         assert not ABSOLUTE_PATH.search(path.read_bytes()), path
+    for path in binaries.rglob("*.exe"):
+        assert not ABSOLUTE_PATH.search(path.read_bytes()), path
     for path in binaries.rglob("*.dll"):
         debug = pefile.PE(data=path.read_bytes()).DIRECTORY_ENTRY_DEBUG[0].entry
         assert debug.PdbFileName.rstrip(b"\0") == path.with_suffix(".pdb").name.encode()
@@ -113,6 +115,7 @@ def test_no_path_of_the_building_machine_is_inside(root: Path, binaries: Path) -
 
 def test_binaries_are_small(binaries: Path) -> None:
     assert max(path.stat().st_size for path in binaries.rglob("*.dll")) <= 20_000
+    assert max(path.stat().st_size for path in binaries.rglob("*.exe")) <= 32_000
     assert max(path.stat().st_size for path in binaries.rglob("*.pdb")) <= 128_000
 
 

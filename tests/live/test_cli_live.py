@@ -1,0 +1,164 @@
+"""The command line on running processes: exit statuses, documents, texts."""
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from hpbuild.codes import cli, driver, live, process
+from hpbuild.manifest.schema import validate
+from tests.live.codec import NEW, OLD, installed, package, running, versions
+from tests.live.packages import Packages
+from tests.live.wine import QUIET, Wine
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """What a process gave."""
+
+    status: int
+    out: str
+    err: str
+
+    def document(self) -> dict[str, Any]:
+        document: dict[str, Any] = json.loads(self.out)
+        validate(document, document["schema"], "stdout")
+        return document
+
+    def error(self) -> tuple[int, str]:
+        document = self.document()
+        assert document["status"] == self.status
+        return self.status, document["error"]["code"]
+
+
+Runner = Callable[..., Run]
+
+
+@pytest.fixture
+def hpbuild(root: Path, wine: Wine) -> Runner:
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(("HPBUILD_", "WINE"))}
+    environment = {**kept, **QUIET, "WINEPREFIX": str(wine.prefix), "PYTHONPATH": str(root), "COLUMNS": "100"}
+
+    def run(*arguments: object, format: str = "json") -> Run:  # noqa: A002 - the option's name
+        words = [str(item) for item in arguments]
+        at = words.index("--") if "--" in words else len(words)
+        command = [sys.executable, "-m", "hpbuild", *words[:at], "--format", format, *words[at:]]
+        done = subprocess.run(
+            command, env=environment, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=200
+        )
+        assert "Traceback" not in done.stdout + done.stderr
+        return Run(done.returncode, done.stdout, done.stderr)
+
+    return run
+
+
+@pytest.fixture
+def bundle(packages: Packages, binaries: Path, tmp_path: Path) -> Path:
+    path = tmp_path / "X.hpb"
+    path.write_bytes(package(packages, binaries))
+    return path
+
+
+def test_apply_status_revert(
+    wine: Wine, hpbuild: Runner, bundle: Path, binaries: Path, tmp_path: Path
+) -> None:
+    with running(wine, binaries, tmp_path / "app") as host:
+        on = ("--pid", host.pid)
+        before = hpbuild("status", *on)
+        assert (before.status, before.document()["verdict"]) == (0, "old")
+        assert before.document()["agent"] is None
+        applied = hpbuild("apply", bundle, *on, "--allow-unsigned")
+        document = applied.document()
+        assert (applied.status, document["verdict"], document["command"]) == (0, "applied", "apply")
+        assert (document["pid"], document["windows_pid"]) == (host.pid, host.windows_pid)
+        (module,) = document["modules"]
+        assert (module["before"], module["after"]) == ("applicable", "applied")
+        assert versions(host) == NEW
+        again = hpbuild("apply", bundle, *on, "--allow-unsigned")
+        assert (again.status, again.document()["verdict"]) == (0, "already-applied")
+        status = hpbuild("status", *on, bundle).document()
+        assert (status["verdict"], status["modules"][0]["state"]) == ("new", "applied")
+        assert [item["id"] for item in status["packages"]] == ["TEST-1"]
+        text = hpbuild("status", *on, format="text").out
+        assert "patched" in text
+        assert "TEST-1 (sequence 1)" in text
+        reverted = hpbuild("revert", bundle, *on)
+        assert (reverted.status, reverted.document()["verdict"]) == (0, "reverted")
+        assert versions(host) == OLD
+        assert hpbuild("revert", bundle, *on).error() == (3, driver.NOT_IN_EFFECT.id)
+        assert "applied" in hpbuild("apply", bundle, *on, "--allow-unsigned", format="text").out
+        every = hpbuild("revert", "--all", *on)
+        assert (every.status, every.document()["verdict"]) == (0, "reverted")
+        assert versions(host) == OLD
+        assert hpbuild("revert", "--all", *on).error() == (3, driver.NOT_IN_EFFECT.id)
+
+
+def test_what_is_refused(wine: Wine, hpbuild: Runner, bundle: Path, binaries: Path, tmp_path: Path) -> None:
+    with wine.host(installed(binaries, tmp_path / "app")) as host:
+        on = ("--pid", host.pid)
+        assert hpbuild("apply", bundle, *on).error() == (2, cli.USAGE.id), "nobody to trust was named"
+        none = hpbuild("apply", bundle, *on, "--allow-unsigned")
+        assert (none.status, none.document()["verdict"]) == (3, "refused")
+        assert process.NONE_LOADED.id in [item["code"] for item in none.document()["findings"]]
+        assert hpbuild("status", *on, bundle).status == 3
+        for wrong in (
+            ("apply", bundle, *on, "--offline", "--allow-unsigned"),
+            ("apply", bundle, "--allow-unsigned"),
+            ("revert", *on),
+            ("revert", bundle, "--all", *on),
+            ("revert", "--all"),
+            ("status",),
+        ):
+            assert hpbuild(*wrong).error() == (2, cli.USAGE.id), wrong
+
+
+def test_an_untrusted_package_is_not_handed_over(
+    wine: Wine, hpbuild: Runner, bundle: Path, binaries: Path, tmp_path: Path
+) -> None:
+    made = hpbuild("keys", "generate", "--no-passphrase", "-o", tmp_path / "release")
+    assert made.status == 0
+    with running(wine, binaries, tmp_path / "app") as host:
+        result = hpbuild("apply", bundle, "--pid", host.pid, "--key", tmp_path / "release.pub")
+        document = result.document()
+        assert (result.status, document["verdict"], document["authenticity"]) == (1, "refused", "untrusted")
+        assert versions(host) == OLD
+        assert hpbuild("status", "--pid", host.pid).document()["agent"] is None
+        signed = hpbuild("sign", bundle, "--key", f"file:{tmp_path / 'release.key'}")
+        assert signed.status == 0
+        result = hpbuild("apply", bundle, "--pid", host.pid, "--key", tmp_path / "release.pub")
+        assert (result.status, result.document()["authenticity"]) == (0, "trusted")
+        assert versions(host) == NEW
+
+
+def test_no_such_process(hpbuild: Runner, bundle: Path) -> None:
+    gone = 2**22 + 1
+    for command in (("status", "--pid", gone), ("revert", bundle, "--pid", gone)):
+        assert hpbuild(*command).error() == (6, process.NO_SUCH_PROCESS.id)
+    assert hpbuild("apply", bundle, "--pid", gone, "--allow-unsigned").status == 6
+
+
+def test_a_process_that_is_no_windows_program(hpbuild: Runner, bundle: Path) -> None:
+    assert hpbuild("status", "--pid", os.getpid()).error() == (3, process.NOT_A_WINDOWS_PROCESS.id)
+
+
+def test_rehearse(hpbuild: Runner, bundle: Path, binaries: Path, tmp_path: Path) -> None:
+    folder = installed(binaries, tmp_path / "app")
+    program = binaries / "host.exe"
+    short = ("--rounds", 1, "--load-limit", 20, "--output-dir", tmp_path / "said")
+    result = hpbuild("rehearse", bundle, "--allow-unsigned", *short, "--", program, folder / "codec.dll")
+    document = result.document()
+    assert document["verdict"] == "failed", "the host ends at once when nobody speaks to it"
+    assert document["ending"]["by"] == "itself"
+    assert document["output"] == str(tmp_path / "said" / "output.txt")
+    assert result.status == 1
+    missing = hpbuild("rehearse", bundle, "--allow-unsigned", "--", tmp_path / "missing.exe")
+    assert missing.error()[0] == 2
+    text = hpbuild("rehearse", bundle, "--allow-unsigned", *short, "--", program, format="text")
+    assert "rehearsal failed" in text.out
+    assert live.ROWS
