@@ -1,0 +1,1 @@
+"""Live patching of a program under load."""
