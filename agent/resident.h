@@ -78,7 +78,7 @@ struct command {
 void *scratch(struct command *command, u64 size); // zero-filled; 0 with `bad-order` when there is none
 void scratch_end(struct command *command);
 
-// ---- checks (compare.c, hooks.c)
+// ---- checks (memory.c, compare.c, hooks.c)
 
 int readable(u64 address, u64 size);
 HMODULE module_find(const struct order *order, const struct wire_module *module, struct failure *failure);

@@ -22,6 +22,7 @@ from hpbuild.pe.processes import Process
 
 LONGEST_WAIT = 120.0
 """Seconds that one command may take; the agent's own limits are well below."""
+MOST_STARTS = 3
 EVERY_PACKAGE = "*"
 """What ``Session.revert`` takes for all packages."""
 
@@ -97,9 +98,23 @@ class Session:
 
 
 def open_session(process: Process, limit: float = LONGEST_WAIT) -> Session:
-    """A session with the agent in ``process``. Raises HpbuildError: HP7350 to HP7355."""
-    binaries = find_binaries()
-    return Session(process.windows_pid, host_of(process), binaries, limit)
+    """A session with the agent in ``process``, whose courier has said hello.
+
+    A courier that ends before that has done nothing yet and is started again: about one in 3,000 starts of
+    Wine 8 fails, when the system has put the loader's heap where Wine wants to have shared data.
+    Raises HpbuildError: HP7350 to HP7355, and the agent's codes."""
+    binaries, host, starts = find_binaries(), host_of(process), 1
+    while True:
+        session = Session(process.windows_pid, host, binaries, limit)
+        try:
+            session.hello()
+        except HpbuildError as error:
+            session.close()
+            if error.code is not COURIER_FAILED or starts == MOST_STARTS:
+                raise
+            starts += 1
+        else:
+            return session
 
 
 def _private_folder(host: Host) -> Path:

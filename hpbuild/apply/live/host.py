@@ -104,7 +104,7 @@ def _beside(theirs: Mapping[str, str]) -> dict[str, str]:
     ours = {name: value for name, value in os.environ.items() if not name.startswith("WINE")}
     wine = {name: value for name, value in theirs.items() if name.startswith("WINE") and name not in DROPPED}
     home = {name: theirs[name] for name in KEPT if name in theirs}
-    return {**ours, **home, **wine, "WINEDEBUG": "-all"}
+    return {**ours, **home, **wine, "WINEDEBUG": "fixme-all"}
 
 
 def _loader(program: str, theirs: Mapping[str, str], place: str) -> str:

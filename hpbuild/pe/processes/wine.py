@@ -161,13 +161,13 @@ def _find_blocks(memory: Memory, mappings: tuple[Mapping, ...]) -> Blocks | None
 
 
 def _leads_to_process(memory: Memory, peb: int) -> bool:
-    """Whether a process environment block at ``peb`` names an image, or none yet."""
+    """Whether a process environment block at ``peb`` names an image."""
     try:
         main_machine(memory, peb, "")
     except HpbuildError as error:
         if error.code is codes.PROCESS_GONE:
             raise
-        return error.code is codes.PROCESS_STARTING
+        return False
     return True
 
 
