@@ -5,8 +5,8 @@ from itertools import pairwise
 
 from hpbuild.codes import manifest as codes
 from hpbuild.errors import Finding
-from hpbuild.manifest.model import Exclusion, Module
-from hpbuild.manifest.ranges import range_defect
+from hpbuild.manifest.model import LINE_ONLY, Exclusion, Module
+from hpbuild.manifest.ranges import overlaps, range_defect
 from hpbuild.values import Interval
 
 LINE_SIZE = 4
@@ -15,20 +15,21 @@ LINE_SIZE = 4
 
 def line_findings(module: Module, place: str) -> Iterator[Finding]:
     """Contradictions in the exclusions of class line-only of ``module`` at ``place`` (HP4115, HP4126)."""
-    carried = [part for function in module.functions for part in function.fixed]
-    seen: set[int] = set()
+    places: dict[Interval, str] = {}
     for index, item in enumerate(module.exclusions):
-        if item not in module.line_only:
+        if item.klass != LINE_ONLY:
             continue
         where = f"{place}.exclusions[{index}]"
         yield from _shape(item, module, where)
-        starts = {int(site.start) for site in item.fixed}
-        if starts & seen:
-            yield Finding(codes.BAD_LINES, where, f"{min(starts & seen):#x} is declared twice")
-        seen |= starts
         for site in item.fixed:
-            if any(site.overlaps(part) for part in carried):
-                yield Finding(codes.BAD_LINES, where, f"{site} lies in a function that is carried")
+            if places.setdefault(site, where) != where:
+                yield Finding(codes.BAD_LINES, where, f"{site.start:#x} is declared twice")
+    carried = {part for function in module.functions for part in function.fixed}
+    for left, right in overlaps([*places, *carried]):
+        site, other = (left, right) if left in places else (right, left)
+        if site in places:
+            what = "another place" if other in places else "a function that is carried"
+            yield Finding(codes.BAD_LINES, places[site], f"{site} lies in {what}")
 
 
 def _shape(item: Exclusion, module: Module, where: str) -> Iterator[Finding]:

@@ -61,6 +61,11 @@ def test_a_place_declared_twice_fails(sample_module: Module) -> None:
     assert found(sample_module, item, item) == [codes.BAD_LINES]
 
 
+def test_places_of_two_functions_that_overlap_fail(sample_module: Module) -> None:
+    items = exclusion((0x3000,), (0x3000,)), exclusion((0x3002,), (0x3002,))
+    assert found(sample_module, *items) == [codes.BAD_LINES]
+
+
 def test_places_survive_the_wire_and_are_checked_there(sample_manifest: Manifest) -> None:
     good = exclusion((0x3000,), (0x3004,))
     first, *rest = sample_manifest.modules
