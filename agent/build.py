@@ -19,8 +19,8 @@ import ziglang
 HERE = Path(__file__).resolve().parent
 SHARED = ("journal.c", "text.c")
 RESIDENT = (
-    "answer.c", "compare.c", "decode.c", "handler.c", "hooks.c", "look.c", "memory.c", "order.c", "packages.c",
-    "place.c", "plan.c", "resident.c", "sha256.c", "unwind.c", "write.c",
+    "answer.c", "compare.c", "decode.c", "handler.c", "hooks.c", "look.c", "memory.c", "order.c",
+    "packages.c", "place.c", "plan.c", "resident.c", "sha256.c", "unwind.c", "write.c",
 )  # fmt: skip
 COURIER = ("courier.c", "remote.c", "status.c")
 COMPILE = (

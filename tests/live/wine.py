@@ -28,8 +28,8 @@ WITHOUT = ("DISPLAY", "WAYLAND_DISPLAY", "WINEPREFIX", "WINEARCH", "WINESERVER",
 def still() -> tuple[str, ...]:
     """What runs a program without address space randomisation; nothing where that is not permitted.
 
-    With it about one start in 3,000 of Wine 8 fails: the system puts the loader's heap where Wine wants to have
-    the data that it shares with its server, and Wine ends with status 1."""
+    With it about one start in 3,000 of Wine 8 fails: the system puts the loader's heap where Wine wants to
+    have the data that it shares with its server, and Wine ends with status 1."""
     command = ("setarch", "--addr-no-randomize")
     try:
         tried = subprocess.run([*command, "true"], stderr=subprocess.DEVNULL, check=False)
