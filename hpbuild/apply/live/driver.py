@@ -23,6 +23,7 @@ from hpbuild.pe.processes import Process
 LONGEST_WAIT = 120.0
 """Seconds that one command may take; the agent's own limits are well below."""
 MOST_STARTS = 3
+EXCLUSIVE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
 EVERY_PACKAGE = "*"
 """What ``Session.revert`` takes for all packages."""
 
@@ -58,7 +59,8 @@ class Session:
         when the courier gave no answer."""
         self._orders += 1
         path = self._folder / f"{self._orders}.order"
-        path.write_bytes(encode(order))
+        with os.fdopen(os.open(path, EXCLUSIVE, 0o600), "wb") as file:
+            file.write(encode(order))
         if self._host.user is not None:
             os.chown(path, self._host.user, -1)
         try:
@@ -98,14 +100,19 @@ class Session:
 
 
 def open_session(process: Process, limit: float = LONGEST_WAIT) -> Session:
-    """A session with the agent in ``process``, whose courier has said hello.
+    """A session with the agent in ``process``, whose courier has said hello. Raises HpbuildError: HP7350 to
+    HP7355, and the agent's codes."""
+    binaries = find_binaries()
+    return greeted(process.windows_pid, host_of(process), binaries, limit)
 
-    A courier that ends before that has done nothing yet and is started again: about one in 3,000 starts of
-    Wine 8 fails, when the system has put the loader's heap where Wine wants to have shared data.
-    Raises HpbuildError: HP7350 to HP7355, and the agent's codes."""
-    binaries, host, starts = find_binaries(), host_of(process), 1
+
+def greeted(windows_pid: int, host: Host, binaries: Binaries, limit: float = LONGEST_WAIT) -> Session:
+    """A session whose courier has said hello. One that ends before that has done nothing yet and is started
+    again: about one in 3,000 starts of Wine 8 fails, when the system has put the loader's heap where Wine
+    wants to have shared data. Raises as ``open_session``."""
+    starts = 1
     while True:
-        session = Session(process.windows_pid, host, binaries, limit)
+        session = Session(windows_pid, host, binaries, limit)
         try:
             session.hello()
         except HpbuildError as error:
@@ -118,8 +125,9 @@ def open_session(process: Process, limit: float = LONGEST_WAIT) -> Session:
 
 
 def _private_folder(host: Host) -> Path:
-    """A folder for orders that only this user and the process's user can read."""
+    """A folder for orders. It stays ours where the process is another user's: in a folder of that user
+    somebody could lay a link in the way of what we write. That user may pass through it to the file."""
     folder = Path(tempfile.mkdtemp(prefix="hpbuild-"))
     if host.user is not None:
-        os.chown(folder, host.user, -1)
+        folder.chmod(0o711)
     return folder
