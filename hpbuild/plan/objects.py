@@ -183,11 +183,13 @@ class Objects:
         return tuple(range(first, last + 1))
 
     def _runs_on(self, atom: int) -> bool:
-        """A constant of nothing but letters, one or two bytes each, without an end mark."""
+        """A constant of nothing but letters, one or two bytes each, without an end mark. No text goes on into
+        an address: the offsets of a table that code no longer shows look like letters too, and the table of
+        the next function lies behind it."""
         atoms = self._side.atoms
         if atoms.memory[atom] != Memory.RODATA or atoms.first_field[atom] != atoms.last_field[atom]:
             return False
-        if atom not in self._open:
+        if atom not in self._open or self._is_field(int(atoms.end[atom])):
             return False
         start, end = int(atoms.start[atom]), int(atoms.end[atom])
         content = self._side.program.image.read(start, end - start)
@@ -197,6 +199,11 @@ class Objects:
                 return False
             content = content[::2]
         return all(byte >= 0x20 or byte in b"\t\n\r" for byte in content)
+
+    def _is_field(self, rva: int) -> bool:
+        sites = self._side.program.fields.site
+        place = int(np.searchsorted(sites, rva))
+        return place < len(sites) and int(sites[place]) == rva
 
     def _is_wide(self, rva: int) -> bool:
         """The rest of a text of two bytes a letter: letters up to an end mark, in one section."""

@@ -1,5 +1,6 @@
 """Which atoms of data are one object, and who uses them."""
 
+import struct
 from collections.abc import Callable
 from typing import Any
 
@@ -116,6 +117,44 @@ def test_numbers_that_look_like_letters_are_no_text() -> None:
     )
     start = dll.labels()["pool"]
     assert _drawn(dll, "pool") == Interval(start, start + 4)
+
+
+_SWITCH = (("lea", "NAME"), b"\x48\x63\x0c\x88\x48\x01\xc1\xff\xe1")
+"""Code behind which a table lies: lea rax,[table]; movsxd rcx,[rax+rcx*4]; add rcx,rax; jmp rcx."""
+
+
+def _switches(first: bytes) -> Dll:
+    """Two functions with jump tables, one table behind the other, of offsets whose bytes could be letters;
+    ``first`` stands for the movsxd of the first."""
+
+    def code(name: str, load: bytes) -> tuple[bytes | tuple[str, str], ...]:
+        (how, _), rest = _SWITCH
+        return ((how, f"{name} table"), rest.replace(b"\x48\x63\x0c\x88", load), b"\x90" * 32 + RET)
+
+    cases = (0x1020, 0x1024, 0x1028), (0x1070, 0x1074, 0x1078)
+    return Dll(
+        code=(function("one", *code("one", first)), function("two", *code("two", b"\x48\x63\x0c\x88"))),
+        constants=(
+            datum("one table", struct.pack("<3i", *(case - 0x2000 for case in cases[0])), align=4),
+            datum("two table", struct.pack("<3i", *(case - 0x200C for case in cases[1])), align=4),
+        ),
+    )
+
+
+@pytest.mark.parametrize("first", [b"\x48\x63\x0c\x88", b"\x48\x67\x0c\x88"])
+def test_a_table_is_no_text_that_goes_on_into_the_next_table(first: bytes) -> None:
+    """Even where the code does not show any more that it is a table, and its offsets look like letters."""
+    dll = _switches(first)
+    start = dll.labels()["one table"]
+    assert all(byte >= 0x20 for byte in dll.program().image.read(start, 12))
+    assert start + 12 in dll.program().fields.site
+    assert (start in dll.program().fields.site) == (first[1] == 0x63)
+    assert _drawn(dll, "one table") == Interval(start, start + 12)
+
+
+def test_an_unreadable_table_does_not_take_the_next_tables_reader_along(planned: Callable[..., Any]) -> None:
+    found = planned(_switches(b"\x48\x63\x0c\x88").program(), _switches(b"\x48\x67\x0c\x88").program())
+    assert found.names() == {"one": "changed"}
 
 
 def test_a_constant_goes_on_where_a_user_of_its_address_reads_it() -> None:
