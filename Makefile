@@ -1,4 +1,4 @@
-# Targets: setup demo agent test test-property check testdata corpus bench docs clean. `make demo` is the place to begin.
+# Targets: setup demo agent test test-property fuzz exhaustive check testdata corpus bench docs clean. `make demo` is the place to begin.
 
 PYTHON ?= python3
 VENV := .venv
@@ -14,9 +14,11 @@ CORPUS ?= ../shared/corpus
 DRAWS ?= 1000
 SEED ?= 1
 RELEASES ?= corpus
+MINUTES ?= 20
+TARGET ?= all
 
 .DELETE_ON_ERROR:
-.PHONY: help setup demo agent test test-property check testdata corpus bench bench-live accuracy docs clean
+.PHONY: help setup demo agent test test-property fuzz exhaustive check testdata corpus bench bench-live accuracy docs clean
 
 help:
 	@echo "make setup     install hpbuild and its tools into $(VENV)"
@@ -24,6 +26,8 @@ help:
 	@echo "make agent     build the live agent (hpagent.exe, hpagent.dll) into build/agent and the package"
 	@echo "make test      run the tests"
 	@echo "make test-property  draw thousands of mutations of real images; DRAWS=1000 of each law, SEED=1, RELEASES=corpus"
+	@echo "make fuzz      feed the readers with damaged input; MINUTES=20 of CPU time for each target, TARGET=pe for one"
+	@echo "make exhaustive  flip every bit of a package and cut it at every byte; none may verify"
 	@echo "make check     lint, formatting, types, layering"
 	@echo "make testdata  build the example binaries again"
 	@echo "make corpus    fetch consecutive releases of well-known programs (260 MB, 600 MB unpacked); ONLY=NAME for one"
@@ -48,6 +52,13 @@ test: $(STAMP) agent
 test-property: $(STAMP)
 	@echo "seed $(SEED), $(DRAWS) draws of each law"
 	LAWS_DRAWS=$(DRAWS) LAWS_SEED=$(SEED) LAWS_RELEASES=$(RELEASES) $(BIN)/python -m pytest -q -n $(WORKERS) --dist loadfile tests/property
+
+fuzz: $(STAMP)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints/dev.txt -e '.[fuzz]'
+	$(BIN)/python -m tests.fuzz --target "$(TARGET)" --minutes "$(MINUTES)" --output build/fuzz
+
+exhaustive: $(STAMP)
+	$(BIN)/python -m tests.exhaustive
 
 check: $(STAMP)
 	$(BIN)/ruff check .

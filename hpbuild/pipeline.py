@@ -6,7 +6,7 @@ Every function here is from values to values apart from reading the named files.
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from hpbuild import __version__
@@ -15,12 +15,14 @@ from hpbuild.assembly.lists import Lists
 from hpbuild.assembly.loading import load_pair
 from hpbuild.assembly.modules import module_entry
 from hpbuild.assembly.trees import FilePair, pair_files
+from hpbuild.attachments.record import Record
+from hpbuild.attachments.writer import attachments
 from hpbuild.bundle.contents import image_findings
 from hpbuild.bundle.reader import Bundle
 from hpbuild.bundle.writer import assemble as assemble_bundle
 from hpbuild.codes import prove as prove_codes
 from hpbuild.errors import Finding, HpbuildError
-from hpbuild.manifest.codec import decode
+from hpbuild.manifest.codec import decode, encode
 from hpbuild.manifest.consistency import check
 from hpbuild.manifest.model import Manifest, Module
 from hpbuild.match.comparison import Comparison, compare
@@ -83,13 +85,15 @@ class BuildRequest:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BuildResult:
-    """``members`` are the patch images by member name, empty when refused or when nothing is to patch."""
+    """``members`` are the patch images by member name, empty when refused or when nothing is to patch;
+    ``symbols`` says for each module's path where names came from."""
 
     manifest: Manifest
     members: Mapping[str, bytes]
     diffs: tuple[ModuleDiff, ...]
     proofs: tuple[Proof, ...]
     refused: bool
+    symbols: Mapping[str, str] = field(default_factory=dict)
 
 
 def diff_modules(
@@ -118,6 +122,7 @@ def build(request: BuildRequest, progress: Progress) -> BuildResult:
     modules: list[Module] = []
     members: dict[str, bytes] = {}
     proofs: list[Proof] = []
+    symbols: dict[str, str] = {}
     unchanged, left_out = list(release.unchanged), list[str]()
     for pair in release.pairs:
         diff, comparison, plan = _examine(pair, request.symbols, progress, lists)
@@ -129,6 +134,7 @@ def build(request: BuildRequest, progress: Progress) -> BuildResult:
             continue
         entry, image = _make(pair, comparison, plan, diff, request.sequence, progress)
         modules.append(entry)
+        symbols[pair.path] = diff.symbols
         members[entry.image.member] = image
         proofs.append(_prove(entry, image, comparison, plan, progress))
     lists.settle()
@@ -140,15 +146,32 @@ def build(request: BuildRequest, progress: Progress) -> BuildResult:
         diffs=tuple(diffs),
         proofs=tuple(proofs),
         refused=refused,
+        symbols=symbols,
     )
 
 
-def assemble(result: BuildResult) -> bytes:
-    """The unsigned bundle. Raises HpbuildError when a part does not fit its format, or when the manifest
-    contradicts itself: such a package could be built but never signed or verified."""
-    for finding in check(result.manifest):
+def assemble(
+    result: BuildResult, *, attach: bool = True, supersedes: tuple[str, ...] = (), expiry: str = ""
+) -> bytes:
+    """The unsigned bundle, with provenance, SBOM and VEX unless ``attach`` is False; ``supersedes`` are ids
+    of packages that it replaces, ``expiry`` is a UTC time as in RFC 3339, '' for never.
+
+    Raises HpbuildError when a part does not fit its format, or when the manifest contradicts itself: such a
+    package could be built but never signed or verified."""
+    manifest = result.manifest
+    for finding in check(manifest):
         raise HpbuildError(finding.code, finding.place, finding.cause)
-    return assemble_bundle(result.manifest, result.members)
+    made: Mapping[str, bytes] = {}
+    if attach:
+        record = Record(
+            manifest=manifest,
+            manifest_bytes=encode(manifest),
+            symbols=result.symbols,
+            supersedes=supersedes,
+            expiry=expiry,
+        )
+        made = attachments(record)
+    return assemble_bundle(manifest, result.members, made, supersedes, expiry)
 
 
 def prove_bundle(

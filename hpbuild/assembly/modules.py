@@ -3,8 +3,12 @@
 from collections.abc import Iterable
 from dataclasses import fields
 
+import numpy as np
+import numpy.typing as npt
+
 from hpbuild.errors import Severity
 from hpbuild.manifest import model as wire
+from hpbuild.manifest.pages import page_range, touched_pages
 from hpbuild.manifest.paths import image_member
 from hpbuild.patchimage.link import LinkedImage
 from hpbuild.pe.identity import Identity, identity, masked_digest
@@ -74,6 +78,7 @@ def module_entry(
             for datum in plan.data
         ),
         redirections=_redirections(plan, linked),
+        pages=page_pins(baseline, (site.window for site in plan.redirections), sites[id(baseline)]),
         fixups=wire.Fixups(
             addr64=linked.fixups.addr64, rel32=linked.fixups.rel32, addr32nb=linked.fixups.addr32nb
         ),
@@ -118,6 +123,17 @@ def _redirections(plan: Plan, linked: LinkedImage) -> tuple[wire.Redirection, ..
         for site, new in zip(plan.redirections, linked.redirections, strict=True)
     ]
     return tuple(sorted(rows, key=lambda row: row.entry))
+
+
+def page_pins(
+    baseline: Image, windows: Iterable[Interval], sites: npt.NDArray[np.uint32]
+) -> tuple[wire.PagePin, ...]:
+    """A digest for each page that ``windows`` touch; ``sites`` are the baseline's relocation sites,
+    sorted."""
+    return tuple(
+        wire.PagePin(Rva(rva), masked_digest(baseline, (page_range(rva, baseline.size_of_image),), sites))
+        for rva in touched_pages(windows)
+    )
 
 
 def _references(plan: Plan, baseline: Image) -> tuple[wire.BaselineReference, ...]:

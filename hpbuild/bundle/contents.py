@@ -31,12 +31,22 @@ def subject_findings(members: Mapping[str, bytes], statement: Statement) -> tupl
 
 
 def agreement_findings(statement: Statement, manifest: Manifest) -> tuple[Finding, ...]:
-    """Statement and manifest agree about what both say (HP4304)."""
+    """Statement and manifest agree about what both say (HP4304). The manifest of a revert package is that of
+    the package which it takes back."""
+    reverts = statement.reverts
     pins = tuple(ModulePin(module.path, module.baseline.sha256) for module in manifest.modules)
-    pairs = (
+    own: tuple[tuple[str, object, object], ...] = (
         ("id", statement.id, manifest.id),
-        ("product", statement.product, manifest.product),
         ("sequence", statement.sequence, manifest.sequence),
+    )
+    if reverts is not None:
+        own = (
+            ("reverts.id", reverts.id, manifest.id),
+            ("reverts.sequence", reverts.sequence, manifest.sequence),
+        )
+    pairs = (
+        *own,
+        ("product", statement.product, manifest.product),
         ("advisories", statement.advisories, manifest.advisories),
         ("tool", statement.tool, manifest.tool),
     )

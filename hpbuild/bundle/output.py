@@ -43,9 +43,10 @@ def read_bounded(path: Path, limit: int) -> bytes:
     return data
 
 
-def write_atomic(path: Path, data: bytes) -> None:
+def write_atomic(path: Path, data: bytes, mode: int | None = None) -> None:
     """Write ``data`` to ``path``, replacing a file that is there; afterwards the file is complete or as
-    it was before, also when the disk is full or the user interrupts. Raises HP48xx.
+    it was before, also when the disk is full or the user interrupts. ``mode`` are its permission bits, None
+    for those of the file that is replaced, or what the umask leaves. Raises HP48xx.
     """
     try:
         # A device or pipe would be replaced by a file, which nobody wants.
@@ -60,7 +61,7 @@ def write_atomic(path: Path, data: bytes) -> None:
             file.write(data)
             file.flush()
             os.fsync(file.fileno())
-        temporary.chmod(_mode(path))
+        temporary.chmod(_mode(path) if mode is None else mode)
         temporary.replace(path)
     except OSError as error:
         temporary.unlink(missing_ok=True)

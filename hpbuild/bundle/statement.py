@@ -5,7 +5,7 @@ until when, the package is.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 
 from hpbuild.bundle.layout import UNSIGNED
@@ -26,7 +26,10 @@ PREDICATE_SCHEMA = "urn:hpbuild:schema:predicate:1"
 MAX_SEQUENCE = 2**32 - 1
 LIMITS = JsonLimits(size=4 << 20, depth=8, values=200_000, text=1 << 16)
 
+MAX_REASON = 1000
+
 _PREDICATE = frozenset({"id", "product", "sequence", "supersedes", "expiry", "pins", "advisories", "tool"})
+_REVERTS = frozenset({"id", "sequence", "statement", "reason"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,9 +49,22 @@ class ModulePin:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Reverts:
+    """The package that a revert package takes back: its ``id`` and ``sequence``, the SHA-256 of its
+    ``statement``, and why. ``reason`` has at most 1000 characters."""
+
+    id: str
+    sequence: int
+    statement: Digest
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Statement:
     """What is signed. ``subjects`` are sorted by name; ``supersedes`` are ids of packages that this one
-    replaces; ``expiry`` is a UTC time as in RFC 3339, '' for never."""
+    replaces; ``expiry`` is a UTC time as in RFC 3339, '' for never. ``reverts`` is set in a revert package:
+    ``id`` and ``sequence`` are then its own, while the manifest and the patch images are those of the package
+    that it takes back."""
 
     subjects: tuple[Subject, ...]
     id: str
@@ -59,6 +75,7 @@ class Statement:
     pins: tuple[ModulePin, ...]
     advisories: tuple[str, ...]
     tool: str
+    reverts: Reverts | None = None
 
 
 def make_statement(
@@ -79,6 +96,20 @@ def make_statement(
     )
 
 
+def make_revert_statement(
+    manifest: Manifest,
+    members: Mapping[str, bytes],
+    own: tuple[str, int],
+    reverts: Reverts,
+    expiry: str = "",
+) -> Statement:
+    """Statement of a package that takes back the one with ``manifest`` and ``members``; ``own`` are the id
+    and the sequence of the new package."""
+    name, sequence = own
+    statement = make_statement(manifest, members, expiry=expiry)
+    return replace(statement, id=name, sequence=sequence, reverts=reverts)
+
+
 def encode_statement(statement: Statement) -> bytes:
     """Canonical bytes (RFC 8785); raises what ``decode_statement`` would raise about them."""
     data = canonical(to_document(statement), DOCUMENT)
@@ -88,6 +119,15 @@ def encode_statement(statement: Statement) -> bytes:
 
 def to_document(statement: Statement) -> dict[str, JsonValue]:
     """The wire form as plain JSON values."""
+    reverts = statement.reverts
+    taken_back: dict[str, JsonValue] = {}
+    if reverts is not None:
+        taken_back["reverts"] = {
+            "id": reverts.id,
+            "sequence": reverts.sequence,
+            "statement": reverts.statement.hex,
+            "reason": reverts.reason,
+        }
     return {
         "_type": STATEMENT_TYPE,
         "subject": [
@@ -103,20 +143,22 @@ def to_document(statement: Statement) -> dict[str, JsonValue]:
             "pins": [{"path": pin.path, "sha256": pin.sha256.hex} for pin in statement.pins],
             "advisories": list(statement.advisories),
             "tool": statement.tool,
+            **taken_back,
         },
     }
 
 
 def decode_statement(data: bytes, document: str = DOCUMENT) -> Statement:
-    """The statement in ``data``; refuses with HP40xx, HP4207 and HP4301."""
+    """The statement in ``data``; refuses with HP40xx, HP4207, HP4301, HP4307 and HP4308."""
     fields = root(parse_canonical(data, document, LIMITS), document).fields(
         {"_type", "subject", "predicateType", "predicate"}
     )
     for key, wanted in (("_type", STATEMENT_TYPE), ("predicateType", PREDICATE_TYPE)):
         if (found := fields[key].text()) != wanted:
             raise fields[key].error(codes.BAD_STATEMENT, f"{found[:80]!r}, {wanted!r} is needed")
-    predicate = fields["predicate"].fields(_PREDICATE)
-    return Statement(
+    node = fields["predicate"]
+    predicate = node.fields(_PREDICATE, {"reverts"})
+    statement = Statement(
         subjects=_subjects(fields["subject"]),
         id=read_id(predicate["id"]),
         product=predicate["product"].text(200),
@@ -126,6 +168,39 @@ def decode_statement(data: bytes, document: str = DOCUMENT) -> Statement:
         pins=tuple(_pin(item) for item in predicate["pins"].items(10_000)),
         advisories=read_unique_texts(predicate["advisories"]),
         tool=predicate["tool"].text(200),
+        reverts=_reverts(predicate["reverts"]) if "reverts" in predicate else None,
+    )
+    _check_line(node, statement)
+    return statement
+
+
+def _check_line(node: Node, statement: Statement) -> None:
+    """HP4307 and HP4308: a package does not replace itself, nor does it take itself or a later one back."""
+    supersedes, reverts = statement.supersedes, statement.reverts
+    if len(set(supersedes)) != len(supersedes) or statement.id in supersedes:
+        raise node.error(codes.SUPERSEDES_CONTRADICTS, "an id occurs twice, or it is the package's own")
+    if reverts is None:
+        return
+    defects = (
+        (reverts.id == statement.id, "the package takes itself back"),
+        (
+            reverts.sequence >= statement.sequence,
+            f"its sequence {statement.sequence} is not above {reverts.sequence}, which it takes back",
+        ),
+        (bool(supersedes), "it also supersedes packages; it may only take one back"),
+    )
+    for present, cause in defects:
+        if present:
+            raise node.error(codes.REVERT_CONTRADICTS, cause)
+
+
+def _reverts(node: Node) -> Reverts:
+    fields = node.fields(_REVERTS)
+    return Reverts(
+        id=read_id(fields["id"]),
+        sequence=fields["sequence"].integer(1, MAX_SEQUENCE),
+        statement=fields["statement"].digest(),
+        reason=fields["reason"].text(MAX_REASON, empty=False),
     )
 
 

@@ -14,8 +14,11 @@ from hpbuild.cli import compare as compare_command
 from hpbuild.cli import completion as completion_command
 from hpbuild.cli import diff as diff_command
 from hpbuild.cli import explain as explain_command
+from hpbuild.cli import export as export_command
 from hpbuild.cli import inspect as inspect_command
 from hpbuild.cli import keys as keys_command
+from hpbuild.cli import line as line_command
+from hpbuild.cli import policy as policy_command
 from hpbuild.cli import prove as prove_command
 from hpbuild.cli import rebuild as rebuild_command
 from hpbuild.cli import rehearse as rehearse_command
@@ -69,6 +72,7 @@ COMMANDS: tuple[tuple[str, str, Callable[..., int], str], ...] = (
     ("Use a package", "rehearse", rehearse_command.rehearse, "Patch a program while it runs, and watch it"),
     ("Look", "inspect", inspect_command.inspect, "What is in a package or a PE image; verifies nothing"),
     ("Look", "compare", compare_command.compare, "What two packages do differently"),
+    ("Look", "export", export_command.export, "A signature as CMS or as a Sigstore bundle"),
     ("Reference", "explain", explain_command.explain, "What an HP code means and what to do"),
     ("Reference", "schema", schema_command.schema, "The JSON Schemas of all documents"),
     ("Reference", "completion", completion_command.completion, "The completion script of a shell"),
@@ -91,6 +95,8 @@ def make_app() -> typer.Typer:
     for section, name, function, line in COMMANDS:
         app.command(name, cls=Command, rich_help_panel=section, short_help=line)(function)
     app.add_typer(keys_command.make_app(), name="keys", rich_help_panel="Keys")
+    app.add_typer(policy_command.make_app(), name="policy", rich_help_panel="Keys")
+    app.add_typer(line_command.make_app(), name="line", rich_help_panel="Check a package")
     return app
 
 

@@ -16,8 +16,17 @@ from hpbuild.cli.options import (
     VerboseOption,
 )
 from hpbuild.cli.output import Output
-from hpbuild.cli.trust import AllowUnsignedOption, KeyOption, ThresholdOption
-from hpbuild.cli.verify import LowestTier
+from hpbuild.cli.trust import (
+    STATE_WAIT,
+    AllowUnsignedOption,
+    KeyOption,
+    LowestTierOption,
+    NoRecordOption,
+    PolicyOption,
+    StateOption,
+    StateWaitOption,
+    ThresholdOption,
+)
 
 
 def apply(
@@ -46,12 +55,14 @@ def apply(
         ),
     ] = None,
     pid: PidOption = None,
+    policy: PolicyOption = None,
     key: KeyOption = None,
-    threshold: ThresholdOption = 1,
-    lowest_tier: Annotated[
-        LowestTier, typer.Option(help="The weakest identity of the installed file that is accepted.")
-    ] = LowestTier.AUTHENTICODE,
+    threshold: ThresholdOption = None,
+    lowest_tier: LowestTierOption = None,
     allow_unsigned: AllowUnsignedOption = False,
+    state: StateOption = None,
+    no_record: NoRecordOption = False,
+    state_wait: StateWaitOption = STATE_WAIT,
     format: FormatOption = Format.TEXT,  # noqa: A002 - the option's name
     quiet: QuietOption = False,
     verbose: VerboseOption = 0,
@@ -61,30 +72,26 @@ def apply(
 
     The verifier has to say yes first. All files, or all loaded modules, of the package are written, or none.
     Exit status 0: written, or in effect already in the process; else that of verify, with all findings, or of
-    what the live agent met.
+    what the live agent met. With --state the package is remembered when it was written.
     """
-    from hpbuild.cli.applying import offline_request, usage
+    from hpbuild.cli.applying import apply_to_copy, usage
+    from hpbuild.cli.remembering import Remembering
     from hpbuild.cli.verifying import make_policy
-    from hpbuild.report import apply as report
 
     shown = Output(format=format, quiet=quiet, verbose=verbose, color=color)
+    memory = Remembering(state, no_record, state_wait)
     if pid is not None:
         if offline or installed is not None or output is not None:
             raise usage("apply", "--pid goes with none of --offline, --installed and --output")
         from hpbuild.cli.living import apply_running
 
-        policy = make_policy(
-            key or [], threshold, lowest_tier.value, allow_unsigned=allow_unsigned, command="apply"
+        trust = make_policy(
+            key or [], threshold, lowest_tier, allow_unsigned=allow_unsigned, policy=policy, command="apply"
         )
-        return apply_running(bundle, pid, policy, shown)
+        return apply_running(bundle, pid, trust, memory, shown)
     if not offline or installed is None or output is None:
         raise usage("apply", "say --pid N, or --offline, --installed PATH and --output PATH")
-    from hpbuild.apply.offline.apply import apply_offline
-
-    policy = make_policy(
-        key or [], threshold, lowest_tier.value, allow_unsigned=allow_unsigned, command="apply"
+    trust = make_policy(
+        key or [], threshold, lowest_tier, allow_unsigned=allow_unsigned, policy=policy, command="apply"
     )
-    result = apply_offline(offline_request(bundle, installed, output, policy))
-    document = report.document("apply", result, installed, output)
-    shown.emit(document, lambda entries: report.blocks(entries, full=shown.full))
-    return result.status
+    return apply_to_copy(bundle, (installed, output), trust, memory, shown)

@@ -1,17 +1,23 @@
 """Steps of ``build`` between the command line and the pipeline."""
 
 import os
-from datetime import UTC, datetime
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from hpbuild.cli.output import Output
 from hpbuild.codes import cli as codes
+from hpbuild.codes.bundle import SUPERSEDES_CONTRADICTS
 from hpbuild.errors import ExitStatus, HpbuildError
+from hpbuild.manifest.readers import root
+from hpbuild.manifest.text_fields import parse_time, read_id
 
 if TYPE_CHECKING:
     from hpbuild.pipeline import BuildRequest, BuildResult
 
+TIME = "%Y-%m-%dT%H:%M:%SZ"
 LAST_SECOND = 253402300799
 """9999-12-31T23:59:59Z, the last time that RFC 3339 can write."""
 
@@ -25,14 +31,70 @@ def created_time() -> str:
         return ""
     if not (text.isascii() and text.isdigit() and len(text) <= 12 and int(text) <= LAST_SECOND):
         raise HpbuildError(codes.BAD_ENVIRONMENT, "SOURCE_DATE_EPOCH", f"the value is {text[:40]!r}")
-    return datetime.fromtimestamp(int(text), UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    return datetime.fromtimestamp(int(text), UTC).strftime(TIME)
 
 
-def _refuse_to_overwrite(out: Path, inputs: tuple[Path, Path]) -> None:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Place:
+    """Where a package stands in its release line; ``expiry`` is RFC 3339 UTC or ''."""
+
+    id: str
+    sequence: int
+    supersedes: tuple[str, ...]
+    expiry: str
+
+
+def usage(cause: str) -> HpbuildError:
+    """HP9001: the options of ``build`` do not go together."""
+    return HpbuildError(codes.USAGE, "hpbuild build", cause)
+
+
+def place_in_line(name: str, sequence: int, supersedes: Sequence[str], expires: str) -> Place:
+    """The options that place a package in its line, looked at before the work begins.
+
+    Raises HpbuildError: HP4014 for what is no id, HP4307 for a package that supersedes itself or another one
+    twice, HP9001 for an expiry that is none or has passed by SOURCE_DATE_EPOCH, HP9007."""
+    for option, values in (("--id", (name,)), ("--supersedes", supersedes)):
+        for value in values:
+            read_id(root(value, option))
+    if name in supersedes or len(set(supersedes)) != len(supersedes):
+        cause = "an id occurs twice, or it is the package's own"
+        raise HpbuildError(SUPERSEDES_CONTRADICTS, "--supersedes", cause)
+    return Place(
+        id=name, sequence=sequence, supersedes=tuple(supersedes), expiry=expiry_time(expires, created_time())
+    )
+
+
+def expiry_time(expires: str, created: str) -> str:
+    """The time that ``expires`` means, '' for '': RFC 3339 UTC in whole seconds, or a number of days after
+    ``created`` (as ``created_time`` gives it). Never counted from the clock: the same inputs give the same
+    package. Raises HpbuildError HP9001."""
+    if not expires:
+        return ""
+    if not (expires.isascii() and expires.isdigit()):
+        try:
+            wanted = parse_time(root(expires, "--expires"), expires)
+        except HpbuildError as error:
+            raise usage(f"--expires: {error.finding.cause}, nor a number of days") from None
+    elif not created:
+        raise usage("--expires in days counts from SOURCE_DATE_EPOCH, which is not set")
+    else:
+        start = datetime.strptime(created, TIME).replace(tzinfo=UTC)
+        try:
+            wanted = start + timedelta(days=int(expires[:10]))
+        except OverflowError:
+            raise usage(f"--expires: {expires[:20]} days are beyond the calendar") from None
+    text = wanted.strftime(TIME) if wanted.year > 999 else ""
+    if not text or text <= created:
+        raise usage(f"--expires: {expires[:20]} has passed when the package is made")
+    return text
+
+
+def _refuse_to_overwrite(out: Path, inputs: tuple[Path, ...]) -> None:
     """HpbuildError HP9001 when the output is one of the inputs: a slip that would destroy a build."""
     for path in inputs:
         if out.exists() and path.is_file() and out.samefile(path):
-            raise HpbuildError(codes.USAGE, "hpbuild build", f"the output {out} is one of the two builds")
+            raise HpbuildError(codes.USAGE, "hpbuild build", f"the output {out} is one of the inputs")
 
 
 def _nothing(result: "BuildResult") -> str:
@@ -43,9 +105,12 @@ def _nothing(result: "BuildResult") -> str:
     return "no function differs from the baseline"
 
 
-def write_package(request: "BuildRequest", out: Path, output: Output) -> int:
-    """Build, write the package whole or not at all, and report. HpbuildError HP9011 for nothing to patch."""
+def write_package(request: "BuildRequest", place: Place, out: Path, output: Output, *, attach: bool) -> int:
+    """Build, write the package whole or not at all, with its attachments if ``attach``, and report.
+    HpbuildError HP9011 for nothing to patch."""
+    from hpbuild.bundle.layout import ATTACHMENTS
     from hpbuild.bundle.output import write_atomic
+    from hpbuild.bundle.reader import read_bundle
     from hpbuild.pipeline import assemble, build
     from hpbuild.report import build as report
     from hpbuild.report import prove as proof_report
@@ -61,7 +126,7 @@ def write_package(request: "BuildRequest", out: Path, output: Output) -> int:
         return ExitStatus.NO
     if not result.members:
         raise HpbuildError(codes.NOTHING_TO_PATCH, fixed, _nothing(result))
-    data = assemble(result)
+    data = assemble(result, attach=attach, supersedes=place.supersedes, expiry=place.expiry)
     write_atomic(out, data)
     document = report.built(
         baseline,
@@ -71,6 +136,30 @@ def write_package(request: "BuildRequest", out: Path, output: Output) -> int:
         size=len(data),
         manifest=result.manifest,
         proofs=[proof_report.proof(item) for item in result.proofs],
+        attachments=[name for name in read_bundle(data).members if name.startswith(ATTACHMENTS)],
+        supersedes=place.supersedes,
+        expiry=place.expiry,
     )
     output.emit(document, lambda entries: report.blocks(entries, full=output.full))
+    return ExitStatus.YES
+
+
+def write_revert(reverted: Path, place: Place, reason: str, out: Path, output: Output) -> int:
+    """Write the package that takes ``reverted`` back, and report. Raises HpbuildError HP9001 without a
+    reason, and as ``make_revert``."""
+    from hpbuild.bundle.output import write_atomic
+    from hpbuild.bundle.reader import read_bundle, read_bundle_file
+    from hpbuild.bundle.revert import make_revert
+    from hpbuild.bundle.statement import decode_statement
+    from hpbuild.report import build as report
+    from hpbuild.values import Digest
+
+    if not reason:
+        raise usage("--revert needs --reason: why the package is taken back")
+    _refuse_to_overwrite(out, (reverted,))
+    data = make_revert(read_bundle_file(reverted), place.id, place.sequence, reason, place.expiry)
+    write_atomic(out, data)
+    statement = decode_statement(read_bundle(data, place=str(out)).statement)
+    document = report.revert_built(str(reverted), str(out), Digest.of(data).hex, len(data), statement)
+    output.emit(document, report.revert_blocks)
     return ExitStatus.YES

@@ -5,6 +5,14 @@ from typing import Annotated
 
 import typer
 
+from hpbuild.cli.bounds import (
+    CLOCK_SECONDS,
+    CPU_SECONDS,
+    MaxCpuOption,
+    MaxMemoryOption,
+    MaxSecondsOption,
+    bounds,
+)
 from hpbuild.cli.options import Color, ColorOption, Format, FormatOption, VerboseOption
 from hpbuild.cli.output import Output
 from hpbuild.errors import ExitStatus
@@ -29,6 +37,9 @@ def inspect(
             help="With --asm: the baseline, for the old side.",
         ),
     ] = None,
+    max_memory: MaxMemoryOption = None,
+    max_cpu: MaxCpuOption = CPU_SECONDS,
+    max_seconds: MaxSecondsOption = CLOCK_SECONDS,
     format: FormatOption = Format.TEXT,  # noqa: A002 - the option's name
     verbose: VerboseOption = 0,
     color: ColorOption = Color.AUTO,
@@ -37,6 +48,7 @@ def inspect(
     from hpbuild.cli.inspecting import inspection
 
     output = Output(format=format, verbose=verbose, color=color)
-    document, blocks = inspection(file, asm=asm, baseline=baseline)
+    within = bounds(max_memory, max_cpu, max_seconds)
+    document, blocks = inspection(file, asm=asm, baseline=baseline, bounds=within)
     output.emit(document, lambda entries: blocks(entries, output.full))
     return ExitStatus.YES

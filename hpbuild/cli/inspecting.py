@@ -4,6 +4,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from hpbuild.cli.bounds import Bounds
+from hpbuild.cli.confined import confined
 from hpbuild.codes import cli as codes
 from hpbuild.errors import Finding, HpbuildError
 from hpbuild.report.blocks import Block
@@ -15,21 +17,22 @@ BUNDLE_MAGIC = b"PK\x03\x04"
 IMAGE_MAGIC = b"MZ"
 
 
-def inspection(path: Path, *, asm: bool, baseline: Path | None) -> tuple[Document, Blocks]:
-    """The document of a package or an image, and the function that makes text of it.
+def inspection(path: Path, *, asm: bool, baseline: Path | None, bounds: Bounds) -> tuple[Document, Blocks]:
+    """The document of a package or an image, and the function that makes text of it. All but the first bytes
+    is read in a child process within ``bounds``.
 
     Raises HpbuildError: HP9004 for a path that cannot be read, HP9010 for another kind of file, HP9001 for
-    options that do not fit, and the codes of the readers."""
+    options that do not fit, the codes of the readers, and those of ``confined``."""
     magic = _first_bytes(path)
     if baseline is not None and not asm:
         raise HpbuildError(codes.USAGE, "hpbuild inspect", "--baseline is only for --asm")
     if magic == BUNDLE_MAGIC:
-        return _package(path, asm=asm, baseline=baseline)
+        return confined(lambda: _package(path, asm=asm, baseline=baseline), bounds, str(path)), package_blocks
     if not magic.startswith(IMAGE_MAGIC):
         raise HpbuildError(codes.UNKNOWN_KIND, str(path), f"it starts with {magic.hex(' ') or 'nothing'}")
     if asm:
         raise HpbuildError(codes.USAGE, "hpbuild inspect", "--asm is only for packages")
-    return _image(path)
+    return confined(lambda: _image(path), bounds, str(path)), image_blocks
 
 
 def _first_bytes(path: Path) -> bytes:
@@ -40,12 +43,12 @@ def _first_bytes(path: Path) -> bytes:
         return stream.read(4)
 
 
-def _package(path: Path, *, asm: bool, baseline: Path | None) -> tuple[Document, Blocks]:
+def _package(path: Path, *, asm: bool, baseline: Path | None) -> Document:
     from hpbuild.bundle.reader import read_bundle_file
     from hpbuild.bundle.statement import decode_statement, to_document
     from hpbuild.cli.packages import disassembled, key_hints
     from hpbuild.manifest.codec import decode
-    from hpbuild.report import disassembly, inspect
+    from hpbuild.report import inspect
 
     bundle = read_bundle_file(path)
     manifest = decode(bundle.manifest)
@@ -55,14 +58,17 @@ def _package(path: Path, *, asm: bool, baseline: Path | None) -> tuple[Document,
     )
     if asm:
         document["disassembly"] = disassembled(bundle, manifest, baseline)
-
-    def blocks(entries: Document, full: bool) -> list[Block]:
-        return inspect.blocks(entries, full=full) + disassembly.blocks(entries.get("disassembly", ()))
-
-    return document, blocks
+    return document
 
 
-def _image(path: Path) -> tuple[Document, Blocks]:
+def package_blocks(entries: Document, full: bool) -> list[Block]:
+    """The text of a package's document."""
+    from hpbuild.report import disassembly, inspect
+
+    return inspect.blocks(entries, full=full) + disassembly.blocks(entries.get("disassembly", ()))
+
+
+def _image(path: Path) -> Document:
     from hpbuild.pe.exports import exports
     from hpbuild.pe.hotpatch_table import read_hotpatch_table
     from hpbuild.pe.identity import identity
@@ -80,7 +86,7 @@ def _image(path: Path) -> tuple[Document, Blocks]:
         "imports": _part(findings, lambda: len(imports(image))),
         "relocation sites": _part(findings, lambda: len(relocation_sites(image))),
     }
-    document = inspect_image.document(
+    return inspect_image.document(
         str(path),
         image,
         pin=_part(findings, lambda: identity(image, cross_check=False)),
@@ -88,7 +94,13 @@ def _image(path: Path) -> tuple[Document, Blocks]:
         hotpatch_table=_part(findings, lambda: read_hotpatch_table(image)),
         findings=findings,
     )
-    return document, lambda entries, full: inspect_image.blocks(entries, full=full)
+
+
+def image_blocks(entries: Document, full: bool) -> list[Block]:
+    """The text of an image's document."""
+    from hpbuild.report import inspect_image
+
+    return inspect_image.blocks(entries, full=full)
 
 
 def _part(findings: list[Finding], read: Callable[[], Any]) -> Any:

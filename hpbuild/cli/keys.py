@@ -1,4 +1,4 @@
-"""``hpbuild keys``: make signing keys."""
+"""``hpbuild keys``: make signing keys, and tell who a key is."""
 
 from enum import StrEnum
 from pathlib import Path
@@ -18,6 +18,9 @@ class KeyAlgorithm(StrEnum):
     ED25519 = "ed25519"
     ECDSA_P256 = "ecdsa-p256"
     ECDSA_P384 = "ecdsa-p384"
+    RSA_PSS = "rsa-pss"
+    ML_DSA_65 = "ml-dsa-65"
+    ML_DSA_87 = "ml-dsa-87"
 
 
 def generate(
@@ -62,8 +65,54 @@ def generate(
     return ExitStatus.YES
 
 
+def show(
+    key: Annotated[
+        str,
+        typer.Argument(
+            metavar="KEY",
+            show_default=False,
+            help="A public key's PEM file, or the URI of a signer as `sign --key` has it.",
+        ),
+    ],
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            "--output",
+            "-o",
+            metavar="FILE",
+            readable=False,
+            show_default=False,
+            help="Write the public key there in PEM; never over a file.",
+        ),
+    ] = None,
+    format: FormatOption = Format.TEXT,  # noqa: A002 - the option's name
+    color: ColorOption = Color.AUTO,
+) -> int:
+    """Tell a key's algorithm and the name that policies and reports have for it. Signs nothing."""
+    from hpbuild.bundle.output import write_new
+    from hpbuild.cli.passphrase import existing_passphrase
+    from hpbuild.report import keys as report
+    from hpbuild.sign.algorithms import algorithm_of, spki_sha256
+    from hpbuild.sign.keys import PUBLIC_MODE, public_pem, read_public
+    from hpbuild.sign.signer import is_uri, signer_from_uri
+
+    public = signer_from_uri(key, existing_passphrase).public if is_uri(key) else read_public(Path(key))
+    if out is not None:
+        write_new(out, public_pem(public), PUBLIC_MODE)
+    document = report.document(
+        algorithm=str(algorithm_of(public)),
+        public=None if out is None else str(out),
+        spki_sha256=spki_sha256(public),
+    )
+    Output(format=format, color=color).emit(document, report.blocks)
+    return ExitStatus.YES
+
+
 def make_app() -> typer.Typer:
     """The ``keys`` commands."""
-    app = typer.Typer(cls=Group, rich_markup_mode=None, help="Make signing keys.", no_args_is_help=False)
+    app = typer.Typer(
+        cls=Group, rich_markup_mode=None, help="Make signing keys, and look at them.", no_args_is_help=False
+    )
     app.command("generate", cls=Command)(generate)
+    app.command("show", cls=Command)(show)
     return app

@@ -3,14 +3,13 @@
 typer is imported inside ``run`` so that Ctrl-C is handled from the first moment on.
 """
 
-import errno
 import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TextIO
 
-from hpbuild.errors import Finding, HpbuildError
+from hpbuild.errors import Finding
 
 
 def run() -> None:
@@ -51,60 +50,12 @@ def main(arguments: Sequence[str]) -> int:
 
 def _outcome(arguments: Sequence[str]) -> int:
     from hpbuild.cli.app import dispatch
-    from hpbuild.codes import cli as codes
+    from hpbuild.cli.outcome import finding_of
 
     try:
         return dispatch(arguments)
-    except HpbuildError as error:
-        return _fail(arguments, error.finding)
-    except MemoryError:
-        return _fail(arguments, Finding(codes.OUT_OF_MEMORY, "hpbuild", "an allocation failed"))
-    except OSError as error:
-        return _fail(arguments, _os_finding(error))
-    except Exception as error:  # noqa: BLE001 - the one place that keeps tracebacks from users
-        return _fail(arguments, _bug_finding(error))
-
-
-def _os_finding(error: OSError) -> Finding:
-    from hpbuild.cli.output import discard
-    from hpbuild.codes import cli as codes
-
-    place = os.fsdecode(error.filename) if isinstance(error.filename, str | bytes) else "stdout"
-    if error.errno in (errno.ENOSPC, errno.EDQUOT):
-        if error.filename is None:
-            discard(sys.stdout)
-        return Finding(codes.NO_SPACE, place, error.strerror or "no space left")
-    if error.filename is None:
-        return _bug_finding(error)
-    return Finding(codes.FILE_UNUSABLE, place, error.strerror or type(error).__name__)
-
-
-def _bug_finding(error: Exception) -> Finding:
-    from hpbuild.codes import cli as codes
-
-    frame = error.__traceback__
-    while frame is not None and frame.tb_next is not None:
-        frame = frame.tb_next
-    place = "?" if frame is None else f"{Path(frame.tb_frame.f_code.co_filename).name}:{frame.tb_lineno}"
-    wanted = os.environ.get("HPBUILD_BUG_REPORT")
-    cause = f"{type(error).__name__}: {error}"
-    if wanted:
-        cause += f" ({_write_report(Path(wanted), error)})"
-    return Finding(codes.INTERNAL_ERROR, place, cause)
-
-
-def _write_report(path: Path, error: Exception) -> str:
-    import platform
-    import traceback
-
-    from hpbuild import __version__
-
-    head = f"hpbuild {__version__}, Python {platform.python_version()}, {platform.platform()}\n"
-    try:
-        path.write_text(head + "".join(traceback.format_exception(error)), encoding="utf-8")
-    except OSError as failure:
-        return f"no report: {failure.strerror}"
-    return f"report in {path}"
+    except Exception as error:  # noqa: BLE001 - keeps tracebacks from users
+        return _fail(arguments, finding_of(error))
 
 
 def _fail(arguments: Sequence[str], finding: Finding) -> int:

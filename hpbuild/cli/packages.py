@@ -3,13 +3,14 @@
 from collections.abc import Mapping
 from pathlib import Path
 
+from hpbuild.attachments.record import KINDS
 from hpbuild.bundle.layout import ENVELOPE, MANIFEST, STATEMENT
 from hpbuild.bundle.reader import Bundle, read_bundle_file
-from hpbuild.bundle.statement import decode_statement
+from hpbuild.bundle.statement import Statement, decode_statement, encode_statement, make_revert_statement
 from hpbuild.cli.output import Output
 from hpbuild.codes import cli as codes
 from hpbuild.errors import HpbuildError
-from hpbuild.manifest.codec import decode
+from hpbuild.manifest.codec import decode, encode
 from hpbuild.manifest.model import Manifest, Module
 from hpbuild.pe.image import Image
 from hpbuild.pe.reader import parse_image, read_image
@@ -29,11 +30,24 @@ def comparable(path: Path) -> Package:
         path=str(path),
         sha256=bundle.sha256.hex,
         manifest=manifest,
-        statement={"supersedes": statement.supersedes, "expiry": statement.expiry},
+        statement=_line(statement),
         signatures=len(key_hints(bundle)),
         members={name: data for name, data in bundle.members.items() if name != ENVELOPE},
         code=_code(bundle, manifest),
     )
+
+
+def _line(statement: Statement) -> dict[str, object]:
+    """What the statement says and the manifest does not."""
+    said: dict[str, object] = {"supersedes": statement.supersedes, "expiry": statement.expiry}
+    if (reverts := statement.reverts) is not None:
+        said |= {
+            "own id": statement.id,
+            "own sequence": statement.sequence,
+            "takes back": f"{reverts.id} (sequence {reverts.sequence}), statement {reverts.statement.hex}",
+            "reason": reverts.reason,
+        }
+    return said
 
 
 def key_hints(bundle: Bundle) -> list[str]:
@@ -104,8 +118,7 @@ def remade_members(
     """Members of a new build with the parameters that the given package records; none when the build is
     refused or finds nothing to patch."""
     from hpbuild.bundle.reader import read_bundle
-    from hpbuild.bundle.writer import assemble
-    from hpbuild.pipeline import BuildRequest, build
+    from hpbuild.pipeline import BuildRequest, assemble, build
 
     manifest = decode(given[MANIFEST])
     statement = decode_statement(given[STATEMENT])
@@ -124,8 +137,26 @@ def remade_members(
         result = build(request, progress)
     if result.refused or not result.members:
         return {}
-    data = assemble(result.manifest, result.members, supersedes=statement.supersedes, expiry=statement.expiry)
+    if statement.reverts is not None:
+        return _remade_revert(statement, result.manifest, result.members)
+    data = assemble(
+        result,
+        attach=any(name in given for name in KINDS.values()),
+        supersedes=statement.supersedes,
+        expiry=statement.expiry,
+    )
     return dict(read_bundle(data).members)
+
+
+def _remade_revert(statement: Statement, manifest: Manifest, images: Mapping[str, bytes]) -> dict[str, bytes]:
+    """Members of the revert package once more. Which statement it takes back cannot be derived from the two
+    builds; that is taken from the given one."""
+    reverts = statement.reverts
+    assert reverts is not None
+    members = {MANIFEST: encode(manifest), **images}
+    own = (statement.id, statement.sequence)
+    made = make_revert_statement(manifest, members, own, reverts, statement.expiry)
+    return {STATEMENT: encode_statement(made), **members}
 
 
 def _list(manifest: Manifest, *, tree: bool) -> tuple[str, ...]:

@@ -1,5 +1,6 @@
 """``hpbuild rehearse``: patch a program while it runs, and see whether it notices."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
@@ -15,8 +16,13 @@ from hpbuild.cli.options import (
     VerboseOption,
 )
 from hpbuild.cli.output import Output
-from hpbuild.cli.trust import AllowUnsignedOption, KeyOption, ThresholdOption
-from hpbuild.cli.verify import LowestTier
+from hpbuild.cli.trust import (
+    AllowUnsignedOption,
+    KeyOption,
+    LowestTierOption,
+    PolicyOption,
+    ThresholdOption,
+)
 
 EXPECT = "What the program should do"
 WHEN = "When"
@@ -102,11 +108,10 @@ def rehearse(
             help="Where the program's output goes; otherwise into a new temporary folder.",
         ),
     ] = None,
+    policy: PolicyOption = None,
     key: KeyOption = None,
-    threshold: ThresholdOption = 1,
-    lowest_tier: Annotated[
-        LowestTier, typer.Option(help="The weakest identity of an installed file that is accepted.")
-    ] = LowestTier.AUTHENTICODE,
+    threshold: ThresholdOption = None,
+    lowest_tier: LowestTierOption = None,
     allow_unsigned: AllowUnsignedOption = False,
     format: FormatOption = Format.TEXT,  # noqa: A002 - the option's name
     quiet: QuietOption = False,
@@ -124,9 +129,13 @@ def rehearse(
     from hpbuild.cli.verifying import make_policy
 
     output = Output(format=format, quiet=quiet, verbose=verbose, color=color)
-    policy = make_policy(key or [], threshold, lowest_tier.value, allow_unsigned=allow_unsigned)
+    trust = make_policy(
+        key or [], threshold, lowest_tier, allow_unsigned=allow_unsigned, policy=policy, command="rehearse"
+    )
+    # A rehearsal puts nothing into service, so there is nothing to remember and nothing to go back behind.
+    trust = replace(trust, state_required=False)
     schedule = Schedule(
         rounds=rounds, after=0.0 if when_loaded else after, hold=hold, load_limit=load_limit, limit=limit
     )
     expectation = Expectation(exit_status=expect_exit, pattern=expect_output, same_output=same_output)
-    return run_rehearsal(bundle, command, policy, schedule, expectation, output_dir, output)
+    return run_rehearsal(bundle, command, trust, schedule, expectation, output_dir, output)

@@ -1,6 +1,7 @@
 """Steps of ``rehearse`` between the command line and the rehearsal."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from hpbuild.apply.rehearse.model import Expectation, Schedule
@@ -24,7 +25,8 @@ def run_rehearsal(
     request = RehearsalRequest(
         bundle=read_bounded(bundle, policy.limits.bundle_size),
         name=str(bundle),
-        policy=policy,
+        # A rehearsal accepts nothing, so there is nothing to be remembered.
+        policy=replace(policy, state_required=False),
         command=tuple(command),
         schedule=schedule,
         expectation=expectation,

@@ -15,48 +15,68 @@ from hpbuild.cli.options import (
     VerboseOption,
 )
 from hpbuild.cli.output import Output
-from hpbuild.cli.trust import AllowUnsignedOption, KeyOption, ThresholdOption
-from hpbuild.cli.verify import LowestTier
+from hpbuild.cli.trust import (
+    STATE_WAIT,
+    AllowUnsignedOption,
+    KeyOption,
+    LowestTierOption,
+    NoRecordOption,
+    PolicyOption,
+    StateOption,
+    StateWaitOption,
+    ThresholdOption,
+)
+
+PackageArgument = Annotated[
+    Path | None,
+    typer.Argument(
+        metavar="X.hpb",
+        readable=False,
+        show_default=False,
+        help="The package, or a revert package for it.",
+    ),
+]
+AllOption = Annotated[bool, typer.Option("--all", help="Every package in the process; only with --pid.")]
+OfflineOption = Annotated[
+    bool, typer.Option("--offline", help="Give the original of a patched file or tree back.")
+]
+InstalledOption = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="PATH",
+        readable=False,
+        show_default=False,
+        help="The patched file, or the tree of them. It is only read.",
+    ),
+]
+OriginalOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--output",
+        "-o",
+        metavar="PATH",
+        readable=False,
+        show_default=False,
+        help="The original file. For a tree a new directory that gets the originals, and only those.",
+    ),
+]
 
 
 def revert(
-    bundle: Annotated[
-        Path | None,
-        typer.Argument(metavar="X.hpb", readable=False, show_default=False, help="The package."),
-    ] = None,
-    every: Annotated[
-        bool, typer.Option("--all", help="Every package in the process; only with --pid.")
-    ] = False,
-    offline: Annotated[
-        bool, typer.Option("--offline", help="Give the original of a patched file or tree back.")
-    ] = False,
-    installed: Annotated[
-        Path | None,
-        typer.Option(
-            metavar="PATH",
-            readable=False,
-            show_default=False,
-            help="The patched file, or the tree of them. It is only read.",
-        ),
-    ] = None,
-    output: Annotated[
-        Path | None,
-        typer.Option(
-            "--output",
-            "-o",
-            metavar="PATH",
-            readable=False,
-            show_default=False,
-            help="The original file. For a tree a new directory that gets the originals, and only those.",
-        ),
-    ] = None,
+    bundle: PackageArgument = None,
+    every: AllOption = False,
+    offline: OfflineOption = False,
+    installed: InstalledOption = None,
+    output: OriginalOption = None,
     pid: PidOption = None,
+    policy: PolicyOption = None,
     key: KeyOption = None,
-    threshold: ThresholdOption = 1,
-    lowest_tier: Annotated[
-        LowestTier, typer.Option(help="The weakest identity of the original file that is accepted.")
-    ] = LowestTier.AUTHENTICODE,
+    threshold: ThresholdOption = None,
+    lowest_tier: LowestTierOption = None,
     allow_unsigned: AllowUnsignedOption = False,
+    state: StateOption = None,
+    no_record: NoRecordOption = False,
+    state_wait: StateWaitOption = STATE_WAIT,
     format: FormatOption = Format.TEXT,  # noqa: A002 - the option's name
     quiet: QuietOption = False,
     verbose: VerboseOption = 0,
@@ -66,13 +86,16 @@ def revert(
 
     Offline the verifier has to find the package in the file, and in the result the build that the package is
     for; all files of the package are written, or none. In a process the live agent puts the old bytes back.
+    X.hpb is the package or a revert package for it (`hpbuild build --revert`); with --policy or --state
+    only the latter will do; with --state it is remembered when the package was taken out.
     Exit status 0: done; 3: the package is not in effect; else that of verify or of what the live agent met.
     """
-    from hpbuild.cli.applying import offline_request, usage
+    from hpbuild.cli.applying import revert_copy, usage
+    from hpbuild.cli.remembering import Remembering
     from hpbuild.cli.verifying import make_policy
-    from hpbuild.report import apply as report
 
     shown = Output(format=format, quiet=quiet, verbose=verbose, color=color)
+    memory = Remembering(state, no_record, state_wait)
     if pid is not None:
         from hpbuild.cli.living import revert_all_running, revert_running
 
@@ -80,15 +103,22 @@ def revert(
             raise usage(
                 "revert", "with --pid say X.hpb or --all, and none of --offline, --installed, --output"
             )
-        return revert_all_running(pid, shown) if bundle is None else revert_running(bundle, pid, shown)
+        if bundle is None:
+            if state is not None or policy is not None:
+                raise usage(
+                    "revert", "--all goes with neither --policy nor --state: nothing says what is meant"
+                )
+            return revert_all_running(pid, shown)
+        if state is None and policy is None:
+            return revert_running(bundle, pid, shown)
+        trust = make_policy(
+            key or [], threshold, lowest_tier, allow_unsigned=allow_unsigned, policy=policy, command="revert"
+        )
+        return revert_running(bundle, pid, shown, trust, memory)
     if not offline or every or bundle is None or installed is None or output is None:
         raise usage("revert", "say --pid N, or X.hpb, --offline, --installed PATH and --output PATH")
-    from hpbuild.apply.offline.revert import revert_offline
-
-    policy = make_policy(
-        key or [], threshold, lowest_tier.value, allow_unsigned=allow_unsigned, command="revert"
+    trust = make_policy(
+        key or [], threshold, lowest_tier, allow_unsigned=allow_unsigned, policy=policy, command="revert"
     )
-    result = revert_offline(offline_request(bundle, installed, output, policy))
-    document = report.document("revert", result, installed, output)
-    shown.emit(document, lambda entries: report.blocks(entries, full=shown.full))
-    return result.status
+    signed = state is not None or policy is not None
+    return revert_copy(bundle, (installed, output), trust, memory, shown, signed=signed)

@@ -2,16 +2,29 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 
 from hpbuild.bundle.output import read_bounded
+from hpbuild.cli.bounds import Bounds
+from hpbuild.cli.confined import confined
 from hpbuild.cli.output import Output
+from hpbuild.cli.remembering import accept_reported, lines_of
+from hpbuild.cli.trust import LowestTier
 from hpbuild.codes import cli as codes
+from hpbuild.codes.verify import POLICY_CONTRADICTS
 from hpbuild.errors import ExitStatus, HpbuildError
+from hpbuild.manifest.model import SCHEMA_ID
+from hpbuild.manifest.readers import root
+from hpbuild.manifest.schema import prepare
+from hpbuild.manifest.text_fields import parse_time
 from hpbuild.report import verify as report
 from hpbuild.report.document import Document
+from hpbuild.servicing import StateFile
 from hpbuild.sign.keys import read_public
-from hpbuild.verify.policy import Policy
+from hpbuild.values import Digest
+from hpbuild.verify.line import AcceptedLines
+from hpbuild.verify.policy import Policy, policy_from_keys
 from hpbuild.verify.request import VerifyRequest
 from hpbuild.verify.states import Tier
 from hpbuild.verify.verdict import worst
@@ -19,19 +32,48 @@ from hpbuild.verify.verifier import verify
 
 
 def make_policy(
-    keys: Sequence[Path], threshold: int, lowest_tier: str, *, allow_unsigned: bool, command: str = "verify"
+    keys: Sequence[Path],
+    threshold: int | None,
+    lowest_tier: LowestTier | None,
+    *,
+    allow_unsigned: bool,
+    policy: Path | None,
+    command: str,
 ) -> Policy:
-    """The trust policy that the options of ``command`` describe. HpbuildError HP9001 when they name nobody to
-    trust."""
+    """The trust policy that the options of ``command`` describe: the file ``policy``, or all the others; None
+    where an option was not given. HpbuildError HP9001 when they name nobody to trust, or name both."""
+    place = f"hpbuild {command}"
+    if policy is not None:
+        if keys or allow_unsigned or threshold is not None or lowest_tier is not None:
+            cause = "--policy goes with none of --key, --threshold, --lowest-tier and --allow-unsigned"
+            raise HpbuildError(codes.USAGE, place, cause)
+        from hpbuild.verify.policy_file import read_policy
+
+        return read_policy(policy)
     if not keys and not allow_unsigned:
-        cause = "no trusted key is named: give --key FILE, or --allow-unsigned to look at the package alone"
-        raise HpbuildError(codes.USAGE, f"hpbuild {command}", cause)
-    return Policy(
-        trusted=tuple(read_public(path) for path in keys),
-        threshold=threshold,
-        lowest_tier=Tier(lowest_tier),
-        allow_unsigned=allow_unsigned,
-    )
+        cause = (
+            "nobody to trust is named: give --policy FILE or --key FILE, or --allow-unsigned to look at the "
+            "package alone"
+        )
+        raise HpbuildError(codes.USAGE, place, cause)
+    tier = Tier(lowest_tier.value) if lowest_tier is not None else Tier.AUTHENTICODE
+    if allow_unsigned and keys:
+        raise HpbuildError(POLICY_CONTRADICTS, place, "--allow-unsigned does not go with --key")
+    if allow_unsigned:
+        return Policy(allow_unsigned=True, lowest_tier=tier)
+    wanted = 1 if threshold is None else threshold
+    return policy_from_keys([read_public(path) for path in keys], wanted, tier)
+
+
+def given_time(text: str | None) -> datetime | None:
+    """The time that ``--time`` names, None without it. HpbuildError HP9001 for anything else than RFC 3339 in
+    UTC with whole seconds."""
+    if text is None:
+        return None
+    try:
+        return parse_time(root(text, "--time"), text)
+    except HpbuildError as error:
+        raise HpbuildError(codes.USAGE, "hpbuild verify", f"--time: {error.finding.cause}") from None
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,19 +90,36 @@ class Comparand:
 
 
 def check_packages(
-    paths: Sequence[Path], policy: Policy, comparand: Comparand, output: Output
+    paths: Sequence[Path],
+    policy: Policy,
+    comparand: Comparand,
+    output: Output,
+    bounds: Bounds,
+    state: StateFile | None = None,
+    now: datetime | None = None,
 ) -> tuple[list[Document], ExitStatus]:
-    """Every package's document, and the exit status of the worst. One that cannot be read does not keep
-    the others from being checked."""
+    """Every package's document, and the exit status of the worst. Each is looked at in a child process of its
+    own within ``bounds``; one that cannot be read does not keep the others from being checked. Those that are
+    verified are remembered in ``state``, where the next one sees them. ``now``: None for the clock."""
     packages: list[Document] = []
     with output.progress() as progress:
         for done, path in enumerate(paths):
             progress("verify", path.name, done, len(paths))
-            packages.append(_package(path, policy, comparand))
+            entry = _package(path, policy, comparand, bounds, done, lines_of(state), now)
+            accept_reported(state, entry)
+            packages.append(entry)
     return packages, worst([ExitStatus(entry["status"]) for entry in packages])
 
 
-def _package(path: Path, policy: Policy, comparand: Comparand) -> Document:
+def _package(
+    path: Path,
+    policy: Policy,
+    comparand: Comparand,
+    bounds: Bounds,
+    number: int,
+    accepted: AcceptedLines | None,
+    now: datetime | None,
+) -> Document:
     try:
         data = read_bounded(path, policy.limits.bundle_size)
     except HpbuildError as error:
@@ -72,5 +131,11 @@ def _package(path: Path, policy: Policy, comparand: Comparand) -> Document:
         installed=comparand.installed,
         pid=comparand.pid,
         dump=comparand.dump,
+        accepted=accepted,
+        now=now,
     )
-    return report.package(verify(request))
+    prepare(SCHEMA_ID)  # here, so that not every child does it again
+    try:
+        return confined(lambda: report.package(verify(request)), bounds, str(path), number)
+    except HpbuildError as error:
+        return report.unreadable(str(path), error.finding, Digest.of(data).hex)

@@ -8,8 +8,10 @@ def all_codes() -> tuple[Code, ...]:
     # Imported here: a stage that refuses needs only its own table.
     from hpbuild.codes import (
         apply_offline,
+        attachments,
         builds,
         bundle,
+        certificates,
         cli,
         code,
         driver,
@@ -19,18 +21,22 @@ def all_codes() -> tuple[Code, ...]:
         patchimage,
         pe,
         pe_identity,
+        pins,
         plan,
+        policy,
         process,
         prove,
         rehearse,
+        servicing,
         sign,
         traps,
         verify,
     )
 
     stages = (
-        pe, pe_identity, code, match, plan, builds, traps, patchimage, manifest, bundle, sign, verify, prove,
-        apply_offline, process, live, driver, rehearse, cli,
+        pe, pe_identity, code, match, plan, builds, traps, patchimage, manifest, bundle, attachments,
+        sign, verify, policy, pins, prove, certificates, apply_offline, process, live, driver, rehearse,
+        servicing, cli,
     )  # fmt: skip
     return tuple(sorted((row for stage in stages for row in stage.ROWS), key=lambda row: row.id))
 

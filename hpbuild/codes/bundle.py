@@ -92,6 +92,26 @@ IMAGE_MISSING = _refuse(
     "patch images and manifest do not list the same members",
     "A module has no code to load, or the package carries code that nothing describes.",
 )
+SUPERSEDES_CONTRADICTS = _refuse(
+    4307,
+    "a package supersedes itself, or one package twice",
+    "The order of the packages of a line would depend on who reads it.",
+    "Name each older package once with --supersedes, and not the package itself.",
+)
+REVERT_CONTRADICTS = _refuse(
+    4308,
+    "a revert package contradicts itself",
+    "The only way back is a later package that takes back one earlier package; everything else could be used "
+    "to move a line backwards.",
+    "Give the revert package an id and a sequence of its own, above that of the package that it takes back.",
+)
+NOT_REVERTIBLE = _refuse(
+    4309,
+    "a revert package cannot be taken back",
+    "It carries no code of its own. What it took back is built again under a new id and a higher sequence.",
+    "Build a new package from the two builds with a higher sequence.",
+    ExitStatus.NO,
+)
 NO_SUCH_FILE = _refuse(4801, "no such file", "There is nothing to read.", "Check the path.", ExitStatus.USAGE)
 NOT_A_FILE = _refuse(
     4802,
@@ -155,6 +175,9 @@ ROWS: tuple[Code, ...] = (
     STATEMENT_DISAGREES,
     IMAGE_MISMATCH,
     IMAGE_MISSING,
+    SUPERSEDES_CONTRADICTS,
+    REVERT_CONTRADICTS,
+    NOT_REVERTIBLE,
     NO_SUCH_FILE,
     NOT_A_FILE,
     NO_PERMISSION,

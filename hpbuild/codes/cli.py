@@ -132,6 +132,54 @@ BAD_LIST = Code(
     "begin with # and what follows white space and # are ignored.",
 )
 
+CHILD_MEMORY = Code(
+    id="HP9016",
+    title="reading the files took more memory than is allowed",
+    severity=Severity.REFUSE,
+    exit=ExitStatus.LIMIT,
+    why="Files from elsewhere are read in a process of its own whose memory is bounded, so that a hostile "
+    "one cannot take the machine's. It reached the bound and has no result, which is never a yes.",
+    remedy="If the files are known and large, raise --max-memory (MiB). Otherwise do not trust them.",
+)
+CHILD_PROCESSOR = Code(
+    id="HP9017",
+    title="reading the files took more processor time than is allowed",
+    severity=Severity.REFUSE,
+    exit=ExitStatus.LIMIT,
+    why="Files from elsewhere are read in a process of its own whose processor time is bounded, so that a "
+    "hostile one cannot stop a machine or a pipeline. It reached the bound and has no result.",
+    remedy="If the files are known and large, raise --max-cpu (seconds). Otherwise do not trust them.",
+)
+CHILD_CLOCK = Code(
+    id="HP9018",
+    title="reading the files took longer than is allowed",
+    severity=Severity.REFUSE,
+    exit=ExitStatus.LIMIT,
+    why="The process that reads files from elsewhere was not done in time, by the clock, and was ended. It "
+    "has no result.",
+    remedy="If the files lie on a slow disk or network, raise --max-seconds, or copy them to a local disk "
+    "first.",
+)
+CHILD_CRASHED = Code(
+    id="HP9019",
+    title="the process that read the files ended without an answer",
+    severity=Severity.REFUSE,
+    exit=ExitStatus.LIMIT,
+    why="A reader crashed on the files, or somebody ended it: the system does that when memory runs out. "
+    "Nothing is known about the files.",
+    remedy="Run it again with more free memory. If it crashes again, do not trust the files, and report "
+    "them to the maintainers if they may be shared.",
+)
+CHILD_ANSWER = Code(
+    id="HP9020",
+    title="the answer of the process that read the files cannot be used",
+    severity=Severity.REFUSE,
+    exit=ExitStatus.LIMIT,
+    why="The answer is a bounded JSON document and is read as strictly as a package. One that is larger or "
+    "malformed may come from a reader that a file has taken over.",
+    remedy="Do not trust the files, and report them to the maintainers if they may be shared.",
+)
+
 ROWS: tuple[Code, ...] = (
     USAGE,
     INTERRUPTED,
@@ -148,4 +196,9 @@ ROWS: tuple[Code, ...] = (
     NO_PASSPHRASE,
     PART_UNREADABLE,
     BAD_LIST,
+    CHILD_MEMORY,
+    CHILD_PROCESSOR,
+    CHILD_CLOCK,
+    CHILD_CRASHED,
+    CHILD_ANSWER,
 )

@@ -184,6 +184,12 @@ BAD_LINES = _refuse(
     "The places named as line numbers are what the proof lets differ; they must be exact, and in functions"
     " that the package leaves as they are.",
 )
+BAD_PAGES = _refuse(
+    4127,
+    "the listed pages are not those that are written to",
+    "Each page that a redirection touches has a digest, so that code beside the entry is known too; a page"
+    " without one, or a digest of another page, says nothing about what is written to.",
+)
 
 ROWS: tuple[Code, ...] = (
     NOT_JSON,
@@ -219,4 +225,5 @@ ROWS: tuple[Code, ...] = (
     REFUSING_FINDING,
     BAD_SELECTION,
     BAD_LINES,
+    BAD_PAGES,
 )

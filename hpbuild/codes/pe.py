@@ -298,6 +298,14 @@ UNWIND_CHAIN = _refuse(
     _REPORT,
 )
 
+PDATA_LIMIT = _refuse(
+    "HP1108",
+    _LIMIT,
+    "more functions than the limit",
+    "Comparing images of that many functions was never measured, and it could exhaust the machine's memory.",
+    "If this is a genuine program, report it; otherwise treat it as hostile.",
+)
+
 RELOCATION_BLOCK = _refuse(
     "HP1111",
     _MALFORMED,

@@ -25,7 +25,8 @@ UNSUPPORTED_KEY = _refuse(
     5003,
     "kind of key not supported",
     "A signature by it could not be verified everywhere, or is too weak.",
-    "Use Ed25519, ECDSA P-256 or ECDSA P-384; `hpbuild keys` makes them.",
+    "Use Ed25519, ECDSA P-256 or P-384, RSA of 3072 to 8192 bits, ML-DSA-65 or ML-DSA-87; `hpbuild keys "
+    "generate` makes them.",
     ExitStatus.USAGE,
 )
 WRONG_PASSPHRASE = _refuse(
@@ -46,15 +47,51 @@ BAD_URI = _refuse(
     5101,
     "not a key URI",
     "The signer cannot be found.",
-    "Write file:PATH; a path may be relative.",
+    "Write file:PATH, exec:PROGRAM?key=PUBLIC.pem or pkcs11:token=T;object=O?module-path=LIBRARY.",
     ExitStatus.USAGE,
 )
 UNSUPPORTED_SCHEME = _refuse(
     5102,
-    "kind of signer not available",
-    "This version signs with key files only.",
-    "Use file:PATH.",
+    "kind of signer not supported",
+    "Nothing here knows how to sign with it.",
+    "Use file:, pkcs11: or exec:.",
+    ExitStatus.USAGE,
+)
+SIGNER_UNAVAILABLE = _refuse(
+    5103,
+    "signer cannot be reached",
+    "The program, token or library that holds the key gave no answer; the package is as it was.",
+    "Check that it is there, plugged in and unlocked, then run the command again.",
     ExitStatus.UNAVAILABLE,
+)
+WRONG_PIN = _refuse(
+    5104,
+    "PIN is missing or wrong",
+    "The token stays closed; most tokens lock themselves after a few wrong PINs.",
+    "Give the user PIN of this token: pin-source=FILE in the URI, HPBUILD_PASSPHRASE, or the prompt.",
+    ExitStatus.UNAVAILABLE,
+)
+TOKEN_KEY = _refuse(
+    5105,
+    "no single key on the token",
+    "A signature by another key than the one meant helps nobody.",
+    "Name the key by token, object and id so that exactly one fits; its public key must be beside it.",
+    ExitStatus.USAGE,
+)
+WRONG_SIGNATURE = _refuse(
+    5106,
+    "signature does not verify with its own key",
+    "The key is another, other bytes were signed, the encoding is not the one asked for, or the signer "
+    "failed; such a signature counts for nobody and can give a key away.",
+    "Check which key and which bytes were signed (RSA: PSS, SHA-256, salt of 32; ECDSA: DER).",
+    ExitStatus.NO,
+)
+CERTIFICATE_OF_ANOTHER_KEY = _refuse(
+    5107,
+    "certificate is not of the key that signs",
+    "A verifier would look for a signature by the certificate's key and find none.",
+    "Name the chain of this key, its own certificate first.",
+    ExitStatus.USAGE,
 )
 BAD_ENVELOPE = _refuse(
     5201,
@@ -103,6 +140,11 @@ ROWS: tuple[Code, ...] = (
     EMPTY_PASSPHRASE,
     BAD_URI,
     UNSUPPORTED_SCHEME,
+    SIGNER_UNAVAILABLE,
+    WRONG_PIN,
+    TOKEN_KEY,
+    WRONG_SIGNATURE,
+    CERTIFICATE_OF_ANOTHER_KEY,
     BAD_ENVELOPE,
     WRONG_PAYLOAD_TYPE,
     PAYLOAD_DIFFERS,

@@ -10,6 +10,7 @@ from itertools import islice, pairwise
 from hpbuild.codes import manifest as codes
 from hpbuild.errors import Code, Finding
 from hpbuild.manifest.check_lines import line_findings
+from hpbuild.manifest.check_pages import page_findings
 from hpbuild.manifest.check_redirections import redirection_findings
 from hpbuild.manifest.check_selection import selection_findings
 from hpbuild.manifest.model import Datum, Fixups, Function, Manifest, Module, Pin
@@ -25,7 +26,7 @@ _WIDTHS = {"addr64": 8, "rel32": 4, "addr32nb": 4}
 
 
 def check(manifest: Manifest) -> tuple[Finding, ...]:
-    """Contradictions in ``manifest`` (HP4110 to HP4124), empty when it is consistent.
+    """Contradictions in ``manifest`` (HP4110 to HP4127), empty when it is consistent.
 
     At most ``MAX_FINDINGS``, since a hostile manifest can contradict itself a million times.
     """
@@ -88,6 +89,7 @@ def _module_findings(module: Module, place: str) -> Iterator[Finding]:
         yield from _datum_findings(datum, module, f"{place}.data[{index}]")
     yield from _patch_overlaps(module, place)
     yield from redirection_findings(module, place)
+    yield from page_findings(module, place)
     yield from selection_findings(module, place)
     yield from line_findings(module, place)
     yield from _fixup_findings(module.fixups, module.image.range, f"{place}.fixups")

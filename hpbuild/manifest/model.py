@@ -123,6 +123,15 @@ class BaselineReference:
     sha256: Digest | None
 
 
+@dataclass(frozen=True, slots=True)
+class PagePin:
+    """SHA-256 of one 4 KiB page of the baseline that a redirection touches, as far as the image reaches, with
+    base-relocation fields zeroed. ``rva`` is where the page begins."""
+
+    rva: Rva
+    sha256: Digest
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Exclusion:
     """A difference between baseline and fixed that the package declares it does not deliver.
@@ -169,6 +178,7 @@ class Module:
     functions: tuple[Function, ...]
     data: tuple[Datum, ...]
     redirections: tuple[Redirection, ...]
+    pages: tuple[PagePin, ...]
     fixups: Fixups
     references: tuple[BaselineReference, ...]
     exclusions: tuple[Exclusion, ...]

@@ -31,6 +31,7 @@ _MODULE = frozenset(
         "functions",
         "data",
         "redirections",
+        "pages",
         "fixups",
         "references",
         "exclusions",
@@ -78,6 +79,7 @@ def read_module(node: Node) -> model.Module:
         functions=tuple(_function(item) for item in fields["functions"].items(MAX_FUNCTIONS)),
         data=tuple(_datum(item) for item in fields["data"].items(MAX_FUNCTIONS)),
         redirections=tuple(_redirection(item) for item in fields["redirections"].items(MAX_FUNCTIONS)),
+        pages=tuple(_page(item) for item in fields["pages"].items(MAX_FUNCTIONS)),
         fixups=_fixups(fields["fixups"]),
         references=_references(fields["references"]),
         exclusions=tuple(_exclusion(item) for item in fields["exclusions"].items()),
@@ -192,6 +194,11 @@ def _redirection(node: Node) -> model.Redirection:
         old=fields["old"].hex_bytes(MAX_WINDOW),
         new=fields["new"].hex_bytes(MAX_WINDOW),
     )
+
+
+def _page(node: Node) -> model.PagePin:
+    fields = node.fields({"rva", "sha256"})
+    return model.PagePin(_rva(fields["rva"]), fields["sha256"].digest())
 
 
 def _fixups(node: Node) -> model.Fixups:

@@ -59,6 +59,11 @@ def validate(document: JsonValue, identifier: str, place: str) -> None:
         raise HpbuildError(codes.SCHEMA_MISMATCH, _place(error, place), error.message[:300])
 
 
+def prepare(identifier: str) -> None:
+    """Load what ``validate`` needs for ``identifier`` now rather than at its first use. Raises HP4102."""
+    _validator(identifier)
+
+
 @cache
 def _validator(identifier: str) -> "Draft202012Validator":
     from jsonschema import Draft202012Validator

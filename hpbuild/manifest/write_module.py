@@ -22,6 +22,7 @@ def write_module(module: model.Module) -> dict[str, JsonValue]:
         "functions": [_function(function) for function in module.functions],
         "data": [_datum(datum) for datum in module.data],
         "redirections": [_redirection(redirection) for redirection in module.redirections],
+        "pages": [{"rva": item.rva, "sha256": item.sha256.hex} for item in module.pages],
         "fixups": {
             "addr64": list(module.fixups.addr64),
             "rel32": list(module.fixups.rel32),

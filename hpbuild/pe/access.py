@@ -1,6 +1,7 @@
 """Bounded access to the mapped bytes of an image, with the reader's own code on every way out."""
 
 import struct
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -18,6 +19,8 @@ TLS, LOAD_CONFIG, BOUND_IMPORT, IAT, DELAY_IMPORT, CLR = 9, 10, 11, 12, 13, 14
 
 NAME_LIMIT = 16384
 """Longest name that is read, in bytes; compilers stop at 4096 characters for decorated names."""
+MAX_NAMES = 64 << 20
+"""Bytes that the names of one table may take in memory; real tables of 65,536 long names take a quarter."""
 
 
 def backed(section: Section) -> Interval:
@@ -60,10 +63,46 @@ def name_bytes(image: Image, rva: int, code: Code, what: str) -> bytes:
     raise HpbuildError(code, image.name, f"{what} at RVA {rva:#x} is no NUL-terminated string")
 
 
-def name_budget(image: Image) -> int:
-    """How many bytes of names a table may name in all; names that share bytes could exceed any file."""
-    # An image taken from a process has no file; its sections' bytes count instead, which no file has more of.
-    return 2 * max(len(image.data), sum(section.raw_size for section in image.sections)) + NAME_LIMIT
+@dataclass(slots=True)
+class Names:
+    """Reads the names of one table and stops when they are longer in all than any real table's: names that
+    share bytes could exceed every memory."""
+
+    image: Image
+    code: Code
+    limit: Code
+    left: int
+
+    @classmethod
+    def of(cls, image: Image, code: Code, limit: Code) -> "Names":
+        """A reader that refuses with ``code`` what is no name, and with ``limit`` too much of them."""
+        # An image from a process has no file; its sections' bytes count instead, which no file has more of.
+        return cls(image, code, limit, min(2 * file_bytes(image) + NAME_LIMIT, MAX_NAMES))
+
+    def raw(self, rva: int, what: str) -> bytes:
+        """``name_bytes`` at ``rva``."""
+        found = name_bytes(self.image, rva, self.code, what)
+        self._spend(len(found))
+        return found
+
+    def text(self, raw: bytes) -> str:
+        """``printable(raw)``; what it takes beyond the bytes counts too."""
+        text = printable(raw)
+        if text.isascii():
+            self._spend(len(text) - len(raw))
+        else:
+            self._spend(4 * len(text))
+        return text
+
+    def _spend(self, size: int) -> None:
+        self.left -= size
+        if self.left < 0:
+            raise HpbuildError(self.limit, self.image.name, "the names are longer than the file")
+
+
+def file_bytes(image: Image) -> int:
+    """How many bytes of the image come from its file."""
+    return max(len(image.data), sum(section.raw_size for section in image.sections))
 
 
 def printable(raw: bytes) -> str:

@@ -62,7 +62,8 @@ def _digest_by_lief(image: Image) -> bytes:
     config = lief.PE.ParserConfig()
     for part in ("exceptions", "exports", "imports", "reloc", "rsrc", "arm64x_binary"):
         setattr(config, f"parse_{part}", False)
-    padded = image.data + bytes(-len(image.data) % _ALIGNMENT)
+    missing = -len(image.data) % _ALIGNMENT
+    padded = image.data + bytes(missing) if missing else image.data
     binary = lief.PE.parse(padded, config)
     return b"" if binary is None else bytes(binary.authentihash(lief.PE.ALGORITHMS.SHA_256))
 

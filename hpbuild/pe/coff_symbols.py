@@ -10,12 +10,13 @@ from dataclasses import dataclass, replace
 
 from hpbuild.codes.pe_identity import COFF_SYMBOLS_MALFORMED
 from hpbuild.errors import HpbuildError
-from hpbuild.pe.access import printable
+from hpbuild.pe.access import NAME_LIMIT, printable
 from hpbuild.pe.image import IMAGE_SCN_MEM_DISCARDABLE, Image, Section
 from hpbuild.pe.symbol_model import Symbol, SymbolKind, SymbolScope, base_name, sorted_symbols
 from hpbuild.values import Rva
 
 _ROW_SIZE = 18
+MAX_ROWS = 1 << 22
 _CLASS_EXTERNAL, _CLASS_STATIC, _CLASS_FILE = 2, 3, 103
 _TYPE_FUNCTION = 0x20
 # One contribution per function or datum: the name after the group is that of the only thing inside.
@@ -161,22 +162,29 @@ def _rows(image: Image) -> list[_Row]:
     strings = pointer + count * _ROW_SIZE
     if strings + 4 > len(image.data):
         raise _damaged(image, f"{count} rows at {pointer:#x} leave the file")
+    if count > MAX_ROWS:
+        raise _damaged(image, f"{count} rows, at most {MAX_ROWS} are read")
     table = image.data[pointer:strings]
     size = int.from_bytes(image.data[strings : strings + 4], "little")
     if size < 4 or strings + size > len(image.data):
         raise _damaged(image, f"string table of {size} bytes at {strings:#x} leaves the file")
     names = image.data[strings : strings + size]
-    rows = []
-    at = 0
+    rows: list[_Row] = []
+    at = length = 0
     while at < count:
         row = table[at * _ROW_SIZE : (at + 1) * _ROW_SIZE]
         extra = row[17]
         if at + 1 + extra > count:
             raise _damaged(image, f"auxiliary rows of row {at} leave the table")
+        name = _name(image, row, names)
+        # Names that share bytes could exceed every memory.
+        length += len(name)
+        if length > 2 * len(image.data) + NAME_LIMIT:
+            raise _damaged(image, "the names are longer than the file")
         rows.append(
             _Row(
                 at,
-                _name(image, row, names),
+                name,
                 int.from_bytes(row[8:12], "little"),
                 int.from_bytes(row[12:14], "little", signed=True),
                 int.from_bytes(row[14:16], "little"),
@@ -192,7 +200,7 @@ def _name(image: Image, row: bytes, names: bytes) -> str:
     if row[:4] != b"\0\0\0\0":
         return printable(row[:8].rstrip(b"\0"))
     start = int.from_bytes(row[4:8], "little")
-    end = names.find(b"\0", start)
+    end = names.find(b"\0", start, start + NAME_LIMIT)
     if start < 4 or end < 0:
         raise _damaged(image, f"name at {start:#x} of the string table is not ended inside it")
     return printable(names[start:end])

@@ -17,6 +17,8 @@ IMPORT_CONTROL_TRANSFER: Final = 3
 INDIRECT_CONTROL_TRANSFER: Final = 4
 SWITCH_TABLE_BRANCH: Final = 5
 FUNCTION_OVERRIDE: Final = 7
+MAX_TABLE: Final = 2 << 20
+"""Bytes of a table that is read; tables of ordinary programs have some hundreds."""
 _ENTRY_SIZES: Final = {IMPORT_CONTROL_TRANSFER: 4, INDIRECT_CONTROL_TRANSFER: 2, SWITCH_TABLE_BRANCH: 2}
 _HEAD: Final = struct.Struct("<II")
 _ENTRY: Final = struct.Struct("<QI")
@@ -25,7 +27,7 @@ _OVERRIDE: Final = struct.Struct("<IIII")
 
 def rewritten_sites(image: Image) -> list[int] | None:
     """RVAs of the instructions, or fields of instructions, that the table names, ascending; empty without a
-    table, None when it holds kinds that are not known here.
+    table, None when it holds kinds that are not known here, or more than MAX_TABLE bytes.
 
     Raises HpbuildError HP1302 for a torn table, HP1301 to HP1303 as ``load_config``.
     """
@@ -33,6 +35,8 @@ def rewritten_sites(image: Image) -> list[int] | None:
     if config is None or config.dynamic_relocations is None:
         return []
     extent = config.dynamic_relocations
+    if len(extent) > MAX_TABLE:
+        return None
     table = image.read(extent.start, len(extent))
     version, size = _HEAD.unpack_from(table)
     if version != 1:

@@ -8,11 +8,9 @@ from hpbuild.codes import pe as codes
 from hpbuild.errors import HpbuildError
 from hpbuild.pe.access import (
     EXPORT,
+    Names,
     Words,
     merged_intervals,
-    name_budget,
-    name_bytes,
-    printable,
     unpack,
     words,
 )
@@ -58,13 +56,9 @@ def exports(image: Image) -> tuple[Export, ...]:
     if tables is None:
         return ()
     named: dict[int, list[str]] = {}
-    left = name_budget(image)
+    names = Names.of(image, codes.EXPORT_MALFORMED, codes.EXPORT_MALFORMED)
     for rva, index in zip(tables.names.tolist(), tables.ordinals, strict=True):
-        raw = name_bytes(image, rva, codes.EXPORT_MALFORMED, "name")
-        left -= len(raw)
-        if left < 0:
-            raise HpbuildError(codes.EXPORT_MALFORMED, image.name, "the names are longer than the file")
-        named.setdefault(index, []).append(printable(raw))
+        named.setdefault(index, []).append(names.text(names.raw(rva, "name")))
     found = []
     directory = image.directories[EXPORT]
     for index, rva in enumerate(tables.functions.tolist()):
@@ -72,7 +66,7 @@ def exports(image: Image) -> tuple[Export, ...]:
             continue
         forwarder = ""
         if rva in directory:
-            forwarder = printable(name_bytes(image, rva, codes.EXPORT_MALFORMED, "forwarder"))
+            forwarder = names.text(names.raw(rva, "forwarder"))
             if not forwarder:
                 raise HpbuildError(codes.EXPORT_MALFORMED, image.name, f"empty forwarder at RVA {rva:#x}")
         target = Rva(0 if forwarder else rva)
@@ -99,8 +93,8 @@ def export_extents(image: Image) -> tuple[Interval, ...]:
         (tables.ordinals_at, 2 * len(tables.ordinals)),
     ):
         found.append(Interval(at, at + size))
-    for rva in strings:
-        found.append(Interval(rva, rva + len(name_bytes(image, rva, codes.EXPORT_MALFORMED, "name")) + 1))
+    names = Names.of(image, codes.EXPORT_MALFORMED, codes.EXPORT_MALFORMED)
+    found += [Interval(rva, rva + len(names.raw(rva, "name")) + 1) for rva in strings]
     return merged_intervals(found)
 
 

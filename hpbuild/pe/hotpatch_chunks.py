@@ -13,7 +13,7 @@ from hpbuild.pe import hotpatch_format as fmt
 from hpbuild.pe.image import Image
 from hpbuild.values import Interval, Rva
 
-MAX_RECORDS = 1 << 20
+MAX_RECORDS = 1 << 19
 # Bytes that a record of the kind changes around its RVA: before it, from it on.
 _EXTENTS = {
     fmt.KIND_FUNCTION: (6, 2),

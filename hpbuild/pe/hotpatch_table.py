@@ -16,12 +16,14 @@ from hpbuild.codes.pe_identity import (
 )
 from hpbuild.errors import Code, HpbuildError
 from hpbuild.pe import hotpatch_format as fmt
-from hpbuild.pe.access import LOAD_CONFIG
+from hpbuild.pe.access import LOAD_CONFIG, backed
 from hpbuild.pe.hotpatch_chunks import MAX_RECORDS, HotPatchChunk, read_chunks
 from hpbuild.pe.image import Image
 from hpbuild.values import Digest, Interval, Rva
 
 MAX_BASES = 256
+MAX_TABLE = 16 << 20
+"""Bytes of a table: room for twice the records that are read."""
 _INFO = struct.Struct("<5I")
 _BASE = struct.Struct("<8I")
 _MACHINE_FLAGS = fmt.BASE_MACHINE_I386 | fmt.BASE_MACHINE_ARM64 | fmt.BASE_MACHINE_AMD64
@@ -70,7 +72,7 @@ def read_hotpatch_table(image: Image) -> HotPatchTable | None:
 
     Raises HpbuildError: HOT_PATCH_LOCATION for a table that the load configuration does not announce as a
     loader demands, HOT_PATCH_HEADER, HOT_PATCH_BASE, HOT_PATCH_CHUNK, HOT_PATCH_RECORD for a wrong part,
-    HOT_PATCH_LIMIT beyond 256 base images or 2**20 records.
+    HOT_PATCH_LIMIT beyond 256 base images, 2**19 records or 16 MiB.
     """
     rva = _location(image)
     if rva is None:
@@ -84,6 +86,11 @@ def read_hotpatch_table(image: Image) -> HotPatchTable | None:
         raise HpbuildError(HOT_PATCH_HEADER, place, f"{size} bytes, the header alone has {header_size}")
     if rva + size > image.size_of_image:
         raise HpbuildError(HOT_PATCH_HEADER, place, f"{size} bytes leave the image")
+    section = image.section_at(rva)
+    if section is None or not backed(section).covers(Interval(rva, rva + size)):
+        raise HpbuildError(HOT_PATCH_HEADER, place, f"{size} bytes leave the file bytes of its section")
+    if size > MAX_TABLE:
+        raise HpbuildError(HOT_PATCH_LIMIT, place, f"{size} bytes, the limit is {MAX_TABLE}")
     if sequence == 0:
         raise HpbuildError(HOT_PATCH_HEADER, place, "sequence number 0")
     blob = image.read(rva, size)

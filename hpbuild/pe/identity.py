@@ -17,6 +17,8 @@ from hpbuild.pe.resources import file_version
 from hpbuild.values import Digest, Interval, Rva
 
 _FIELD_SIZE = 8
+_PIECE = 4 << 20
+"""Bytes that are masked at a time: a section without file bytes may be larger than any file."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,7 +90,9 @@ def masked_digest(
             raise HpbuildError(
                 RANGE_OUTSIDE_IMAGE, image.name, f"{part}, the image has {image.size_of_image:#x} bytes"
             )
-        state.update(_masked(image, part, fields))
+        for start in range(part.start, part.end, _PIECE):
+            piece = Interval(start, min(start + _PIECE, part.end))
+            state.update(_masked(image, piece, fields))
     return Digest(state.digest())
 
 

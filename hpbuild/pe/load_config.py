@@ -17,6 +17,8 @@ from hpbuild.values import Interval, Rva
 
 MINIMUM_SIZE = 0x60
 MAXIMUM_SIZE = 0x1000
+MAX_GUARD_ROWS = 1 << 20
+"""Rows of one guard table; Qt6Gui.dll, the richest image known here, has 12,491."""
 _SECURITY_COOKIE = 0x58
 _GUARD_CHECK, _GUARD_DISPATCH = 0x70, 0x78
 _GUARD_FUNCTIONS, _GUARD_FLAGS = 0x80, 0x90
@@ -135,7 +137,7 @@ def _guard_table(image: Image, at: int, size: int, offset: int, flags: int) -> G
         return GuardTable(np.zeros(0, dtype=np.uint32), Interval(0, 0))
     stride = 4 + (flags >> 28)
     section = image.section_at(start)
-    if section is None or count > (backed(section).end - start) // stride:
+    if section is None or count > min(MAX_GUARD_ROWS, (backed(section).end - start) // stride):
         raise HpbuildError(codes.GUARD_TABLE, image.name, f"{count} rows of {stride} bytes at RVA {start:#x}")
     extent = Interval(start, start + count * stride)
     rows = image.memory[extent.start : extent.end].reshape(count, stride)[:, :4]

@@ -24,6 +24,8 @@ _LIST_MARK = bytes.fromhex("000000000000000001000000")
 _ROW = struct.Struct("<III")
 _WIDTHS = {8: 1, 16: 2, 32: 4, 64: 8}
 MAX_PSEUDO_RELOCATIONS = 1 << 16
+_MARKS_TRIED = 1 << 12
+"""In one section; a linker writes one list for an image."""
 
 
 def loader_written(image: Image) -> tuple[Interval, ...]:
@@ -77,7 +79,9 @@ def _pseudo_relocations(image: Image) -> list[Interval]:
         extent = backed(section)
         content = image.memory[extent.start : extent.end].tobytes()
         at = content.find(_LIST_MARK)
-        while at >= 0 and len(found) < MAX_PSEUDO_RELOCATIONS:
+        for _ in range(_MARKS_TRIED):
+            if at < 0 or len(found) >= MAX_PSEUDO_RELOCATIONS:
+                break
             found += _targets(image, content, at + len(_LIST_MARK), slots)
             at = content.find(_LIST_MARK, at + 4)
     return found

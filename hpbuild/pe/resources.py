@@ -8,11 +8,15 @@ from dataclasses import dataclass, field
 
 from hpbuild.codes import pe as codes
 from hpbuild.errors import HpbuildError
-from hpbuild.pe.access import RESOURCE, mapped_bytes, unpack
+from hpbuild.pe.access import NAME_LIMIT, RESOURCE, backed, file_bytes, mapped_bytes, unpack
 from hpbuild.pe.image import Image
 from hpbuild.values import Digest, Interval
 
 RT_VERSION = 16
+MAX_RESOURCES = 1 << 16
+"""Large Windows libraries that hold nothing but resources have some thousands."""
+MAX_NAMES = 16 << 20
+"""Bytes of all names and of their directories' copies of them."""
 DEPTH = 3
 _SUBDIRECTORY = 1 << 31
 _NAMED = 1 << 31
@@ -35,16 +39,14 @@ class Resource:
 class _Walk:
     image: Image
     directory: Interval
-    left: int
+    content: int
+    names: int
+    leaves: int = 0
     seen: set[int] = field(default_factory=set)
 
-    def spend(self, size: int, what: str) -> None:
-        """Count ``size`` bytes; resources that share bytes could exceed any file."""
-        self.left -= size
-        if self.left < 0:
-            raise HpbuildError(
-                codes.RESOURCE_MALFORMED, self.image.name, f"{what}: more bytes than the image has"
-            )
+    def refuse(self, cause: str) -> HpbuildError:
+        """The error for a tree that exceeds a bound; resources that share bytes could exceed any file."""
+        return HpbuildError(codes.RESOURCE_MALFORMED, self.image.name, cause)
 
 
 def resources(image: Image) -> tuple[Resource, ...]:
@@ -52,7 +54,8 @@ def resources(image: Image) -> tuple[Resource, ...]:
     directory = image.directories[RESOURCE]
     if not len(directory):
         return ()
-    return tuple(_branch(_Walk(image, directory, 2 * image.size_of_image), directory.start, ()))
+    walk = _Walk(image, directory, 2 * file_bytes(image), min(2 * file_bytes(image) + NAME_LIMIT, MAX_NAMES))
+    return tuple(_branch(walk, directory.start, ()))
 
 
 def file_version(image: Image) -> str:
@@ -78,7 +81,7 @@ def resource_digest(image: Image) -> Digest | None:
         return None
     digest = hashlib.sha256()
     for resource in sorted(found, key=lambda item: repr(item.path)):
-        content = hashlib.sha256(image.read(resource.data.start, len(resource.data))).hexdigest()
+        content = hashlib.sha256(image.memory[resource.data.start : resource.data.end].data).hexdigest()
         digest.update(f"{resource.path!r} {resource.code_page} {len(resource.data)} {content}\n".encode())
     return Digest(digest.digest())
 
@@ -104,16 +107,24 @@ def _leaf(walk: _Walk, at: int, path: tuple[Key, ...]) -> Resource:
         raise HpbuildError(codes.RESOURCE_LOOP, walk.image.name, f"data entry at RVA {at:#x}, path {path}")
     walk.seen.add(at)
     rva, size, code_page, _ = _unpack(walk, "IIII", at)
-    if rva + size > walk.image.size_of_image:
-        raise HpbuildError(codes.RESOURCE_MALFORMED, walk.image.name, f"{size:#x} bytes at RVA {rva:#x}")
-    walk.spend(size, f"resource {path}")
-    return Resource(path, Interval(rva, rva + size), code_page)
+    data = Interval(rva, rva + size)
+    section = walk.image.section_at(rva)
+    in_file = section is not None and backed(section).covers(data)
+    if data.end > walk.image.size_of_image or (size and not in_file):
+        raise walk.refuse(f"{size:#x} bytes at RVA {rva:#x} are not in the file")
+    walk.leaves += 1
+    walk.content -= size
+    if walk.leaves > MAX_RESOURCES or walk.content < 0:
+        raise walk.refuse(f"resource {path}: more than {MAX_RESOURCES}, or larger in all than the file")
+    return Resource(path, data, code_page)
 
 
 def _name(walk: _Walk, name: int) -> str:
     at = walk.directory.start + (name & ~_NAMED)
     (length,) = _unpack(walk, "H", at)
-    walk.spend(2 * length, "resource names")
+    walk.names -= 2 * length
+    if walk.names < 0:
+        raise walk.refuse("names longer in all than the file")
     raw = mapped_bytes(walk.image, at + 2, 2 * length, codes.RESOURCE_MALFORMED, "resource name")
     return raw.decode("utf-16-le", "backslashreplace")
 

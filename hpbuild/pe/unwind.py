@@ -18,6 +18,8 @@ UNW_FLAG_EHANDLER = 1
 UNW_FLAG_UHANDLER = 2
 UNW_FLAG_CHAININFO = 4
 MAX_CHAIN = 32
+MAX_FUNCTIONS = 3 << 18
+"""Rows of the exception directory: 786,432. The largest program known here, node.exe, has 158,100."""
 _ROW = 12
 Row = tuple[int, int, int]
 
@@ -76,11 +78,15 @@ class UnwindTable:
 def runtime_functions(image: Image) -> RuntimeFunctions:
     """The exception directory's rows without all-zero rows at its end; no rows when it is absent.
 
-    Raises HpbuildError: HP1101 torn table, HP1102 unsorted or overlapping, HP1103 not code.
+    Raises HpbuildError: HP1101 torn table, HP1102 unsorted or overlapping, HP1103 not code, HP1108 more than
+    MAX_FUNCTIONS rows.
     """
     directory = image.directories[EXCEPTION]
     if len(directory) % _ROW:
         raise HpbuildError(codes.PDATA_SIZE, image.name, f"{len(directory)} bytes")
+    if len(directory) > _ROW * MAX_FUNCTIONS:
+        cause = f"{len(directory) // _ROW} rows, at most {MAX_FUNCTIONS} are read"
+        raise HpbuildError(codes.PDATA_LIMIT, image.name, cause)
     if not len(directory):
         empty = np.zeros(0, dtype=np.uint32)
         return RuntimeFunctions(empty, empty, empty)

@@ -11,6 +11,7 @@ from capstone import x86
 
 from hpbuild.codes import prove as codes
 from hpbuild.manifest.model import Module, Redirection
+from hpbuild.manifest.pages import page_range
 from hpbuild.pe.identity import masked_digest
 from hpbuild.pe.image import Image
 from hpbuild.pe.relocations import relocation_sites
@@ -143,8 +144,8 @@ def _all_redirected(recorder: Recorder, module: Module) -> None:
 
 
 def check_digests(recorder: Recorder, module: Module, images: tuple[Image, Image]) -> None:
-    """The digests by which a verifier knows functions and references again are those of the fixed image and
-    the baseline (``images``)."""
+    """The digests by which a verifier knows functions, references and pages again are those of the fixed
+    image and the baseline (``images``)."""
     fixed, baseline = images
     sites = relocation_sites(fixed), relocation_sites(baseline)
     for function in module.functions:
@@ -161,3 +162,9 @@ def check_digests(recorder: Recorder, module: Module, images: tuple[Image, Image
             recorder.fail(codes.MANIFEST_RANGES, f"reference {item.range}", "it lies outside the baseline")
         elif item.sha256 is not None and item.sha256 != masked_digest(baseline, (item.range,), sites[1]):
             recorder.fail(codes.MANIFEST_DIGEST, f"reference {item.range}", "its bytes have another")
+    for page in module.pages:
+        extent = page_range(page.rva, baseline.size_of_image)
+        if not len(extent):
+            recorder.fail(codes.MANIFEST_RANGES, f"page {page.rva:#x}", "it lies outside the baseline")
+        elif page.sha256 != masked_digest(baseline, (extent,), sites[1]):
+            recorder.fail(codes.MANIFEST_DIGEST, f"page {page.rva:#x}", "its bytes have another")

@@ -2,6 +2,8 @@
 
 from collections.abc import Sequence
 
+from hpbuild.bundle.layout import ATTACHMENTS
+from hpbuild.bundle.statement import Statement
 from hpbuild.manifest.model import Manifest, Module
 from hpbuild.prove.proof import Proof
 from hpbuild.report.blocks import Block, Heading, Line, Pairs, Table, Tone
@@ -44,8 +46,12 @@ def built(
     size: int,
     manifest: Manifest,
     proofs: Sequence[Document],
+    attachments: Sequence[str],
+    supersedes: Sequence[str],
+    expiry: str,
 ) -> Document:
-    """The document of a written package. ``proofs`` are the closure proofs that the build ended with."""
+    """The document of a written package. ``proofs`` are the closure proofs that the build ended with;
+    ``attachments`` are member names."""
     return {
         **start("build"),
         "verdict": "built",
@@ -59,6 +65,9 @@ def built(
         "sequence": manifest.sequence,
         "advisories": list(manifest.advisories),
         "created": manifest.created,
+        "supersedes": list(supersedes),
+        "expiry": expiry,
+        "attachments": list(attachments),
         "modules": [_module(item) for item in manifest.modules],
         "unchanged": list(manifest.unchanged),
         "left_out": list(manifest.left_out),
@@ -69,6 +78,58 @@ def built(
             for item in module.findings
         ],
     }
+
+
+def _line(result: Document) -> list[tuple[str, str]]:
+    """What the package says about its release line, where it says something."""
+    rows = (("supersedes", ", ".join(result.get("supersedes", ()))), ("expires", result["expiry"]))
+    return [(name, text) for name, text in rows if text]
+
+
+def revert_built(reverted: str, path: str, sha256: str, size: int, statement: Statement) -> Document:
+    """The document of a written revert package; ``reverted`` is the path of the package that it takes back.
+    ``statement`` has ``reverts``."""
+    reverts = statement.reverts
+    assert reverts is not None
+    return {
+        **start("build"),
+        "verdict": "built-revert",
+        "reverted": reverted,
+        "path": path,
+        "sha256": sha256,
+        "size": size,
+        "id": statement.id,
+        "product": statement.product,
+        "sequence": statement.sequence,
+        "expiry": statement.expiry,
+        "reverts": {
+            "id": reverts.id,
+            "sequence": reverts.sequence,
+            "statement": reverts.statement.hex,
+            "reason": reverts.reason,
+        },
+    }
+
+
+def revert_blocks(result: Document) -> list[Block]:
+    """What was built, and what it takes back."""
+    reverts = result["reverts"]
+    return [
+        Line(f"built {result['path']}", Tone.GOOD),
+        Pairs(
+            (
+                ("id", result["id"]),
+                ("product", result["product"] or "-"),
+                ("sequence", str(result["sequence"])),
+                ("takes back", f"{reverts['id']} (sequence {reverts['sequence']})"),
+                ("reason", reverts["reason"]),
+                *_line(result),
+                ("sha256", result["sha256"]),
+                ("size", counted(result["size"], "byte")),
+                ("signatures", "none yet: hpbuild sign adds them"),
+            )
+        ),
+    ]
 
 
 def _module(item: Module) -> Document:
@@ -102,8 +163,10 @@ def blocks(result: Document, *, full: bool = False) -> list[Block]:
                 ("product", result["product"] or "-"),
                 ("sequence", str(result["sequence"])),
                 ("advisories", ", ".join(result["advisories"]) or "-"),
+                *_line(result),
                 ("sha256", result["sha256"]),
                 ("size", counted(result["size"], "byte")),
+                ("attached", _attached(result["attachments"])),
                 ("signatures", "none yet: hpbuild sign adds them"),
             )
         ),
@@ -122,6 +185,10 @@ def blocks(result: Document, *, full: bool = False) -> list[Block]:
             Line(f"  {proof['module']}: {proof['verdict']}{exception(proof['left_out'])}", tone)
         )
     return result_blocks + finding_blocks(result["findings"])
+
+
+def _attached(names: Sequence[str]) -> str:
+    return ", ".join(name.removeprefix(ATTACHMENTS) for name in names) or "none"
 
 
 def _module_blocks(entry: Document, *, full: bool) -> list[Block]:

@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 
 from hpbuild.manifest.model import NOT_SELECTED, Manifest, Module, Redirection
+from hpbuild.report.attachments import attachment_blocks, attachments
 from hpbuild.report.blocks import Block, Heading, Line, Pairs, Table, Tone
 from hpbuild.report.document import (
     Document,
@@ -43,6 +44,7 @@ def document(
         "members": [
             {"name": name, "size": len(data), "sha256": Digest.of(data).hex} for name, data in members.items()
         ],
+        "attachments": attachments(members),
         "signatures": [{"key_hint": hint, "verified": False} for hint in signatures],
         "statement": statement,
         "id": manifest.id,
@@ -135,6 +137,7 @@ def blocks(result: Document, *, full: bool = False) -> list[Block]:
                 ("id", f"{result['id']} (sequence {result['sequence']})"),
                 ("product", result["product"] or "-"),
                 ("advisories", ", ".join(result["advisories"]) or "-"),
+                *_line(result["statement"]["predicate"]),
                 ("created", result["created"] or "not recorded"),
                 ("built by", result["built_by"]),
                 ("signatures", _signatures(result["signatures"])),
@@ -144,6 +147,7 @@ def blocks(result: Document, *, full: bool = False) -> list[Block]:
     if full:
         rows = tuple((item["name"], f"{item['size']:,}", item["sha256"]) for item in result["members"])
         parts += [Heading("members"), Table(("member", "bytes", "sha256"), rows, frozenset({1}))]
+    parts += attachment_blocks(result["attachments"], full=full)
     for entry in result["modules"]:
         parts += _module_blocks(entry, full=full)
     if result["left_out"]:
@@ -153,6 +157,20 @@ def blocks(result: Document, *, full: bool = False) -> list[Block]:
         parts.append(Heading("unchanged files"))
         parts += shortened(Table(("path",), tuple((path,) for path in result["unchanged"])), full=full)
     return parts
+
+
+def _line(predicate: Document) -> list[tuple[str, str]]:
+    """What the statement says about the release line, where it says something."""
+    reverts = predicate.get("reverts")
+    rows = [("supersedes", ", ".join(predicate["supersedes"])), ("expires", predicate["expiry"])]
+    if reverts:
+        taken = f"{reverts['id']} (sequence {reverts['sequence']}), statement {reverts['statement']}"
+        rows += [
+            ("revert package", f"{predicate['id']} (sequence {predicate['sequence']})"),
+            ("takes back", taken),
+            ("reason", reverts["reason"]),
+        ]
+    return [(name, text) for name, text in rows if text]
 
 
 def _signatures(entries: list[Document]) -> str:

@@ -1,11 +1,19 @@
-"""The result of ``keys generate``."""
+"""The results of ``keys``."""
 
 from hpbuild.report.blocks import Block, Line, Pairs, Tone
 from hpbuild.report.document import Document, start
 
 
-def document(*, algorithm: str, private: str, public: str, spki_sha256: str, protected: bool) -> Document:
-    """Where the pair was written; ``spki_sha256`` is the key's name in policies and reports."""
+def document(
+    *,
+    algorithm: str,
+    spki_sha256: str,
+    private: str | None = None,
+    public: str | None = None,
+    protected: bool | None = None,
+) -> Document:
+    """Where the pair was written; ``spki_sha256`` is the key's name in policies and reports. None is what
+    this run did not write."""
     return {
         **start("keys"),
         "algorithm": algorithm,
@@ -18,13 +26,14 @@ def document(*, algorithm: str, private: str, public: str, spki_sha256: str, pro
 
 def blocks(result: Document) -> list[Block]:
     """The files and the key's name."""
-    rows = (
+    named = (
         ("algorithm", result["algorithm"]),
         ("private key", result["private"]),
         ("public key", result["public"]),
         ("key (SPKI SHA-256)", result["spki_sha256"]),
     )
-    if result["protected"]:
+    rows = tuple((name, value) for name, value in named if value is not None)
+    if result["protected"] is not False:
         return [Pairs(rows)]
     return [
         Pairs(rows),

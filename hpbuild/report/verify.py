@@ -2,12 +2,14 @@
 
 from collections.abc import Sequence
 
+from hpbuild.bundle.statement import Reverts
 from hpbuild.errors import ExitStatus, Finding
 from hpbuild.report.blocks import Block, Heading, Line, Pairs, Table, Tone
 from hpbuild.report.document import Document, finding, finding_blocks, start
 from hpbuild.verify.checks import CheckResult
-from hpbuild.verify.request import InMemory, Verification
+from hpbuild.verify.request import InMemory, Signer, Verification
 
+TIME_FORMAT = "%Y-%m-%dT%H:%M:%SZ"
 MARKS = {"passed": "passed", "failed": "FAILED", "not_run": "not run"}
 VERDICT_TONES = {"verified": Tone.GOOD, "failed": Tone.BAD, "not-applicable": Tone.WARN}
 
@@ -24,6 +26,10 @@ def package(result: Verification) -> Document:
     return {
         "path": result.name,
         "sha256": result.sha256,
+        "statement_sha256": result.statement_sha256 or None,
+        "policy_sha256": result.policy_sha256 or None,
+        "time": result.time.strftime(TIME_FORMAT),
+        "recorded": False,
         "verdict": result.verdict.value,
         "status": int(result.exit),
         "authenticity": result.authenticity.value,
@@ -33,22 +39,17 @@ def package(result: Verification) -> Document:
         "product": result.product,
         "sequence": result.sequence,
         "advisories": list(result.advisories),
-        "signers": [
-            {
-                "spki_sha256": signer.spki_sha256,
-                "algorithm": signer.algorithm,
-                "key_hint": signer.key_hint,
-                "outcome": signer.outcome,
-                "trusted": signer.trusted,
-            }
-            for signer in result.signers
-        ],
+        "supersedes": list(result.supersedes),
+        "expiry": result.expiry,
+        "reverts": None if result.reverts is None else _reverts(result.reverts),
+        "signers": [_signer(signer) for signer in result.signers],
         "modules": [
             {
                 "path": module.path,
                 "installed": None if module.installed is None else str(module.installed),
                 "state": None if module.state is None else module.state.value,
                 "tier": None if module.tier is None else module.tier.value,
+                "sha256": module.sha256 or None,
                 "memory": None if module.memory is None else _memory(module.memory),
             }
             for module in result.modules
@@ -58,11 +59,16 @@ def package(result: Verification) -> Document:
     }
 
 
-def unreadable(path: str, item: Finding) -> Document:
-    """A package that could not even be read; nothing was checked, so it failed."""
+def unreadable(path: str, item: Finding, sha256: str | None = None) -> Document:
+    """A package that could not be read, or only its bytes, which have the digest ``sha256``; nothing was
+    checked, so it failed."""
     return {
         "path": path,
-        "sha256": None,
+        "sha256": sha256,
+        "statement_sha256": None,
+        "policy_sha256": None,
+        "time": None,
+        "recorded": False,
         "verdict": "failed",
         "status": int(item.code.exit),
         "authenticity": "untrusted",
@@ -72,10 +78,40 @@ def unreadable(path: str, item: Finding) -> Document:
         "product": "",
         "sequence": 0,
         "advisories": [],
+        "supersedes": [],
+        "expiry": "",
+        "reverts": None,
         "signers": [],
         "modules": [],
         "checks": [],
         "findings": [finding(item)],
+    }
+
+
+def _signer(signer: Signer) -> Document:
+    time = signer.signing_time
+    return {
+        "spki_sha256": signer.spki_sha256,
+        "algorithm": signer.algorithm,
+        "key_hint": signer.key_hint,
+        "outcome": signer.outcome,
+        "trusted": signer.trusted,
+        "role": signer.role,
+        "name": signer.name,
+        "certificate": signer.certificate,
+        "signing_time": None if time is None else time.strftime(TIME_FORMAT),
+        "timestamp_authority": signer.timestamp_authority,
+        "reason": None if signer.reason is None else finding(signer.reason),
+        "remarks": [finding(item) for item in signer.remarks],
+    }
+
+
+def _reverts(reverts: Reverts) -> Document:
+    return {
+        "id": reverts.id,
+        "sequence": reverts.sequence,
+        "statement": reverts.statement.hex,
+        "reason": reverts.reason,
     }
 
 
@@ -129,16 +165,7 @@ def _package_blocks(entry: Document, *, full: bool) -> list[Block]:
         )
         where = "in memory" if any(module["memory"] for module in entry["modules"]) else "installed file"
         parts += [Heading("modules"), Table(("module", "state", "identity", where), rows)]
-    if entry["signers"]:
-        signers = tuple(
-            (
-                signer["outcome"],
-                signer["algorithm"] or "-",
-                signer["spki_sha256"] or f"? ({signer['key_hint']})",
-            )
-            for signer in entry["signers"]
-        )
-        parts += [Heading("signatures"), Table(("outcome", "algorithm", "key (SPKI SHA-256)"), signers)]
+    parts += _signature_blocks(entry["signers"])
     checks = tuple(
         (
             check["number"],
@@ -152,6 +179,35 @@ def _package_blocks(entry: Document, *, full: bool) -> list[Block]:
     parts += [Heading("checks"), Table(("", "result", "check", "module", "remark"), checks)]
     findings = [item for check in entry["checks"] for item in check["findings"]] + entry["findings"]
     return parts + finding_blocks(findings)
+
+
+def _signature_blocks(signers: Sequence[Document]) -> list[Block]:
+    """Who signed, in which role, and why a signature has no vote."""
+    if not signers:
+        return []
+    columns = ("outcome", "vote", "key or identity", "signed at", "algorithm", "key (SPKI SHA-256)")
+    rows = tuple(
+        (
+            signer["outcome"],
+            signer["role"] if signer["trusted"] else "none",
+            signer["name"] or (f"? ({signer['certificate']})" if signer["certificate"] else "-"),
+            signer["signing_time"] or "-",
+            signer["algorithm"] or "-",
+            signer["spki_sha256"] or f"? ({signer['key_hint']})",
+        )
+        for signer in signers
+    )
+    parts: list[Block] = [Heading("signatures"), Table(columns, rows)]
+    for signer in signers:
+        if signer["certificate"] and signer["name"]:
+            parts.append(Line(f"  {signer['name']}: certificate of {signer['certificate']}"))
+        if signer["timestamp_authority"]:
+            parts.append(Line(f"  {signer['signing_time']}: time stamp of {signer['timestamp_authority']}"))
+        noted = [signer["reason"]] if signer["reason"] else []
+        for item in (*noted, *signer["remarks"]):
+            text = f"  {item['code']} {item['place']}: {item['title']}: {item['cause']}"
+            parts.append(Line(text, Tone.WARN))
+    return parts
 
 
 def _place(module: Document) -> str:
@@ -187,11 +243,25 @@ def _facts(entry: Document) -> tuple[tuple[str, str], ...]:
     }
     return (
         ("id", f"{entry['id']} (sequence {entry['sequence']})"),
+        *_line(entry),
         ("product", str(entry["product"] or "-")),
         ("advisories", ", ".join(entry["advisories"]) or "-"),
         ("sha256", str(entry["sha256"])),
         ("origin", vouched[entry["authenticity"]]),
+        ("judged at", str(entry["time"])),
+        *((("policy", str(entry["policy_sha256"])),) if entry["policy_sha256"] else ()),
+        *((("state", "recorded as accepted"),) if entry["recorded"] else ()),
     )
+
+
+def _line(entry: Document) -> list[tuple[str, str]]:
+    """What the package says about its release line, where it says something."""
+    reverts = entry["reverts"]
+    taken = f"{reverts['id']} (sequence {reverts['sequence']}): {reverts['reason']}" if reverts else ""
+    rows = (
+        ("supersedes", ", ".join(entry["supersedes"])), ("takes back", taken), ("expires", entry["expiry"]),
+    )  # fmt: skip
+    return [(name, text) for name, text in rows if text]
 
 
 def _remark(check: Document, *, full: bool) -> str:

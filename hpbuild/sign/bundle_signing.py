@@ -12,11 +12,21 @@ from hpbuild.errors import Finding, HpbuildError
 from hpbuild.manifest.codec import decode
 from hpbuild.manifest.consistency import check
 from hpbuild.sign.dsse import DOCUMENT, decode_envelope, sign_envelope
-from hpbuild.sign.signer import Signer
+from hpbuild.sign.signer import Signer, Signing
 
 
-def sign_bundle(data: bytes, signers: Sequence[Signer], limits: Limits = DEFAULT_LIMITS) -> bytes:
-    """The bundle ``data`` with a signature of each signer added.
+def sign_bundle(data: bytes, signers: Sequence[Signer | Signing], limits: Limits = DEFAULT_LIMITS) -> bytes:
+    """The bundle ``data`` with a signature of each signer added; every other member stays as it is.
+
+    Raises what ``read_signable`` raises, and HP51xx, HP52xx for signers and envelope.
+    """
+    bundle = read_signable(data, limits)
+    envelope = sign_envelope(bundle.statement, signers, bundle.envelope)
+    return write_bundle({**bundle.members, ENVELOPE: envelope})
+
+
+def read_signable(data: bytes, limits: Limits = DEFAULT_LIMITS) -> Bundle:
+    """The bundle in ``data``, whose members, statement and manifest agree.
 
     Nobody should sign what no verifier will accept: raises the first finding about members, statement and
     manifest (HP41xx, HP43xx), and HP52xx for the envelope.
@@ -33,8 +43,7 @@ def sign_bundle(data: bytes, signers: Sequence[Signer], limits: Limits = DEFAULT
     )
     if findings:
         raise HpbuildError(findings[0].code, findings[0].place, findings[0].cause)
-    envelope = sign_envelope(bundle.statement, signers, bundle.envelope)
-    return write_bundle({**bundle.members, ENVELOPE: envelope})
+    return bundle
 
 
 def envelope_statement_findings(bundle: Bundle) -> tuple[Finding, ...]:

@@ -15,21 +15,22 @@ from hpbuild.codes import sign as codes
 from hpbuild.errors import HpbuildError
 from hpbuild.manifest.readers import Node, root
 from hpbuild.manifest.strict_json import JsonLimits, JsonValue, canonical, parse_canonical
-from hpbuild.sign.algorithms import PublicKey, spki_sha256, verify
-from hpbuild.sign.signer import Signer
+from hpbuild.sign.algorithms import PublicKey, algorithm_of, spki_sha256, verify
+from hpbuild.sign.extension import Extension, encode_extension
+from hpbuild.sign.signer import Signer, Signing
 
 DOCUMENT = "signatures.dsse.json"
 MAX_SIGNATURES = 64
 MAX_SIGNATURE = 16 << 10
-"""Bytes of one signature; ML-DSA-87, the largest kind in sight, has 4,627."""
+"""Bytes of one signature; ML-DSA-87, the largest kind, has 4,627."""
 MAX_PAYLOAD = 4 << 20
 LIMITS = JsonLimits(size=8 << 20, depth=8, values=10_000, text=6 << 20)
 
 
 @dataclass(frozen=True, slots=True)
 class Signature:
-    """One signature. ``keyid`` is a hint. ``extension`` is reserved for certificates and time stamps: the
-    canonical JSON of whatever was there, kept and not interpreted; b'' when there was none."""
+    """One signature. ``keyid`` is a hint. ``extension`` holds certificates and time stamps: the canonical
+    JSON of whatever was there, kept as it is (``sign/extension.py`` reads it); b'' when there was none."""
 
     keyid: str
     sig: bytes
@@ -119,30 +120,40 @@ def decode_envelope(data: bytes, document: str = DOCUMENT) -> Envelope:
     return Envelope(found, _base64(fields["payload"], MAX_PAYLOAD), tuple(_signature(item) for item in items))
 
 
-def sign_envelope(statement: bytes, signers: Sequence[Signer], existing: bytes | None = None) -> bytes:
+def sign_envelope(
+    statement: bytes, signers: Sequence[Signer | Signing], existing: bytes | None = None
+) -> bytes:
     """Envelope over ``statement`` with a signature of each signer after those of ``existing``.
 
-    Raises HP5203 when ``existing`` is about other bytes, HP5204 when a key has signed already, HP5205
-    without a signer.
+    Every new signature is verified before it is used. Raises HP5203 when ``existing`` is about other bytes,
+    HP5204 when a key has signed already, HP5205 without a signer, HP5106 for a signature that does not
+    verify, and what signers and time stamping raise.
     """
     if not signers:
         raise HpbuildError(codes.NO_SIGNERS, DOCUMENT, "no key was named")
-    signatures: list[Signature] = []
+    makers = [item if isinstance(item, Signing) else Signing(item) for item in signers]
+    message = pae(PAYLOAD_TYPE, statement)
+    check_unsigned(statement, [maker.signer.public for maker in makers], existing)
+    signatures = list(decode_envelope(existing).signatures) if existing is not None else []
+    signatures += [_sign(maker, message) for maker in makers]
+    return encode_envelope(Envelope(PAYLOAD_TYPE, statement, tuple(signatures)))
+
+
+def check_unsigned(statement: bytes, keys: Sequence[PublicKey], existing: bytes | None) -> None:
+    """Nothing when the envelope ``existing`` is about ``statement`` and has no signature by one of ``keys``.
+
+    Raises HP5203, HP5204 (also for a key that is twice in ``keys``) and what ``decode_envelope`` raises.
+    """
     present: set[str] = set()
     if existing is not None:
-        envelope = decode_envelope(existing)
-        if envelope.payload != statement:
+        result = verify_envelope(existing, keys)
+        if result.payload != statement:
             raise HpbuildError(codes.PAYLOAD_DIFFERS, DOCUMENT, "the signed bytes are not the statement")
-        result = verify_envelope(existing, [signer.public for signer in signers])
-        signatures += envelope.signatures
         present |= result.votes
-    for signer in signers:
-        key = spki_sha256(signer.public)
+    for key in map(spki_sha256, keys):
         if key in present:
             raise HpbuildError(codes.ALREADY_SIGNED, DOCUMENT, f"key {key} has signed this statement")
         present.add(key)
-        signatures.append(Signature(key, signer.sign(pae(PAYLOAD_TYPE, statement))))
-    return encode_envelope(Envelope(PAYLOAD_TYPE, statement, tuple(signatures)))
 
 
 def verify_envelope(envelope: bytes, keys: Sequence[PublicKey]) -> EnvelopeResult:
@@ -161,6 +172,21 @@ def verify_envelope(envelope: bytes, keys: Sequence[PublicKey]) -> EnvelopeResul
             SignatureResult(index, signature.keyid, Outcome.VERIFIED if signer else outcome, signer)
         )
     return EnvelopeResult(decoded.payload_type, decoded.payload, tuple(results))
+
+
+def _sign(maker: Signing, message: bytes) -> Signature:
+    public = maker.signer.public
+    key = spki_sha256(public)
+    raw = maker.signer.sign(message)
+    if not verify(public, message, raw):
+        cause = (
+            f"{len(raw)} bytes that are no {algorithm_of(public)} signature by key {key} over the statement"
+        )
+        raise HpbuildError(codes.WRONG_SIGNATURE, DOCUMENT, cause)
+    timestamps = () if maker.timestamp is None else (maker.timestamp(raw),)
+    if not maker.chain and not timestamps:
+        return Signature(key, raw)
+    return Signature(key, raw, encode_extension(Extension(maker.chain, timestamps)))
 
 
 def _signature(node: Node) -> Signature:

@@ -1,9 +1,12 @@
-"""Signers by URI. Today a signer is a key file; the protocol is all that the rest of hpbuild knows."""
+"""Signers by URI: key files here, tokens and programs in modules of their own, loaded when they are named.
+The protocol is all that the rest of hpbuild knows."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
+
+from cryptography.exceptions import UnsupportedAlgorithm
 
 from hpbuild.bundle.output import read_bounded
 from hpbuild.codes import sign as codes
@@ -27,6 +30,16 @@ class Signer(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
+class Signing:
+    """One signature to be made. ``chain`` are certificates in DER, the signer's first; ``timestamp`` gives
+    a TimeStampResp (RFC 3161, section 2.4.2) over the signature's bytes, or raises HpbuildError."""
+
+    signer: Signer
+    chain: tuple[bytes, ...] = ()
+    timestamp: Callable[[bytes], bytes] | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class FileSigner:
     """Signs with a private key held in memory."""
 
@@ -38,20 +51,49 @@ class FileSigner:
         return self.private.public_key()
 
     def sign(self, message: bytes) -> bytes:
-        """Signature over ``message``."""
-        return algorithms.sign(self.private, message)
+        """Signature over ``message``. HpbuildError HP5003 when cryptography's OpenSSL cannot make it."""
+        try:
+            return algorithms.sign(self.private, message)
+        except UnsupportedAlgorithm as error:
+            place = str(algorithms.algorithm_of(self.private))
+            raise HpbuildError(codes.UNSUPPORTED_KEY, place, str(error)) from None
+
+
+SCHEMES = ("file", "pkcs11", "exec")
+
+
+def is_uri(text: str) -> bool:
+    """True when ``text`` begins like one of the URIs that ``signer_from_uri`` knows."""
+    return text.partition(":")[0] in SCHEMES and ":" in text
 
 
 def signer_from_uri(uri: str, passphrase: Passphrase) -> Signer:
-    """The signer that ``uri`` names: ``file:PATH``, the path as the shell knows it, relative or absolute.
+    """The signer that ``uri`` names: ``file:PATH``, the path as the shell knows it, relative or absolute;
+    ``pkcs11:`` (see ``pkcs11_uri``); ``exec:PROGRAM?key=PUBLIC`` (see ``exec_signer``).
 
-    ``passphrase`` is asked only when the key is encrypted. Raises HP5101, HP5102, HP48xx and HP500x.
+    ``passphrase`` is asked only when the key is encrypted or its token wants a PIN. Raises HP51xx, HP48xx and
+    HP500x.
     """
     scheme, separator, rest = uri.partition(":")
     if not separator or not rest or not scheme.isalnum():
-        raise HpbuildError(codes.BAD_URI, uri[:200], "a key is named like file:release.key")
-    if scheme != "file":
-        raise HpbuildError(codes.UNSUPPORTED_SCHEME, uri[:200], f"the scheme {scheme!r} is not supported")
+        raise HpbuildError(codes.BAD_URI, scheme[:200] or ":", "a key is named like file:release.key")
+    match scheme:
+        case "file":
+            return _file_signer(uri, rest, passphrase)
+        case "pkcs11":
+            from hpbuild.sign.pkcs11_signer import token_signer
+
+            return token_signer(uri, passphrase)
+        case "exec":
+            from hpbuild.sign.exec_signer import exec_signer
+
+            return exec_signer(uri)
+    raise HpbuildError(
+        codes.UNSUPPORTED_SCHEME, f"{scheme[:200]}:", f"the scheme {scheme[:200]!r} is not known"
+    )
+
+
+def _file_signer(uri: str, rest: str, passphrase: Passphrase) -> FileSigner:
     if rest.startswith("//") and not rest.startswith("///"):
         raise HpbuildError(codes.BAD_URI, uri[:200], "a file URI names no other host; write file:PATH")
     path = Path(rest.removeprefix("//"))

@@ -181,7 +181,12 @@ def _with_table(memory: Memory, base: int, image: Image, above: Interval, at: in
 
 def _section(name: str, rva: int, size: int) -> Section:
     return Section(
-        name=name, rva=Rva(rva), virtual_size=size, raw_offset=0, raw_size=0, characteristics=SECTIONS[name]
+        name=name,
+        rva=Rva(rva),
+        virtual_size=size,
+        raw_offset=0,
+        raw_size=size,
+        characteristics=SECTIONS[name],
     )
 
 

@@ -33,16 +33,25 @@ FUNCTIONS = Check("V12", "replaced functions")
 REFERENCES = Check("V13", "what the new code refers to")
 WINDOWS = Check("V14", "bytes to be redirected")
 STATE = Check("V15", "state")
+LINE = Check("V16", "release line")
+ATTACHMENTS = Check("V17", "attachments")
+PUBLISHER = Check("V18", "publisher of the installed file")
+POLICY = Check("V19", "policy")
 
 PACKAGE_CHECKS = (
     CONTAINER, STATEMENT, SIGNATURES, SUBJECTS, MANIFEST, AGREEMENT, CONSISTENCY, PATCH_IMAGES, LIMITS,
+    LINE, ATTACHMENTS, POLICY,
 )  # fmt: skip
-MODULE_CHECKS = (FILE_FOUND, PIN, FUNCTIONS, REFERENCES, WINDOWS, STATE)
+MODULE_CHECKS = (FILE_FOUND, PIN, FUNCTIONS, REFERENCES, WINDOWS, STATE, PUBLISHER)
+
+OPTIONAL = frozenset({LINE, ATTACHMENTS, PUBLISHER, POLICY})
+"""Checks that are made only when the policy or the arguments ask for them (``VerifyRequest.asked``). One that
+was asked for and was not made stands in the way of success like any other."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CheckResult:
-    """Result of one check. ``module`` is the module's path for V10 to V15 and '' for the package's own
+    """Result of one check. ``module`` is the module's path for module checks and '' for the package's own
     checks. ``reason`` says why a check was not run. A failed check has at least one refusing finding."""
 
     check: Check
@@ -54,7 +63,7 @@ class CheckResult:
 
     @property
     def number(self) -> str:
-        """'V01' to 'V15'."""
+        """'V01' to 'V19'."""
         return self.check.number
 
     @property

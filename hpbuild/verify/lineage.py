@@ -14,7 +14,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
 from hpbuild.errors import HpbuildError
-from hpbuild.manifest.model import Pin
+from hpbuild.manifest.model import Pin, Redirection
 from hpbuild.patchimage.format import HOTP, LOAD_CONFIG_SIZE, REACH
 from hpbuild.patchimage.redirection import ENTRY_JUMP, PAD_JUMP, redirected, written_range
 from hpbuild.pe import hotpatch_format as native
@@ -54,6 +54,14 @@ class OtherPackage:
     def touches(self, ranges: Iterable[Interval]) -> bool:
         """True when one of ``ranges`` holds bytes that this package changed."""
         return any(jump.written.overlaps(extent) for extent in ranges for jump in self.jumps)
+
+    def remains_in(self, extent: Interval, redirections: Iterable[Redirection]) -> bool:
+        """True when bytes of this package lie in ``extent`` outside the windows of ``redirections``."""
+        windows = [item.window for item in redirections if item.window.overlaps(extent)]
+        return any(
+            jump.written.overlaps(extent) and not any(window.covers(jump.written) for window in windows)
+            for jump in self.jumps
+        )
 
 
 def find_other(pin: Pin, image: Image, sequence: int) -> OtherPackage | None:

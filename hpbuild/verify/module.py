@@ -51,6 +51,7 @@ from hpbuild.verify.baseline import (
 )
 from hpbuild.verify.checks import CheckResult, Fact, judged, not_run
 from hpbuild.verify.lineage import OtherPackage, all_explained, find_other
+from hpbuild.verify.pages import page_findings
 from hpbuild.verify.states import ModuleState, Tier
 from hpbuild.verify.windows import Window, WindowState, examine, with_old_bytes
 
@@ -95,6 +96,7 @@ def _known_baseline(module: Module, subject: Subject, tier: Tier, lowest: Tier) 
     windows = examine(subject.image, module.redirections)
     wrong = [item for item in windows if item.state is not WindowState.OLD]
     foreign = [Finding(code, _place(module, item), item.describe()) for item in wrong]
+    foreign += page_findings(module, subject)
     odd = [
         Finding(code, module.path, why) for why in pin_contradictions(module.baseline, subject.image, tier)
     ]
@@ -148,7 +150,9 @@ def _under_other(
     ]
     elsewhere = tuple(item for item in module.references if not other.touches((item.range,)))
     references = reference_findings(replace(module, references=elsewhere), undone, REFERENCE_DIFFERS)
-    tier = _tier_without_redirections(module, undone, differs=bool(functions or references), written=True)
+    pages = page_findings(module, undone, other)
+    differs = bool(functions or references or pages)
+    tier = _tier_without_redirections(module, undone, differs=differs, written=True)
     if tier is None:
         return None
     newer = other.sequence > sequence
@@ -187,12 +191,13 @@ def _altered(
         lowest = _at_most_sections(lowest)
     else:
         state = ModuleState.APPLICABLE
+    pages = page_findings(module, undone)
     pin_findings = _tier_findings(module, tier, lowest, match.note)
-    if pin_findings and state in (ModuleState.APPLIED, ModuleState.APPLICABLE):
+    if (pin_findings or pages) and state in (ModuleState.APPLIED, ModuleState.APPLICABLE):
         state = ModuleState.UNKNOWN_BASELINE
     why = _reason(module, state, tier)
     listed = [finding for _, finding in functions]
-    return _compared(module, state, tier, pin_findings, listed, references, odd, why)
+    return _compared(module, state, tier, pin_findings, listed, references, (*odd, *pages), why)
 
 
 def _at_most_sections(lowest: Tier) -> Tier:
@@ -209,7 +214,9 @@ def _tier_without_redirections(
     if subject.in_memory and not same_ids(pin, undone):
         return None
     has_room = written or undone.size_of_image <= module.image.range.start
-    if differs or pin.machine != undone.machine or not has_room:
+    # New pointers into the baseline are made for the pinned image base; in another one they lead elsewhere.
+    same_kind = (pin.machine, pin.image_base) == (undone.machine, undone.image_base)
+    if differs or not same_kind or not has_room:
         return None
     if not written and len(pin.sections) != len(undone.sections):
         return Tier.FUNCTIONS
@@ -289,18 +296,20 @@ def _compared(
     path = module.path
     replaced = sum(1 for function in module.functions if function.baseline_sha256 is not None)
     matches = "baseline" if tier else "nothing"
+    written_to = (("windows", len(module.redirections)), ("pages", len(module.pages)))
     results = (
         judged(checks.PIN, pin, (("matches", matches), ("tier", str(tier or ""))), path),
         judged(checks.FUNCTIONS, functions, (("functions", replaced),), path),
         judged(checks.REFERENCES, references, (("references", len(module.references)),), path),
-        judged(checks.WINDOWS, windows, (("windows", len(module.redirections)),), path),
+        judged(checks.WINDOWS, windows, written_to, path),
         judged(checks.STATE, (why,) if why else (), (("state", str(state)),), path),
     )
     return Compared(state=state, tier=tier, checks=results)
 
 
 def uncompared(module: Module, finding: Finding, reason: str) -> tuple[CheckResult, ...]:
-    """V11 to V15 of a file that could not be read as an image: ``finding`` fails V11 and V15 says so."""
+    """The checks of a file that could not be read as an image, but V10: ``finding`` fails V11 and V15 says
+    so."""
     path = module.path
     return (
         judged(checks.PIN, (finding,), (("matches", "nothing"), ("tier", "")), path),
@@ -308,4 +317,5 @@ def uncompared(module: Module, finding: Finding, reason: str) -> tuple[CheckResu
         not_run(checks.REFERENCES, reason, path),
         not_run(checks.WINDOWS, reason, path),
         judged(checks.STATE, (_unknown(module, reason),), (), path),
+        not_run(checks.PUBLISHER, reason, path),
     )

@@ -2,13 +2,20 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from datetime import datetime, timedelta
 
-from hpbuild.codes.verify import POLICY_CONTRADICTS, POLICY_THRESHOLD
+from hpbuild.codes.verify import POLICY_CONTRADICTS
 from hpbuild.errors import HpbuildError
-from hpbuild.sign.algorithms import PublicKey, spki_sha256
+from hpbuild.sign.algorithms import Algorithm, PublicKey
+from hpbuild.sign.certificates import Certificate
+from hpbuild.sign.revocation import RevocationList
+from hpbuild.verify.roles import Role, SubjectRule, TrustedKey
 from hpbuild.verify.states import Tier
 
 MIB = 1024 * 1024
+DEFAULT_SEQUENCE_JUMP = 1000
+ONLY_ROLE = "signers"
+"""Name of the role of a policy that is nothing but a list of keys."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,40 +37,116 @@ class Limits:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class RevokedKey:
+    """A key that no longer counts, lower-case hex. ``since`` None: it never did. What it signed before
+    ``since`` counts still when a trusted time stamp says that it was before."""
+
+    spki_sha256: str
+    since: datetime | None
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RevokedBundle:
+    """A package that is not accepted: by its id, or by the SHA-256 of its statement, lower-case hex."""
+
+    package: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Override:
+    """A refusal with the code ``code`` (``HPnnnn``) is accepted for the package ``package`` (its id) until
+    ``expires``, for ``reason``, by the word of ``by``."""
+
+    code: str
+    package: str
+    reason: str
+    by: str
+    expires: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PublisherRule:
+    """Who has to have signed the installed file (Authenticode): a chain to one of ``authorities``, and a leaf
+    whose subject meets ``subject``."""
+
+    authorities: tuple[Certificate, ...]
+    subject: SubjectRule
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Policy:
     """What the verifier accepts.
 
-    ``trusted`` are public keys; ``threshold`` is how many different ones of them, told apart by the SHA-256
-    of their SubjectPublicKeyInfo (RFC 5280, section 4.1.2.7), must have signed. ``lowest_tier`` is
-    the weakest identity of the installed file that is accepted. ``allow_unsigned`` waives the signatures
-    and is only legal without trusted keys, so that it can never weaken a policy that names somebody.
+    Every role of ``roles`` has to be met by keys of its own, told apart by the SHA-256 of their
+    SubjectPublicKeyInfo (RFC 5280, section 4.1.2.7). With ``hybrid`` a role is met when its threshold is
+    reached twice: by classical keys and by post-quantum ones. ``algorithms`` are those that count at all.
+    ``timestamp_authorities`` are roots of time stamps (RFC 3161); with ``timestamps_required`` no signature
+    counts without one. ``revocations`` are lists of revoked certificates (RFC 5280, section 5), refused when
+    outdated unless ``outdated_lists``. ``lowest_tier`` is the weakest identity of the installed file that is
+    accepted. ``products`` are the product lines that may be patched, any when empty; ``max_age`` bounds the
+    age of the earliest trusted signing. ``state_required`` and ``max_sequence_jump`` are about the state of
+    release lines, ``required_attachments`` are of 'provenance', 'sbom' and 'vex'. ``sha256`` is the digest of
+    the file that the policy was read from, '' for none.
 
-    Raises HpbuildError POLICY_THRESHOLD, POLICY_CONTRADICTS.
+    ``allow_unsigned`` waives the signatures and is only legal without roles, so that it can never weaken a
+    policy that names somebody. Raises HpbuildError POLICY_CONTRADICTS.
     """
 
-    trusted: tuple[PublicKey, ...] = ()
-    threshold: int = 1
+    name: str = ""
+    roles: tuple[Role, ...] = ()
     lowest_tier: Tier = Tier.AUTHENTICODE
     allow_unsigned: bool = False
+    hybrid: bool = False
+    algorithms: frozenset[Algorithm] = frozenset(Algorithm)
+    timestamp_authorities: tuple[Certificate, ...] = ()
+    timestamps_required: bool = False
+    revocations: tuple[RevocationList, ...] = ()
+    outdated_lists: bool = False
+    revoked_keys: tuple[RevokedKey, ...] = ()
+    revoked_bundles: tuple[RevokedBundle, ...] = ()
+    products: tuple[str, ...] = ()
+    max_age: timedelta | None = None
+    expiry_required: bool = False
+    state_required: bool = False
+    max_sequence_jump: int = DEFAULT_SEQUENCE_JUMP
+    required_attachments: frozenset[str] = frozenset()
+    publisher: PublisherRule | None = None
+    overrides: tuple[Override, ...] = ()
     limits: Limits = field(default_factory=Limits)
+    sha256: str = ""
 
     def __post_init__(self) -> None:
-        distinct = len(self.trusted_spki)
-        if self.threshold < 1 or (self.trusted and self.threshold > distinct):
-            cause = f"the threshold is {self.threshold}, the policy has {distinct} different keys"
-            raise HpbuildError(POLICY_THRESHOLD, "policy", cause)
-        if self.allow_unsigned and self.trusted:
+        if self.allow_unsigned and self.roles:
             cause = "unsigned packages are allowed, yet trusted keys are named"
             raise HpbuildError(POLICY_CONTRADICTS, "policy", cause)
 
     @property
+    def threshold(self) -> int:
+        """How many votes all roles together need."""
+        return sum(role.threshold for role in self.roles) * (2 if self.hybrid else 1)
+
+    @property
+    def trusted_keys(self) -> tuple[TrustedKey, ...]:
+        """The keys of all roles."""
+        return tuple(key for role in self.roles for key in role.keys)
+
+    @property
     def trusted_spki(self) -> frozenset[str]:
         """SHA-256 of every trusted key's SPKI, lower-case hex: the identity that votes are counted by."""
-        return frozenset(spki_sha256(key) for key in self.trusted)
+        return frozenset(key.spki_sha256 for key in self.trusted_keys)
+
+    @property
+    def has_rules(self) -> bool:
+        """True when the policy says something about the package beyond its signatures (check V19)."""
+        named = self.products or self.revoked_bundles or self.overrides
+        return bool(named) or self.max_age is not None or self.expiry_required
 
 
 def policy_from_keys(
     keys: Iterable[PublicKey], threshold: int = 1, lowest_tier: Tier = Tier.AUTHENTICODE
 ) -> Policy:
-    """Policy that trusts exactly ``keys``. Raises HpbuildError as ``Policy`` does."""
-    return Policy(trusted=tuple(keys), threshold=threshold, lowest_tier=lowest_tier)
+    """Policy that trusts exactly ``keys``. Raises HpbuildError as ``Role`` does."""
+    trusted = tuple(TrustedKey(name=f"key {index}", public=key) for index, key in enumerate(keys, 1))
+    return Policy(roles=(Role(name=ONLY_ROLE, threshold=threshold, keys=trusted),), lowest_tier=lowest_tier)

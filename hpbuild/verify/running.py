@@ -113,11 +113,13 @@ def _counterpart(module: Module, loaded: Sequence[LoadedModule]) -> Found:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class InProcess:
-    """A module as it is in memory: comparable, and where it was found. ``remarks`` are about the file behind
-    it and refuse nothing."""
+    """A module as it is in memory: comparable, and where it was found. ``file`` is the file behind it, read
+    once, when it is a build that the package knows and has the headers in memory; ``remarks`` say what is
+    wrong with it and refuse nothing."""
 
     subject: Subject
     where: InMemory
+    file: Image | None
     remarks: tuple[Finding, ...]
 
 
@@ -181,7 +183,7 @@ def take_from(
         writable=sum(len(extent) for extent in mapped.writable),
         block=settled.block,
     )
-    return InProcess(subject=subject, where=where, remarks=behind.remarks)
+    return InProcess(subject=subject, where=where, file=file, remarks=behind.remarks)
 
 
 def _file_behind(loaded: LoadedModule, module: Module, limit: int) -> _Behind:

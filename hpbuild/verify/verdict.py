@@ -13,13 +13,16 @@ this order:
 
 A finding contributes the status of its code. In checks that compare parts of a readable package with each
 other (V03, V04, V06, V07, V08), and for a manifest that is JSON but not of its schema, a status of
-MALFORMED counts as NO: the input could be read, and the answer is no.
+MALFORMED counts as NO: the input could be read, and the answer is no. In V18 both count as NOT_APPLICABLE:
+certificates and signature are those of the installed file, and nothing is wrong with the package.
 
 So a bad package is never reported as "not applicable", whatever the installed files say, and with
 several modules the worst one decides. Success needs every package check passed (signatures may be
 waived by the policy, and then the verification says so) and, when there is something installed to
-compare with, every check of every module passed. Modules that a process has not loaded are left out of
-that; when it has loaded none, there is no success. A run in which nothing was checked is a failure.
+compare with, every check of every module passed. An optional check (``checks.OPTIONAL``) has to have passed
+only when it was asked for; one that was made and failed always counts. Modules that a process has not loaded
+are left out of that; when it has loaded none, there is no success. A run in which nothing was checked is a
+failure.
 """
 
 from collections.abc import Sequence
@@ -32,10 +35,13 @@ from hpbuild.verify.checks import (
     AGREEMENT,
     CONSISTENCY,
     MODULE_CHECKS,
+    OPTIONAL,
     PACKAGE_CHECKS,
     PATCH_IMAGES,
+    PUBLISHER,
     SIGNATURES,
     SUBJECTS,
+    Check,
     CheckResult,
 )
 from hpbuild.verify.states import SUCCESSFUL_STATES, Authenticity, CheckStatus, ModuleState, Verdict
@@ -61,16 +67,18 @@ def exit_status(
     authenticity: Authenticity,
     *,
     installed: bool,
+    asked: frozenset[Check] = OPTIONAL,
 ) -> tuple[ExitStatus, tuple[Finding, ...]]:
     """Exit status of a run and the findings that the verdict itself adds.
 
     ``checks`` are all results; ``states`` the state of every module (None: not determined); ``installed``
-    tells whether the caller gave something to compare with.
+    tells whether the caller gave something to compare with; ``asked`` are the optional checks that the policy
+    or the arguments ask for.
     """
     failed = [result for result in checks if result.status is CheckStatus.FAILED]
     if failed:
         return worst([_status_of(result) for result in failed]), ()
-    missing = _unmet(checks, states, authenticity, installed=installed)
+    missing = _unmet(checks, states, authenticity, asked, installed=installed)
     if not missing and installed and set(states) == {ModuleState.NOT_LOADED}:
         cause = f"{len(states)} modules, none of them loaded"
         return ExitStatus.NOT_APPLICABLE, (Finding(NONE_LOADED, "verification", cause),)
@@ -79,6 +87,11 @@ def exit_status(
         code: Code = CHECK_NOT_RUN if ran else NOTHING_CHECKED
         return ExitStatus.NO, (Finding(code, "verification", missing),)
     return ExitStatus.YES, ()
+
+
+def required(of: Sequence[Check], asked: frozenset[Check]) -> tuple[Check, ...]:
+    """Those of the checks ``of`` that have to have passed when the optional ones ``asked`` are asked for."""
+    return tuple(check for check in of if check not in OPTIONAL or check in asked)
 
 
 def worst(statuses: Sequence[ExitStatus]) -> ExitStatus:
@@ -104,6 +117,8 @@ def _status_of(result: CheckResult) -> ExitStatus:
 def _counted(result: CheckResult, finding: Finding) -> ExitStatus:
     """The status that a refusing finding contributes."""
     status = finding.code.exit
+    if result.check is PUBLISHER and status in (ExitStatus.NO, ExitStatus.MALFORMED):
+        return ExitStatus.NOT_APPLICABLE
     comparing = result.check in COMPARING_CHECKS or finding.code is SCHEMA_MISMATCH
     return ExitStatus.NO if comparing and status is ExitStatus.MALFORMED else status
 
@@ -112,12 +127,13 @@ def _unmet(
     checks: Sequence[CheckResult],
     states: Sequence[ModuleState | None],
     authenticity: Authenticity,
+    asked: frozenset[Check],
     *,
     installed: bool,
 ) -> str:
     """What success lacks, in words; '' when nothing."""
     package = {result.check: result for result in checks if not result.module}
-    for check in PACKAGE_CHECKS:
+    for check in required(PACKAGE_CHECKS, asked):
         waived = check is SIGNATURES and authenticity is Authenticity.WAIVED
         if not waived and (check not in package or not package[check].passed):
             return f"{check.number} ({check.name}) was not made"
@@ -127,9 +143,10 @@ def _unmet(
         return ""
     if not states:
         return "the package has no module to compare with"
-    passed = sum(1 for result in checks if result.check in MODULE_CHECKS and result.passed)
+    of_module = required(MODULE_CHECKS, asked)
+    passed = sum(1 for result in checks if result.check in of_module and result.passed)
     compared = [state for state in states if state is not ModuleState.NOT_LOADED]
-    if passed != len(compared) * len(MODULE_CHECKS):
+    if passed != len(compared) * len(of_module):
         return "not every check of every module was made"
     if any(state not in SUCCESSFUL_STATES for state in compared):
         return "a module is neither applicable nor applied"

@@ -5,11 +5,12 @@ can still be looked at safely is, so that the output of a failure is as complete
 what needs the result of a check that failed is not run.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
+from hpbuild.bundle.reader import Bundle
 from hpbuild.bundle.statement import Statement
 from hpbuild.codes import process
 from hpbuild.codes.verify import MODULE_NOT_PE
@@ -19,14 +20,19 @@ from hpbuild.pe.image import Image
 from hpbuild.pe.processes import LoadedModule
 from hpbuild.values import Digest
 from hpbuild.verify import checks, package
+from hpbuild.verify.attachments import check_attachments
 from hpbuild.verify.checks import CheckResult, judged, not_run
+from hpbuild.verify.line import check_line
 from hpbuild.verify.locate import Located, locate, read_installed, subject_from
 from hpbuild.verify.module import compare, uncompared
+from hpbuild.verify.overrides import with_overrides
 from hpbuild.verify.patchimages import check_patch_images
 from hpbuild.verify.policy import Policy
+from hpbuild.verify.policy_rules import check_policy
+from hpbuild.verify.publisher import check_publisher, check_publisher_behind
 from hpbuild.verify.request import ModuleResult, Signer, Verification, VerifyRequest
 from hpbuild.verify.running import Found, OwnPackage, Target, find_loaded, open_target, take_from
-from hpbuild.verify.signatures import check_signatures
+from hpbuild.verify.signatures import Signatures, check_signatures
 from hpbuild.verify.states import Authenticity, ModuleState
 from hpbuild.verify.verdict import exit_status, verdict_of
 
@@ -39,6 +45,7 @@ class _Package:
     authenticity: Authenticity
     signers: tuple[Signer, ...] = ()
     statement: Statement | None = None
+    statement_sha256: str = ""
     manifest: Manifest | None = None
     comparable: bool = False
     patches: Mapping[str, Image] | None = None
@@ -50,22 +57,29 @@ def verify(request: VerifyRequest) -> Verification:
     Never raises for a bad package or a bad installed file; those are findings. The exit status and how it
     is chosen are described in ``hpbuild.verify.verdict``.
     """
-    found = _check_package(request)
+    now = (request.now or datetime.now(UTC)).astimezone(UTC)
+    found = _check_package(request, now)
     results = list(found.results)
     modules: tuple[ModuleResult, ...] = ()
     if found.manifest is not None:
-        compared = _check_modules(found, found.manifest, request)
+        compared = _check_modules(found, found.manifest, request, now)
         modules = tuple(result for result, _ in compared)
         results += [check for _, of_module in compared for check in of_module]
     elif request.compares:
         results += [not_run(check, "the manifest could not be read") for check in checks.MODULE_CHECKS]
-    status, own = exit_status(
-        results, [item.state for item in modules], found.authenticity, installed=request.compares
-    )
     statement = found.statement
+    results = list(with_overrides(results, request.policy, statement.id if statement else "", now))
+    modules = tuple(replace(item, findings=_findings_of(item, results)) for item in modules)
+    states = [item.state for item in modules]
+    status, own = exit_status(
+        results, states, found.authenticity, installed=request.compares, asked=request.asked
+    )
     return Verification(
         name=request.name,
         sha256=Digest.of(request.bundle).hex,
+        statement_sha256=found.statement_sha256,
+        policy_sha256=request.policy.sha256,
+        time=now,
         verdict=verdict_of(status),
         exit=status,
         authenticity=found.authenticity,
@@ -81,11 +95,13 @@ def verify(request: VerifyRequest) -> Verification:
         expiry=statement.expiry if statement else "",
         manifest=found.manifest,
         findings=own,
+        supersedes=statement.supersedes if statement else (),
+        reverts=statement.reverts if statement else None,
     )
 
 
-def _check_package(request: VerifyRequest) -> _Package:
-    """V01 to V09, in the order of their numbers."""
+def _check_package(request: VerifyRequest, now: datetime) -> _Package:
+    """The package's own checks, in the order of their numbers."""
     limits = request.policy.limits
     size = package.check_limits(len(request.bundle), None, limits)
     if not size.passed:
@@ -93,15 +109,9 @@ def _check_package(request: VerifyRequest) -> _Package:
     bundle, container = package.check_container(request.bundle, request.name)
     if bundle is None:
         return _unread(container, "the container could not be read")
-    signatures = check_signatures(bundle, request.policy)
-    statement, of_statement = package.check_statement(bundle, request.now or datetime.now(UTC))
+    signatures = check_signatures(bundle, request.policy, now)
+    statement, of_statement = package.check_statement(bundle, now)
     manifest, of_manifest = package.check_manifest(bundle)
-    subjects = _unless_missing(statement, checks.SUBJECTS)
-    agreement = _unless_missing(statement if manifest else manifest, checks.AGREEMENT)
-    if statement is not None:
-        subjects = package.check_subjects(bundle, statement)
-        if manifest is not None:
-            agreement = package.check_agreement(statement, manifest)
     consistency = _unless_missing(manifest, checks.CONSISTENCY)
     images = _unless_missing(manifest, checks.PATCH_IMAGES)
     bounds = _unless_missing(manifest, checks.LIMITS)
@@ -113,18 +123,43 @@ def _check_package(request: VerifyRequest) -> _Package:
             images, patches = check_patch_images(bundle, manifest)
         else:
             images = not_run(checks.PATCH_IMAGES, "the manifest is inconsistent or exceeds a limit")
+    subjects, agreement, *rest = _check_signed(bundle, statement, manifest, signatures, request, now)
     return _Package(
         results=(
             container, of_statement, signatures.check, subjects, of_manifest, agreement, consistency, images,
-            bounds,
+            bounds, *rest,
         ),
         authenticity=signatures.authenticity,
         signers=signatures.signers,
         statement=statement,
+        statement_sha256=Digest.of(bundle.statement).hex,
         manifest=manifest,
         comparable=consistency.passed and bounds.passed,
         patches=patches,
     )  # fmt: skip
+
+
+def _check_signed(
+    bundle: Bundle,
+    statement: Statement | None,
+    manifest: Manifest | None,
+    signatures: Signatures,
+    request: VerifyRequest,
+    now: datetime,
+) -> tuple[CheckResult, ...]:
+    """V04, V06, V16, V17 and V19: what the statement says, held against the rest."""
+    made = (checks.SUBJECTS, checks.AGREEMENT, checks.LINE, checks.ATTACHMENTS, checks.POLICY)
+    subjects, agreement, line, attached, rules = (_unless_missing(None, check) for check in made)
+    if statement is not None:
+        digest = Digest.of(bundle.statement).hex
+        subjects = package.check_subjects(bundle, statement)
+        accepted = None if request.accepted is None else request.accepted.of(statement.product)
+        line = check_line(statement, digest, accepted, request.policy)
+        rules = check_policy(statement, digest, manifest, signatures.signers, request.policy, now)
+        if manifest is not None:
+            agreement = package.check_agreement(statement, manifest)
+            attached = check_attachments(bundle, statement, manifest, request.policy)
+    return subjects, agreement, line, attached, rules
 
 
 def _unread(failed: CheckResult, reason: str) -> _Package:
@@ -141,9 +176,9 @@ def _unless_missing(needed: object | None, check: checks.Check) -> CheckResult:
 
 
 def _check_modules(
-    found: _Package, manifest: Manifest, request: VerifyRequest
+    found: _Package, manifest: Manifest, request: VerifyRequest, now: datetime
 ) -> tuple[tuple[ModuleResult, tuple[CheckResult, ...]], ...]:
-    """V10 to V15 of every module, one file after the other so that only one is in memory."""
+    """The checks of every module, one file after the other so that only one is in memory."""
     if not request.compares:
         return tuple(_not_compared(module, "nothing installed was given") for module in manifest.modules)
     if not found.comparable:
@@ -151,13 +186,15 @@ def _check_modules(
     patches = found.patches or {}
     if request.installed is not None:
         return tuple(
-            _check_module(located, patches.get(located.module.path), manifest.sequence, request.policy)
+            _check_module(located, patches.get(located.module.path), manifest.sequence, request.policy, now)
             for located in locate(request.installed, manifest.modules)
         )
     try:
         with open_target(request.pid, request.dump) as target:
             return tuple(
-                _check_loaded(target, item, patches.get(item.module.path), manifest.sequence, request.policy)
+                _check_loaded(
+                    target, item, patches.get(item.module.path), manifest.sequence, request.policy, now
+                )
                 for item in find_loaded(manifest.modules, target.modules)
             )
     except HpbuildError as error:
@@ -166,9 +203,9 @@ def _check_modules(
 
 
 def _check_loaded(
-    target: Target, found: Found, patch: Image | None, sequence: int, policy: Policy
+    target: Target, found: Found, patch: Image | None, sequence: int, policy: Policy, now: datetime
 ) -> tuple[ModuleResult, tuple[CheckResult, ...]]:
-    """V10 to V15 of one module in a process or dump."""
+    """The checks of one module in a process or dump."""
     module, loaded = found.module, found.loaded
     if loaded is None:
         if found.finding is not None:
@@ -190,7 +227,9 @@ def _check_loaded(
     )  # fmt: skip
     module_found = judged(checks.FILE_FOUND, taken.remarks, facts, module.path)
     compared = compare(module, taken.subject, patch, lowest=policy.lowest_tier, sequence=sequence)
-    result, of_module = _result(module, where.file, compared.state, (module_found, *compared.checks))
+    publisher = check_publisher_behind(module, taken, policy, now)
+    made = (module_found, *compared.checks, publisher)
+    result, of_module = _result(module, where.file, compared.state, made)
     return replace(result, tier=compared.tier, memory=where), of_module
 
 
@@ -211,9 +250,9 @@ def _not_compared(module: Module, reason: str) -> tuple[ModuleResult, tuple[Chec
 
 
 def _check_module(
-    located: Located, patch: Image | None, sequence: int, policy: Policy
+    located: Located, patch: Image | None, sequence: int, policy: Policy, now: datetime
 ) -> tuple[ModuleResult, tuple[CheckResult, ...]]:
-    """V10 to V15 of one module; the file is read once."""
+    """The checks of one module; the file is read once."""
     module, path = located.module, located.path
     if path is None or located.finding is not None:
         return _not_found(module, path, located.finding)
@@ -222,14 +261,17 @@ def _check_module(
     except HpbuildError as error:
         return _not_found(module, path, error.finding)
     file_found = judged(checks.FILE_FOUND, (), (("file", str(path)), ("bytes", len(data))), module.path)
+    digest = Digest.of(data).hex
     try:
         subject = subject_from(data, path, module.path)
     except HpbuildError as error:
         results = (file_found, *uncompared(module, error.finding, "it could not be read as an image"))
-        return _result(module, path, ModuleState.UNKNOWN_BASELINE, results)
+        unread, of_module = _result(module, path, ModuleState.UNKNOWN_BASELINE, results)
+        return replace(unread, sha256=digest), of_module
     compared = compare(module, subject, patch, lowest=policy.lowest_tier, sequence=sequence)
-    result, of_module = _result(module, path, compared.state, (file_found, *compared.checks))
-    return replace(result, tier=compared.tier), of_module
+    publisher = check_publisher(module, subject.image, policy, now, compared.state)
+    result, of_module = _result(module, path, compared.state, (file_found, *compared.checks, publisher))
+    return replace(result, tier=compared.tier, sha256=digest), of_module
 
 
 def _not_found(
@@ -247,3 +289,7 @@ def _result(
 ) -> tuple[ModuleResult, tuple[CheckResult, ...]]:
     findings = tuple(finding for result in results for finding in result.findings)
     return ModuleResult(path=module.path, installed=path, state=state, tier=None, findings=findings), results
+
+
+def _findings_of(module: ModuleResult, results: Sequence[CheckResult]) -> tuple[Finding, ...]:
+    return tuple(finding for item in results if item.module == module.path for finding in item.findings)

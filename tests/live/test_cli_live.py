@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -11,11 +12,14 @@ from typing import Any
 
 import pytest
 
-from hpbuild.codes import cli, driver, live, process
+from hpbuild.codes import cli, driver, live, pins, process, servicing
 from hpbuild.manifest.schema import validate
+from hpbuild.sign.keys import read_public
 from tests.live.codec import NEW, OLD, installed, package, running, versions
 from tests.live.packages import Packages
 from tests.live.wine import QUIET, Wine
+from tests.policies import policy_text
+from tests.publishers import make_publisher
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,3 +166,107 @@ def test_rehearse(hpbuild: Runner, bundle: Path, binaries: Path, tmp_path: Path)
     text = hpbuild("rehearse", bundle, "--allow-unsigned", *short, "--", program, format="text")
     assert "rehearsal failed" in text.out
     assert live.ROWS
+
+
+def test_a_signed_way_back(wine: Wine, hpbuild: Runner, binaries: Path, tmp_path: Path) -> None:
+    given, back, state = tmp_path / "KB-3.hpb", tmp_path / "KB-4.hpb", tmp_path / "state"
+    sides = (binaries / "baseline" / "codec.dll", binaries / "fixed" / "codec.dll")
+    steps: tuple[tuple[object, ...], ...] = (
+        ("keys", "generate", "--no-passphrase", "-o", tmp_path / "k"),
+        ("build", *sides, "-o", given, "--id", "KB-3", "--sequence", 3, "--product", "Codec"),
+        ("build", "--revert", given, "-o", back, "--id", "KB-4", "--sequence", 4, "--reason", "it crashes"),
+        ("sign", given, "--key", f"file:{tmp_path / 'k.key'}"),
+        ("sign", back, "--key", f"file:{tmp_path / 'k.key'}"),
+    )
+    for step in steps:
+        assert hpbuild(*step).status == 0
+    with running(wine, binaries, tmp_path / "app") as host:
+        key = ("--pid", host.pid, "--key", tmp_path / "k.pub")
+        trust = (*key, "--state", state)
+        assert hpbuild("apply", back, *key).error() == (1, servicing.REVERT_NOT_APPLIED.id)
+        early = hpbuild("apply", back, *trust)
+        assert (early.status, early.document()["verdict"]) == (3, "refused")
+        assert servicing.REVERTS_UNKNOWN.id in early.out
+        assert not state.exists()
+        assert hpbuild("apply", given, *trust).status == 0
+        assert versions(host) == NEW
+        plain = hpbuild("revert", given, *trust)
+        assert (plain.status, plain.document()["verdict"]) == (1, "refused")
+        assert servicing.REVERT_NEEDED.id in plain.out
+        assert versions(host) == NEW
+        assert hpbuild("status", "--pid", host.pid, back).document()["verdict"] == "new"
+        reverted = hpbuild("revert", back, *trust)
+        assert (reverted.status, reverted.document()["verdict"]) == (0, "reverted")
+        assert versions(host) == OLD
+        again = hpbuild("apply", given, *trust)
+        assert (again.status, again.document()["verdict"]) == (1, "refused")
+        assert servicing.REPLAY.id in again.out
+        assert versions(host) == OLD
+
+
+def codes_of(run: Run) -> list[str]:
+    return [item["code"] for item in run.document()["findings"]]
+
+
+def publisher_check(run: Run) -> str:
+    (entry,) = run.document()["packages"]
+    (made,) = [check["status"] for check in entry["checks"] if check["number"] == "V18"]
+    return made
+
+
+def test_the_publisher_of_what_runs(
+    wine: Wine, hpbuild: Runner, binaries: Path, tmp_path: Path, require_tool: Callable[[str], str]
+) -> None:
+    """With a rule about the publisher no process is written to whose file is not known to be the publisher's:
+    not one that runs the baseline unsigned, and none of the ways into one whose file was replaced."""
+    require_tool("openssl")
+    require_tool("osslsigncode")
+    publisher, policy = make_publisher(tmp_path / "vendor"), tmp_path / "trust.toml"
+    first, back, second = (tmp_path / f"KB-{number}.hpb" for number in (3, 4, 5))
+    sides = (binaries / "baseline" / "codec.dll", binaries / "fixed" / "codec.dll")
+    steps: tuple[tuple[object, ...], ...] = (
+        ("keys", "generate", "--no-passphrase", "-o", tmp_path / "k"),
+        ("build", *sides, "-o", first, "--id", "KB-3", "--sequence", 3, "--product", "Codec"),
+        ("build", "--revert", first, "-o", back, "--id", "KB-4", "--sequence", 4, "--reason", "it crashes"),
+        ("build", *sides, "-o", second, "--id", "KB-5", "--sequence", 5, "--product", "Codec"),
+        *(("sign", path, "--key", f"file:{tmp_path / 'k.key'}") for path in (first, back, second)),
+    )
+    for step in steps:
+        assert hpbuild(*step).status == 0
+    policy.write_text(policy_text({"team": read_public(tmp_path / "k.pub")}, tail=publisher.rule))
+
+    with running(wine, binaries, tmp_path / "unsigned") as host:
+        on = ("--policy", policy, "--pid", host.pid)
+        seen = hpbuild("verify", first, *on)
+        assert (seen.status, publisher_check(seen)) == (3, "failed")
+        refused = hpbuild("apply", first, *on)
+        assert (refused.status, refused.document()["verdict"]) == (3, "refused")
+        assert codes_of(refused) == [pins.UNSIGNED_FILE.id]
+        assert versions(host) == OLD
+        assert hpbuild("status", "--pid", host.pid).document()["agent"] is None
+
+    folder = tmp_path / "signed"
+    folder.mkdir()
+    file, kept = publisher.sign(sides[0], folder / "codec.dll"), tmp_path / "kept.dll"
+    with wine.host(folder, "codec.dll") as host:
+        on = ("--policy", policy, "--pid", host.pid)
+        seen = hpbuild("verify", first, *on)
+        assert (seen.status, publisher_check(seen)) == (0, "passed")
+        assert hpbuild("apply", first, *on).document()["verdict"] == "applied"
+        assert versions(host) == NEW
+        assert hpbuild("apply", first, *on).document()["verdict"] == "already-applied"
+        file.rename(kept)
+        shutil.copy(sides[0], file)
+        for command in (("apply", first), ("apply", second), ("revert", back)):
+            refused = hpbuild(*command, *on)
+            assert (refused.status, refused.document()["verdict"]) == (3, "refused"), command
+            assert pins.NO_SIGNED_FILE.id in codes_of(refused), command
+        assert versions(host) == NEW
+        assert [item["id"] for item in hpbuild("status", "--pid", host.pid).document()["packages"]] == ["KB-3"]
+        kept.replace(file)
+        assert hpbuild("apply", second, *on).document()["verdict"] == "replaced"
+        assert hpbuild("revert", back, *on).error() == (3, driver.NOT_IN_EFFECT.id)
+        assert hpbuild("revert", second, "--pid", host.pid).document()["verdict"] == "reverted"
+        assert hpbuild("apply", first, *on).document()["verdict"] == "applied"
+        assert hpbuild("revert", back, *on).document()["verdict"] == "reverted"
+        assert versions(host) == OLD

@@ -1,6 +1,7 @@
 """Rehearsals of a program that lives on codec.dll, under Wine."""
 
 import importlib.util
+import json
 import os
 import re
 import shlex
@@ -21,10 +22,13 @@ from hpbuild.codes import driver as driver_codes
 from hpbuild.codes import rehearse as codes
 from hpbuild.errors import ExitStatus
 from hpbuild.pe.processes import Process
+from hpbuild.sign.keys import read_public
 from tests.conftest import MISSING_TOOL
 from tests.live.codec import UNSIGNED, installed, package
 from tests.live.packages import Packages, locked, patched
 from tests.live.wine import QUIET, Wine
+from tests.policies import policy_text
+from tests.publishers import make_publisher
 
 SOURCE = Path(__file__).with_name("worker.c")
 FLAGS = (
@@ -223,3 +227,47 @@ def test_the_readme_shows_what_happens(
     said = {neutral(line) for line in done.stdout.decode().splitlines()}
     package_line = {neutral("package              KB-1 (sequence 1)")}
     assert set(map(neutral, shown.splitlines())) - said <= package_line
+
+
+def test_a_policy_file(
+    run: Rehearse,
+    packages: Packages,
+    binaries: Path,
+    root: Path,
+    tmp_path: Path,
+    require_tool: Callable[[str], str],
+) -> None:
+    """``run`` has prepared the folder of the program and Wine's environment. The state that the policy
+    requires does not matter here; the publisher of the program's file does."""
+    require_tool("openssl")
+    require_tool("osslsigncode")
+    environment = {**os.environ, "PYTHONPATH": str(root)}
+
+    def hpbuild(*words: object) -> tuple[int, str]:
+        command = [sys.executable, "-m", "hpbuild", *map(str, words)]
+        done = subprocess.run(
+            command, env=environment, capture_output=True, text=True, timeout=200, check=False
+        )
+        return done.returncode, done.stdout + done.stderr
+
+    publisher, policy, key = make_publisher(tmp_path / "vendor"), tmp_path / "trust.toml", tmp_path / "k"
+    assert hpbuild("keys", "generate", "--no-passphrase", "-o", key)[0] == 0
+    keys = {"team": read_public(key.with_suffix(".pub"))}
+    policy.write_text(policy_text(keys, head='state = "required"\n', tail=publisher.rule))
+    bundle, file = tmp_path / "codec.hpb", tmp_path / "app" / "codec.dll"
+    bundle.write_bytes(package(packages, binaries))
+    rehearsal = (
+        "rehearse", bundle, "--policy", policy, "--rounds", 1, "--output-dir", tmp_path / "said",
+        "--expect-output", "ready", "--format", "json",
+        "--", tmp_path / "app" / "worker.exe", file, 2, tmp_path / "end",
+    )  # fmt: skip
+    status, said = hpbuild(*rehearsal)
+    assert (status, "HP6003" in said) == (1, True), "nobody has signed the package"
+    assert hpbuild("sign", bundle, "--key", f"file:{key.with_suffix('.key')}")[0] == 0
+    status, said = hpbuild(*rehearsal)
+    assert (status, "HP6211" in said) == (3, True), said
+    assert json.loads(said)["steps"] == []
+    file.unlink()
+    publisher.sign(binaries / "baseline" / "codec.dll", file)
+    status, said = hpbuild(*rehearsal)
+    assert (status, json.loads(said)["verdict"]) == (0, "passed"), said

@@ -11,7 +11,9 @@ from pathlib import Path
 
 import pytest
 
+from hpbuild.cli.confined import CHILD_VARIABLE
 from hpbuild.codes import process as codes
+from hpbuild.codes.pins import PAGE_DIFFERS
 from hpbuild.codes.verify import (
     APPLIED_NEWER,
     APPLIED_OLDER,
@@ -26,6 +28,7 @@ from hpbuild.codes.verify import (
 from hpbuild.errors import Code, ExitStatus, Severity
 from hpbuild.pipeline import BuildRequest, assemble, build
 from hpbuild.verify import ModuleResult, Verification, VerifyRequest, verify
+from hpbuild.verify.checks import OPTIONAL
 from hpbuild.verify.states import CheckStatus, ModuleState, Tier
 from tests.live.injecting import STEP, Package, package_of, put_block, redirect, restore, write
 from tests.live.packages import UNSIGNED, Packages, patched
@@ -100,7 +103,11 @@ def test_the_baseline_in_memory_is_applicable(wine: Wine, folder: Path, bundle: 
     # The import slots lie in .rdata; everything in .data is the process's own.
     assert sum(len(place) for place in where.unknown) > 0
     assert where.writable > 0
-    assert all(item.status is CheckStatus.PASSED for item in result.checks if item.module)
+    assert all(
+        item.status is CheckStatus.PASSED
+        for item in result.checks
+        if item.module and item.check not in OPTIONAL
+    )
 
 
 @pytest.mark.parametrize("lowest", [Tier.EXACT, Tier.SECTIONS, Tier.FUNCTIONS])
@@ -247,7 +254,8 @@ def test_code_changed_elsewhere_lowers_the_tier(wine: Wine, folder: Path, bundle
     assert only(strict).state is ModuleState.UNKNOWN_BASELINE
     if only(strict).tier is not None:
         assert TIER_TOO_LOW in refusals(strict)
-        assert only(lenient).state is ModuleState.APPLICABLE
+        # The page is one that is written to, so it has to be the baseline's at any tier.
+        assert (only(lenient).state, refusals(lenient)[0]) == (ModuleState.UNKNOWN_BASELINE, PAGE_DIFFERS)
 
 
 def test_the_fixed_build_needs_nothing(wine: Wine, folder: Path, binaries: Path, bundle: bytes) -> None:
@@ -313,7 +321,11 @@ def test_nothing_loaded_is_no_success(wine: Wine, folder: Path, bundle: bytes) -
         result = check(bundle, host.pid)
     assert (result.exit, only(result).state) == (ExitStatus.NOT_APPLICABLE, ModuleState.NOT_LOADED)
     assert refusals(result) == [codes.NONE_LOADED]
-    assert all(item.status is CheckStatus.NOT_RUN for item in result.checks if item.module)
+    assert all(
+        item.status is CheckStatus.NOT_RUN
+        for item in result.checks
+        if item.module and item.check not in OPTIONAL
+    )
 
 
 def test_a_module_that_is_not_loaded_is_left_out(
@@ -403,8 +415,9 @@ def test_neither_lief_nor_a_decoder_is_imported(
         done = subprocess.run(
             [sys.executable, "-X", "importtime", "-m", "hpbuild", *command, str(host.pid)],
             cwd=root, capture_output=True, text=True, check=True,
+            env={**os.environ, CHILD_VARIABLE: "0"},  # the child's part, whose imports nobody sees else
         )  # fmt: skip
-    assert f"in process {host.pid}" in done.stdout
+    assert f"process {host.pid}" in done.stdout
     imported = {line.rsplit("|", 1)[-1].strip() for line in done.stderr.splitlines()}
     assert "pefile" in imported
     assert not imported & {"lief", "iced_x86", "capstone"}

@@ -134,6 +134,7 @@ def sample_module() -> model.Module:
             ),
         ),
         redirections=_redirections(),
+        pages=(model.PagePin(Rva(0x1000), Digest.of(b"page")),),
         fixups=model.Fixups(
             addr64=(Rva(0x11008),), rel32=(Rva(0x10002), Rva(0x10010)), addr32nb=(Rva(0x11020),)
         ),

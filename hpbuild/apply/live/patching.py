@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 
 from hpbuild.apply.live.driver import EVERY_PACKAGE, Session, open_session
 from hpbuild.apply.live.journal import Journal
-from hpbuild.apply.live.preparing import Prepared, prepare, verify_memory
+from hpbuild.apply.live.preparing import Prepared, may_revert, prepare, verify_memory
 from hpbuild.apply.live.protocol import Reply
 from hpbuild.apply.live.result import LiveModule, LiveRequest, LiveResult, LiveVerdict
 from hpbuild.apply.live.status import active_package, read_journal
@@ -53,12 +53,15 @@ def apply_live(request: LiveRequest, connect: SessionMaker = open_session) -> Li
 
 
 def revert_live(request: LiveRequest, connect: SessionMaker = open_session) -> LiveResult:
-    """Take the package out of the process again. No signature is asked for: the old bytes come from the
-    process's own journal, and the package says only which one is meant.
+    """Take the package out of the process again: the one that is given, or the one that a given revert
+    package takes back. The old bytes come from the process's own journal, and the package says only which one
+    is meant; a signature is asked for when ``request.signed_revert`` says so.
 
     Raises HpbuildError as ``apply_live``, and HP7366 when the package is not in effect."""
     with open_process(request.pid) as process:
         verification = verify_memory(request)
+        if (refused := may_revert(request, verification, process)) is not None:
+            return _result(request, process, refused, LiveVerdict.REFUSED, refused.findings)
         manifest = verification.manifest
         counterparts: tuple[LoadedModule | None, ...] = ()
         if manifest is None or active_package(read_journal(process), manifest.id) is None:

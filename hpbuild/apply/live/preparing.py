@@ -1,7 +1,7 @@
 """What comes before the agent: the verifier's yes, and the order made from what it looked at."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from hpbuild.apply.live.journal import Journal
 from hpbuild.apply.live.order import Order
@@ -10,14 +10,22 @@ from hpbuild.apply.live.result import LiveRequest
 from hpbuild.apply.live.status import read_journal
 from hpbuild.bundle.reader import read_bundle
 from hpbuild.codes.driver import LOADED_LATER
-from hpbuild.errors import ExitStatus, Finding
+from hpbuild.codes.servicing import REVERT_NEEDED, REVERT_NOT_APPLIED
+from hpbuild.codes.verify import CHECK_NOT_RUN
+from hpbuild.errors import ExitStatus, Finding, HpbuildError
 from hpbuild.manifest.model import Manifest
 from hpbuild.pe.processes import LoadedModule, Process
+from hpbuild.verify import checks
 from hpbuild.verify.request import ModuleResult, Verification, VerifyRequest
 from hpbuild.verify.running import find_loaded
-from hpbuild.verify.states import ModuleState
-from hpbuild.verify.verdict import exit_status
+from hpbuild.verify.states import CheckStatus, ModuleState
+from hpbuild.verify.verdict import exit_status, required
 from hpbuild.verify.verifier import verify
+
+AGENTS_OWN = frozenset({checks.PIN, checks.FUNCTIONS, checks.REFERENCES, checks.WINDOWS, checks.STATE})
+"""Checks of memory that the agent makes itself, against the order and its journal. They are excused where the
+code of another package of the product is in effect, which this one replaces, and before old bytes are put
+back. No other check of a loaded module is ever left out."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,21 +43,48 @@ class Prepared:
 
 def verify_memory(request: LiveRequest) -> Verification:
     """The verifier's word on the package and on the memory of the process."""
-    return verify(
-        VerifyRequest(bundle=request.bundle, name=request.name, policy=request.policy, pid=request.pid)
+    return verify(_question(request))
+
+
+def _question(request: LiveRequest) -> VerifyRequest:
+    return VerifyRequest(
+        bundle=request.bundle,
+        name=request.name,
+        policy=request.policy,
+        pid=request.pid,
+        accepted=request.accepted,
     )
+
+
+def may_revert(request: LiveRequest, verification: Verification, process: Process) -> Prepared | None:
+    """None when ``request`` asks for no signed revert package, or ``verification`` says yes to one and to
+    what the policy asks of the loaded modules besides their bytes; else the refusal."""
+    if not request.signed_revert:
+        return None
+    status = package_status(request, verification)
+    if status is not ExitStatus.YES:
+        return _refused(verification, (), status)
+    if verification.reverts is None or verification.manifest is None:
+        finding = Finding(REVERT_NEEDED, verification.id, "it takes nothing back")
+        return replace(_refused(verification, (), REVERT_NEEDED.exit), findings=(finding,))
+    found = find_loaded(verification.manifest.modules, process.modules)
+    counterparts = tuple(item.loaded for item in found)
+    return _unless_passed(request, verification, counterparts, AGENTS_OWN)
 
 
 def prepare(request: LiveRequest, process: Process) -> Prepared:
     """Verify the package and the process's memory, and make the order.
 
-    Raises HpbuildError: HP7362 and HP7363 for the files behind the
+    Raises HpbuildError: HP8041 for a revert package, HP7362 and HP7363 for the files behind the
     modules, HP7331 for a journal that cannot be read, HP725x for the process."""
     verification = verify_memory(request)
-    package = _package_status(verification)
+    package = package_status(request, verification)
     manifest = verification.manifest
     if package is not ExitStatus.YES or manifest is None:
         return _refused(verification, (), package)
+    if verification.reverts is not None:
+        cause = f"it takes {verification.reverts.id} back"
+        raise HpbuildError(REVERT_NOT_APPLIED, verification.id, cause)
     found = find_loaded(manifest.modules, process.modules)
     counterparts = tuple(item.loaded for item in found)
     if any(item.finding is not None for item in found):
@@ -57,11 +92,7 @@ def prepare(request: LiveRequest, process: Process) -> Prepared:
     states = _loaded_states(verification.modules, counterparts)
     if not states:
         return _refused(verification, counterparts, verification.exit)
-    if all(state is ModuleState.APPLIED for state in states):
-        return Prepared(
-            verification=verification, counterparts=counterparts, order=None, status=ExitStatus.YES
-        )
-    if any(state is ModuleState.APPLIED for state in states):
+    if 0 < states.count(ModuleState.APPLIED) < len(states):
         cause = f"of {len(states)} loaded modules {states.count(ModuleState.APPLIED)} have its new code"
         return Prepared(
             verification=verification,
@@ -70,15 +101,45 @@ def prepare(request: LiveRequest, process: Process) -> Prepared:
             status=LOADED_LATER.exit,
             findings=(Finding(LOADED_LATER, manifest.id, cause),),
         )
-    accepted = all(state is ModuleState.APPLICABLE for state in states)
-    if not accepted and not _takes_over(read_journal(process), manifest):
+    known = set(states) in ({ModuleState.APPLIED}, {ModuleState.APPLICABLE})
+    if not known and not _takes_over(read_journal(process), manifest):
         return _refused(verification, counterparts, verification.exit)
+    refused = _unless_passed(request, verification, counterparts, frozenset() if known else AGENTS_OWN)
+    if refused is not None:
+        return refused
+    applied = states[0] is ModuleState.APPLIED
     return Prepared(
         verification=verification,
         counterparts=counterparts,
-        order=_order(request, manifest, counterparts),
+        order=None if applied else _order(request, manifest, counterparts),
         status=ExitStatus.YES,
     )
+
+
+def _unless_passed(
+    request: LiveRequest,
+    verification: Verification,
+    counterparts: tuple[LoadedModule | None, ...],
+    excused: frozenset[checks.Check],
+) -> Prepared | None:
+    """The refusal, unless every check of every loaded module that the policy asks for has passed, but those
+    ``excused``."""
+    asked = required(checks.MODULE_CHECKS, _question(request).asked)
+    wanted = [check for check in asked if check not in excused]
+    made = {(result.module, result.check): result for result in verification.checks if result.module}
+    pairs = zip(verification.modules, counterparts, strict=True)
+    loaded = [result.path for result, counterpart in pairs if counterpart is not None]
+    results = {(path, check): made.get((path, check)) for path in loaded for check in wanted}
+    missing = {key: result for key, result in results.items() if result is None or not result.passed}
+    if not missing:
+        return None
+    unmade = [
+        Finding(CHECK_NOT_RUN, path, f"{check.number} ({check.name}): {result.reason if result else ''}")
+        for (path, check), result in missing.items()
+        if result is None or result.status is not CheckStatus.FAILED
+    ]
+    refusal = _refused(verification, counterparts, verification.exit)
+    return replace(refusal, findings=(*refusal.findings, *unmade))
 
 
 def _order(request: LiveRequest, manifest: Manifest, counterparts: Sequence[LoadedModule | None]) -> Order:
@@ -91,11 +152,11 @@ def _order(request: LiveRequest, manifest: Manifest, counterparts: Sequence[Load
     return make_order(manifest, bundle.members, bundle.sha256, targets)
 
 
-def _package_status(verification: Verification) -> ExitStatus:
+def package_status(request: LiveRequest, verification: Verification) -> ExitStatus:
     """What the checks of the package alone say, whatever is loaded."""
     alone = [result for result in verification.checks if not result.module]
-    status, _ = exit_status(alone, (), verification.authenticity, installed=False)
-    return status
+    asked = _question(request).asked
+    return exit_status(alone, (), verification.authenticity, installed=False, asked=asked)[0]
 
 
 def _loaded_states(

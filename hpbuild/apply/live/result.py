@@ -6,6 +6,7 @@ from enum import StrEnum
 from hpbuild.apply.live.protocol import Reply
 from hpbuild.errors import ExitStatus, Finding
 from hpbuild.pe.processes import LoadedModule
+from hpbuild.verify.line import AcceptedLines
 from hpbuild.verify.policy import Policy
 from hpbuild.verify.request import Verification
 
@@ -13,12 +14,16 @@ from hpbuild.verify.request import Verification
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LiveRequest:
     """``bundle`` is the whole package, ``name`` what to call it in messages; ``pid`` this system's id of the
-    process (on Linux the Linux one)."""
+    process (on Linux the Linux one). ``accepted`` is what was accepted of product lines before, None when
+    nobody keeps that. ``signed_revert``: taking a package out needs a revert package that the verifier says
+    yes to."""
 
     bundle: bytes
     name: str
     policy: Policy
     pid: int
+    accepted: AcceptedLines | None = None
+    signed_revert: bool = False
 
 
 class LiveVerdict(StrEnum):

@@ -115,14 +115,14 @@ def _standing(
 def _judged(journal: Journal | None, verification: Verification) -> StandingVerdict:
     """How the process stands to the package: memory and journal have to agree."""
     states = {item.state for item in verification.modules} - {ModuleState.NOT_LOADED}
-    active = active_package(journal, verification.id) is not None
+    active = active_package(journal, verification.carried_id) is not None
     if not states:
         return StandingVerdict.NOT_LOADED if verification.modules else StandingVerdict.CONFLICT
     if states == {ModuleState.APPLIED}:
         return StandingVerdict.NEW  # without a journal: the file itself was patched
     if states == {ModuleState.APPLICABLE} and not active:
         return StandingVerdict.OLD
-    product = verification.product or verification.id
+    product = verification.product or verification.carried_id
     others = journal.packages if journal is not None and not active else ()
     if any(item.product == product for item in others):
         return StandingVerdict.OTHER

@@ -9,6 +9,7 @@ from hpbuild.apply.offline.output import all_or_none
 from hpbuild.apply.offline.result import OfflineRequest, OfflineResult, WrittenModule
 from hpbuild.apply.offline.revert import original_of
 from hpbuild.codes import apply_offline as codes
+from hpbuild.codes.servicing import REVERT_NOT_APPLIED
 from hpbuild.errors import ExitStatus, HpbuildError
 from hpbuild.values import Digest
 from hpbuild.verify import Policy, VerifyRequest, verify
@@ -21,12 +22,16 @@ def apply_offline(request: OfflineRequest) -> OfflineResult:
     """Write a patched copy of every module of the package that ``request.installed`` has.
 
     When the verifier does not say yes, the result tells why and nothing is written. Raises HpbuildError:
-    HP7202 when a module has the package already, HP7204 to HP7210, HP7215 to HP7217, HP48xx, and what the
-    readers of images raise.
+    HP8041 for a revert package, HP7202 when a module has the package already, HP7204 to HP7210, HP7215 to
+    HP7217, HP48xx, and what the readers of images raise.
     """
     verification = verify(
         VerifyRequest(
-            bundle=request.bundle, name=request.name, policy=request.policy, installed=request.installed
+            bundle=request.bundle,
+            name=request.name,
+            policy=request.policy,
+            installed=request.installed,
+            accepted=request.accepted,
         )
     )
     findings = list(judged_findings(verification))
@@ -34,13 +39,16 @@ def apply_offline(request: OfflineRequest) -> OfflineResult:
         return OfflineResult(
             verification=verification, status=verification.exit, modules=(), findings=tuple(findings)
         )
+    if verification.reverts is not None:
+        cause = f"it takes {verification.reverts.id} back"
+        raise HpbuildError(REVERT_NOT_APPLIED, verification.id, cause)
     written: list[WrittenModule] = []
     with all_or_none(request.output, tree=request.installed.is_dir()) as write:
         for verified in verified_modules(
             request.bundle, verification, request.policy, ModuleState.APPLICABLE, codes.ALREADY_APPLIED
         ):
             copy = patched_copy(verified.module, verified.image, verified.patch)
-            check_copy(verified, copy, request.policy, verification.sequence)
+            check_copy(verified, copy, request.policy, verification.carried_sequence)
             findings += copy.findings
             written.append(_written(verified, copy, write(verified.module.path, copy.data)))
     return OfflineResult(

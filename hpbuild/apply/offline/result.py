@@ -7,18 +7,23 @@ from hpbuild.apply.offline.copy import PatchedCopy
 from hpbuild.errors import ExitStatus, Finding
 from hpbuild.values import Digest
 from hpbuild.verify import Policy, Verification
+from hpbuild.verify.line import AcceptedLines
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OfflineRequest:
     """``bundle`` is the whole package, ``name`` what to call it in messages. ``installed`` is the file to be
-    read, or the tree of files under their module paths; ``output`` the file or the tree to be written."""
+    read, or the tree of files under their module paths; ``output`` the file or the tree to be written.
+    ``accepted`` is what was accepted of product lines before, None when nobody keeps that. ``signed_revert``:
+    taking a package out needs a revert package."""
 
     bundle: bytes
     name: str
     installed: Path
     output: Path
     policy: Policy
+    accepted: AcceptedLines | None = None
+    signed_revert: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

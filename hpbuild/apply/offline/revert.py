@@ -1,11 +1,15 @@
 """``revert --offline``: the original file back out of a patched one and its undo record."""
 
+from dataclasses import replace
+from datetime import datetime
+
 from hpbuild.apply.offline import undo
 from hpbuild.apply.offline.installed import Verified, judged_findings, verified_modules
 from hpbuild.apply.offline.output import all_or_none
 from hpbuild.apply.offline.result import OfflineRequest, OfflineResult, WrittenModule
 from hpbuild.apply.offline.sections import UNDO
 from hpbuild.codes import apply_offline as codes
+from hpbuild.codes.servicing import REVERT_NEEDED
 from hpbuild.errors import ExitStatus, HpbuildError
 from hpbuild.manifest.model import Module
 from hpbuild.pe.image import Image
@@ -13,6 +17,7 @@ from hpbuild.values import Digest
 from hpbuild.verify import Policy, VerifyRequest, verify
 from hpbuild.verify.locate import subject_from
 from hpbuild.verify.module import compare
+from hpbuild.verify.publisher import check_publisher
 from hpbuild.verify.states import ModuleState
 
 
@@ -20,17 +25,27 @@ def revert_offline(request: OfflineRequest) -> OfflineResult:
     """Write the original of every module of the package that ``request.installed`` has, byte for byte.
 
     When the verifier does not say yes, the result tells why and nothing is written. Raises HpbuildError:
-    HP7203 when a module does not have the package, HP7204, HP7211 to HP7215, HP48xx.
+    HP8042 for a package that takes nothing back where one is asked for, HP7203 when a module does not have
+    the package, HP7204, HP7211 to HP7215, HP48xx.
     """
     policy = request.policy
     verification = verify(
-        VerifyRequest(bundle=request.bundle, name=request.name, policy=policy, installed=request.installed)
+        VerifyRequest(
+            bundle=request.bundle,
+            name=request.name,
+            # The publisher signed the original: judged where that is at hand.
+            policy=replace(policy, publisher=None),
+            installed=request.installed,
+            accepted=request.accepted,
+        )
     )
     findings = judged_findings(verification)
     if verification.exit is not ExitStatus.YES:
         return OfflineResult(
             verification=verification, status=verification.exit, modules=(), findings=findings
         )
+    if request.signed_revert and verification.reverts is None:
+        raise HpbuildError(REVERT_NEEDED, verification.id, "it takes nothing back")
     written: list[WrittenModule] = []
     with all_or_none(request.output, tree=request.installed.is_dir()) as write:
         for verified in verified_modules(
@@ -38,7 +53,7 @@ def revert_offline(request: OfflineRequest) -> OfflineResult:
         ):
             module = verified.module
             original = original_of(verified.image, module, policy.limits.installed_size)
-            tier = _identity(verified, original, policy, verification.sequence)
+            tier = _identity(verified, original, policy, verification.carried_sequence, verification.time)
             written.append(
                 WrittenModule(
                     path=module.path,
@@ -57,8 +72,9 @@ def revert_offline(request: OfflineRequest) -> OfflineResult:
     )
 
 
-def _identity(verified: Verified, original: bytes, policy: Policy, sequence: int) -> str:
-    """The tier at which ``original`` is the module's baseline; HP7214 when the verifier would not say yes."""
+def _identity(verified: Verified, original: bytes, policy: Policy, sequence: int, now: datetime) -> str:
+    """The tier at which ``original`` is the module's baseline; HP7214 when the verifier would not say
+    yes, HP62xx and HP53xx when it has not the publisher that the policy asks for."""
     module = verified.module
     try:
         subject = subject_from(original, verified.path, module.path)
@@ -68,6 +84,8 @@ def _identity(verified: Verified, original: bytes, policy: Policy, sequence: int
     if compared.state is not ModuleState.APPLICABLE:
         cause = f"SHA-256 {Digest.of(original).hex}: its state would be {compared.state}"
         raise HpbuildError(codes.UNDO_RESULT_DIFFERS, module.path, cause)
+    for finding in check_publisher(module, subject.image, policy, now).findings:
+        raise HpbuildError(finding.code, finding.place, finding.cause)
     return str(compared.tier or "")
 
 

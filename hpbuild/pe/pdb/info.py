@@ -14,6 +14,9 @@ from hpbuild.pe.pdb.streams import INFO_STREAM
 MINIMAL_DEBUG_INFO = 0x494E494D
 """Feature of a PDB linked with /DEBUG:FASTLINK: types and symbols stayed in the object files."""
 _IDENTITY_SIZE = 28
+MAX_NAMED = 4096
+_MAX_FEATURES = 64
+_MAX_NAME = 4096
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,12 +41,12 @@ def read_directory(msf: Msf) -> Directory:
         at += 12 + 4 * words
         (words,) = struct.unpack_from("<I", data, at)
         at += 4 + 4 * words
-        if at + 8 * count > len(data):
+        if count > MAX_NAMED or at + 8 * count > len(data):
             raise ValueError(f"{count} named streams in {len(data)} bytes")
         rows = struct.iter_unpack("<II", data[at : at + 8 * count])
-        streams = {strings[key:].split(b"\0", 1)[0]: stream for key, stream in rows}
+        streams = {strings[key : key + _MAX_NAME].split(b"\0", 1)[0]: stream for key, stream in rows}
     except (struct.error, ValueError) as error:
         raise HpbuildError(PDB_STREAM_MALFORMED, f"{msf.name}: named streams", str(error)) from None
     # The first number is the highest name index; feature codes follow.
-    rest = data[at + 8 * count + 4 :]
+    rest = data[at + 8 * count + 4 :][: 4 * _MAX_FEATURES]
     return Directory(streams, struct.unpack(f"<{len(rest) // 4}I", rest[: len(rest) & ~3]))

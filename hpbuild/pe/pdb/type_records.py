@@ -84,6 +84,26 @@ class TypeStream:
         return int(self.kinds[number]), self.data[at + 4 : at + 2 + _U16.unpack_from(self.data, at)[0]]
 
 
+@dataclass(slots=True)
+class Work:
+    """How much may still be read of a stream's lists: lists can be shared, and damaged streams share a long
+    one ever so often."""
+
+    name: str
+    left: int
+
+    @classmethod
+    def of(cls, types: TypeStream) -> "Work":
+        """Enough for every real stream, in which a list of many members belongs to one type."""
+        return cls(types.name, 4 * len(types.data) + (1 << 20))
+
+    def spend(self, size: int) -> None:
+        """Count ``size`` bytes; HpbuildError PDB_LIMIT when it was too much."""
+        self.left -= size
+        if self.left < 0:
+            raise HpbuildError(PDB_LIMIT, self.name, "lists of members are shared too often")
+
+
 class Udt(NamedTuple):
     """A class, structure, union or enumeration: ``fields`` index of its field list, ``base`` the underlying
     type of an enumeration, ``shape`` index of the shape of its virtual table, 0 for none."""
@@ -169,11 +189,11 @@ def number(body: bytes, at: int) -> tuple[int, int]:
     return struct.unpack_from("<" + layout, body, at + 2)[0], at + 2 + struct.calcsize(layout)
 
 
-def members(types: TypeStream, index: int) -> list[Member]:
+def members(types: TypeStream, index: int, work: Work) -> list[Member]:
     """The members of the field list ``index`` and its continuations that matter for layout: data members,
     bases, virtual table pointers, enumerators and methods that introduce a virtual.
 
-    Raises HpbuildError PDB_STREAM_MALFORMED, or PDB_LIMIT beyond MAX_MEMBERS.
+    Raises HpbuildError PDB_STREAM_MALFORMED, or PDB_LIMIT beyond MAX_MEMBERS or ``work``.
     """
     found: list[Member] = []
     seen: set[int] = set()
@@ -183,7 +203,7 @@ def members(types: TypeStream, index: int) -> list[Member]:
             raise HpbuildError(PDB_STREAM_MALFORMED, types.name, f"{index:#x} is not a list of fields")
         seen.add(index)
         try:
-            index = _scan(types, body, found)
+            index = _scan(types, body, found, work)
         except (struct.error, ValueError) as error:
             raise HpbuildError(PDB_STREAM_MALFORMED, types.name, f"field list {index:#x}: {error}") from None
         if len(found) > MAX_MEMBERS:
@@ -191,8 +211,9 @@ def members(types: TypeStream, index: int) -> list[Member]:
     return found
 
 
-def _scan(types: TypeStream, body: bytes, found: list[Member]) -> int:
+def _scan(types: TypeStream, body: bytes, found: list[Member], work: Work) -> int:
     """Add the members in ``body`` to ``found``; the index of the list that goes on, or 0."""
+    work.spend(len(body))
     at, end = 0, len(body)
     while at < end:
         if body[at] >= 0xF0:
@@ -203,11 +224,14 @@ def _scan(types: TypeStream, body: bytes, found: list[Member]) -> int:
         at += 2
         if kind == LF_INDEX:
             return int(_U32.unpack_from(body, at + 2)[0])
-        at = _member(types, kind, body, at, found)
+        if kind == LF_METHOD:
+            at = _methods(types, body, at, found, work)
+            continue
+        at = _member(kind, body, at, found)
     return 0
 
 
-def _member(types: TypeStream, kind: int, body: bytes, at: int, found: list[Member]) -> int:
+def _member(kind: int, body: bytes, at: int, found: list[Member]) -> int:
     """One member whose leaf ``kind`` lies before ``at``; the offset behind it."""
     if kind == LF_ENUMERATE:
         value, at = number(body, at + 2)
@@ -222,11 +246,6 @@ def _member(types: TypeStream, kind: int, body: bytes, at: int, found: list[Memb
         return end + 1
     if kind == LF_ONEMETHOD:
         return _one_method(body, at, target, found)
-    if kind == LF_METHOD:
-        end = body.index(b"\0", at + 6)
-        for slot, method in _introduced(types, target):
-            found.append(Member(LF_ONEMETHOD, printable(body[at + 6 : end]), slot, method))
-        return end + 1
     if kind in (LF_STMEMBER, LF_NESTTYPE, LF_NESTTYPEEX, LF_FRIENDFCN):
         return body.index(b"\0", at + 6) + 1
     if kind in (LF_BCLASS, LF_BINTERFACE):
@@ -250,6 +269,15 @@ def _member(types: TypeStream, kind: int, body: bytes, at: int, found: list[Memb
     raise ValueError(f"member of kind {kind:#06x}")
 
 
+def _methods(types: TypeStream, body: bytes, at: int, found: list[Member], work: Work) -> int:
+    """The overloads of one name; the offset behind the member."""
+    (target,) = _MEMBER.unpack_from(body, at)
+    end = body.index(b"\0", at + 6)
+    for slot, method in _introduced(types, target, work):
+        found.append(Member(LF_ONEMETHOD, printable(body[at + 6 : end]), slot, method))
+    return end + 1
+
+
 def _one_method(body: bytes, at: int, target: int, found: list[Member]) -> int:
     (attributes,) = _U16.unpack_from(body, at)
     at += 6
@@ -264,11 +292,12 @@ def _one_method(body: bytes, at: int, target: int, found: list[Member]) -> int:
     return end + 1
 
 
-def _introduced(types: TypeStream, index: int) -> list[tuple[int, int]]:
+def _introduced(types: TypeStream, index: int, work: Work) -> list[tuple[int, int]]:
     """(slot offset, type index) of the overloads in a method list that introduce a virtual."""
     kind, body = types.body(index)
     if kind != LF_METHODLIST:
         raise ValueError(f"{index:#x} is not a list of methods")
+    work.spend(len(body))
     found = []
     at = 0
     while at < len(body):

@@ -8,11 +8,14 @@ from dataclasses import dataclass, field
 from hpbuild.codes.pe_identity import PDB_STREAM_MALFORMED
 from hpbuild.errors import HpbuildError
 from hpbuild.pe.pdb import type_records as leaf
-from hpbuild.pe.pdb.type_records import Member, TypeStream, Udt
+from hpbuild.pe.pdb.type_records import Member, TypeStream, Udt, Work
 
 MAX_TEXT = 1024
 """Longer spellings are cut and end in a digest of the whole, so that they stay comparable."""
 MAX_DEPTH = 64
+
+_CHARACTERS = 64
+"""Of lists of arguments that count like one byte of a list of members; names of types are long."""
 
 _SIMPLE = {
     0x00: "none", 0x03: "void", 0x08: "HRESULT", 0x10: "signed char", 0x11: "short", 0x12: "long",
@@ -45,11 +48,12 @@ class Speller:
 
     types: TypeStream
     complete: dict[bytes, int]
+    work: Work
     texts: dict[int, str] = field(default_factory=dict)
 
     def text(self, index: int, depth: int = 0) -> str:
         """The spelling of type ``index``. Qualifiers (const, volatile) are left out: they do not change how
-        an object lies in memory. Raises HpbuildError PDB_STREAM_MALFORMED."""
+        an object lies in memory. Raises HpbuildError PDB_STREAM_MALFORMED or PDB_LIMIT."""
         if index < leaf.FIRST_INDEX:
             return _simple(index)
         known = self.texts.get(index)
@@ -131,7 +135,9 @@ class Speller:
         (count,) = struct.unpack_from("<I", body)
         if 4 * count + 4 > len(body):
             raise ValueError(f"{count} arguments in {len(body)} bytes")
-        return ", ".join(self.text(item, depth) for item in struct.unpack_from(f"<{count}I", body, 4))
+        text = ", ".join(self.text(item, depth) for item in struct.unpack_from(f"<{count}I", body, 4))
+        self.work.spend(len(text) // _CHARACTERS)
+        return text
 
     def _udt(self, record: Udt, depth: int) -> str:
         if not is_compiler_named(record.name.rsplit("::", 1)[-1]):
@@ -152,7 +158,7 @@ class Speller:
         (name, offset in bytes, spelling)."""
         found: list[tuple[str, int, str]] = []
         slots: list[tuple[str, int, str]] = []
-        for member in leaf.members(self.types, record.fields):
+        for member in leaf.members(self.types, record.fields, self.work):
             if member.kind == leaf.LF_ONEMETHOD:
                 if member.name != _DELETING_DESTRUCTOR:
                     slots.append((member.name, member.offset, self._signature(member, depth)))

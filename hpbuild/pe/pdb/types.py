@@ -9,7 +9,7 @@ import numpy as np
 from hpbuild.codes.pe_identity import PDB_STREAM_MALFORMED
 from hpbuild.errors import HpbuildError
 from hpbuild.pe.pdb import type_records as leaf
-from hpbuild.pe.pdb.type_records import TypeStream, Udt
+from hpbuild.pe.pdb.type_records import TypeStream, Udt, Work
 from hpbuild.pe.pdb.type_spelling import Speller, is_compiler_named
 
 _KINDS = (*leaf.RECORDS, leaf.LF_UNION, leaf.LF_ENUM)
@@ -51,7 +51,7 @@ def type_layouts(types: TypeStream) -> tuple[TypeLayout, ...]:
     Raises HpbuildError PDB_STREAM_MALFORMED or PDB_LIMIT.
     """
     defined = _definitions(types)
-    speller = Speller(types, _by_unique_name(defined))
+    speller = Speller(types, _by_unique_name(defined), Work.of(types))
     found = set()
     for _, record in defined:
         if not is_compiler_named(record.name):

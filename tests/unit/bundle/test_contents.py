@@ -4,10 +4,11 @@ import pytest
 
 from hpbuild.bundle.contents import agreement_findings, image_findings, subject_findings
 from hpbuild.bundle.reader import Bundle
-from hpbuild.bundle.statement import make_statement
+from hpbuild.bundle.statement import Reverts, Statement, make_revert_statement, make_statement
 from hpbuild.codes import bundle as codes
 from hpbuild.errors import Code
 from hpbuild.manifest.model import Manifest
+from hpbuild.values import Digest
 
 IMAGE = "images/bin/codec.dll"
 
@@ -42,6 +43,39 @@ def test_statement_about_another_manifest_fails(sample_manifest: Manifest, field
     other = replace(sample_manifest, **{field: value})  # type: ignore[arg-type]
     found = [(item.code, item.place) for item in agreement_findings(statement, other)]
     name = "pins" if field == "modules" else field
+    assert found == [(codes.STATEMENT_DISAGREES, f"statement.json: predicate.{name}")]
+
+
+@pytest.fixture
+def taking_back(sample_manifest: Manifest) -> Statement:
+    reverts = Reverts(
+        id=sample_manifest.id, sequence=sample_manifest.sequence, statement=Digest.of(b"s"), reason="r"
+    )
+    return make_revert_statement(sample_manifest, {}, ("codec-hp9", 9), reverts)
+
+
+def test_a_revert_package_has_the_manifest_of_what_it_takes_back(
+    taking_back: Statement, sample_manifest: Manifest
+) -> None:
+    assert agreement_findings(taking_back, sample_manifest) == ()
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "name"),
+    [
+        ("id", "codec-hp9", "reverts.id"),
+        ("sequence", 9, "reverts.sequence"),
+        ("product", "x", "product"),
+        ("advisories", (), "advisories"),
+        ("tool", "x", "tool"),
+        ("modules", (), "pins"),
+    ],
+)
+def test_a_revert_package_with_another_manifest_fails(
+    taking_back: Statement, sample_manifest: Manifest, field: str, value: object, name: str
+) -> None:
+    other = replace(sample_manifest, **{field: value})  # type: ignore[arg-type]
+    found = [(item.code, item.place) for item in agreement_findings(taking_back, other)]
     assert found == [(codes.STATEMENT_DISAGREES, f"statement.json: predicate.{name}")]
 
 

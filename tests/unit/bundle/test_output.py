@@ -168,3 +168,12 @@ def test_forbidden_file_fails(tmp_path: Path) -> None:
 def test_what_the_system_reports_has_a_code(number: int, code: Code) -> None:
     error = file_error(OSError(number, os.strerror(number)), Path("x"))
     assert (error.code, error.finding.cause) == (code, os.strerror(number))
+
+
+@POSIX
+def test_a_mode_that_is_asked_for_is_given(tmp_path: Path) -> None:
+    path = tmp_path / "out"
+    for _ in range(2):
+        write_atomic(path, b"x", 0o600)
+        assert stat.S_IMODE(path.stat().st_mode) == 0o600
+        path.chmod(0o644)

@@ -48,7 +48,7 @@ def test_help_of_a_command(hpbuild: Runner, name: str) -> None:
     assert hpbuild(name, "--help").out == (GOLDEN / f"help-{name}.txt").read_text()
 
 
-@pytest.mark.parametrize("name", [*NAMES, "keys"])
+@pytest.mark.parametrize("name", [*NAMES, "keys", "line"])
 def test_every_command_has_help(hpbuild: Runner, name: str) -> None:
     run = hpbuild(name, "-h")
     assert run.status == 0

@@ -8,13 +8,13 @@ from typing import Any
 
 import pytest
 
-from hpbuild.sign.algorithms import spki_sha256
+from hpbuild.sign.algorithms import Algorithm, spki_sha256
 from hpbuild.sign.keys import read_private, read_public
 
 Runner = Callable[..., Any]
 
 
-@pytest.mark.parametrize("algorithm", ["ed25519", "ecdsa-p256", "ecdsa-p384"])
+@pytest.mark.parametrize("algorithm", Algorithm)
 def test_generate_writes_a_pair(hpbuild: Runner, tmp_path: Path, algorithm: str) -> None:
     run = hpbuild(
         "keys",
@@ -76,6 +76,31 @@ def test_a_key_is_never_overwritten(hpbuild: Runner, package: Any) -> None:
     assert run.status != 0
     assert "HP4807" in run.err
     assert package.key.read_bytes() == before
+
+
+def test_show_tells_who_a_key_is(hpbuild: Runner, package: Any, tmp_path: Path) -> None:
+    key = spki_sha256(read_public(package.public))
+    for name in (package.public, f"file:{package.key}"):
+        document = hpbuild("keys", "show", name, "--format", "json").document()
+        assert (document["algorithm"], document["spki_sha256"]) == ("ed25519", key)
+        assert document["private"] is document["public"] is document["protected"] is None
+    assert key in hpbuild("keys", "show", package.public).out
+
+
+def test_show_writes_the_public_key_once(hpbuild: Runner, package: Any, tmp_path: Path) -> None:
+    target = tmp_path / "again.pub"
+    run = hpbuild("keys", "show", f"file:{package.key}", "-o", target, "--format", "json")
+    assert run.document()["public"] == str(target)
+    assert target.read_bytes() == package.public.read_bytes()
+    run = hpbuild("keys", "show", f"file:{package.key}", "-o", target)
+    assert run.status == 2
+    assert "HP4807" in run.err
+
+
+def test_show_takes_no_private_key_for_a_public_one(hpbuild: Runner, package: Any) -> None:
+    run = hpbuild("keys", "show", package.key)
+    assert run.status == 2
+    assert "HP5002" in run.err
 
 
 def test_sign_adds_a_signature(hpbuild: Runner, package: Any, tmp_path: Path) -> None:

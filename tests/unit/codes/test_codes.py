@@ -12,7 +12,7 @@ from hpbuild.errors import Code, ExitStatus, Severity
 STAGES = {
     "pe": "HP1[0-3]", "pe_identity": "HP1[4-9]", "code": "HP2", "match": "HP2", "plan": "HP3",
     "traps": "HP30[89]", "builds": "HP306",
-    "patchimage": "HP3", "manifest": "HP4", "bundle": "HP4", "sign": "HP5", "verify": "HP6",
+    "patchimage": "HP3", "manifest": "HP4", "bundle": "HP4", "sign": "HP5", "verify": "HP60", "policy": "HP61",
     "prove": "HP7", "apply_offline": "HP72[0-4]", "process": "HP72[5-9]",
     "live": "HP73[0-4]", "driver": "HP73[5-9]", "rehearse": "HP74[0-4]",
     "cli": "HP9",

@@ -101,6 +101,7 @@ def manifests(draw: st.DrawFn) -> model.Manifest:
         functions=st.lists(functions, max_size=2).map(tuple),
         data=st.lists(data, max_size=2).map(tuple),
         redirections=st.lists(redirections, max_size=2).map(tuple),
+        pages=st.lists(st.builds(model.PagePin, rva=RVAS, sha256=DIGESTS), max_size=2).map(tuple),
         fixups=st.builds(model.Fixups, addr64=sites, rel32=sites, addr32nb=sites),
         references=st.lists(references, max_size=2).map(tuple),
         exclusions=st.lists(

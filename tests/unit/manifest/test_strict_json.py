@@ -133,3 +133,38 @@ def test_published_vectors(root: Path, name: str) -> None:
         pytest.skip("no ../shared/vectors beside the checkout")
     source = json.loads((folder / f"{name}.input.json").read_bytes())
     assert canonical(source, name) == (folder / f"{name}.output.json").read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("name", "spelling", "form"),
+    [
+        ("arrays", None, None),
+        ("french", None, None),
+        ("structures", codes.NUMBER, None),
+        ("unicode", None, None),
+        ("values", codes.NUMBER, codes.NUMBER),
+        ("weird", None, None),
+    ],
+)
+def test_published_vectors_through_the_reader(
+    root: Path, name: str, spelling: Code | None, form: Code | None
+) -> None:
+    """What hpbuild reads of them. It takes no fractions: 56.0 in an input, 1e-27 in an output."""
+    folder = root.parent / "shared" / "vectors" / "jcs"
+    if not folder.is_dir():
+        pytest.skip("no ../shared/vectors beside the checkout")
+    source, output = ((folder / f"{name}.{kind}.json").read_bytes() for kind in ("input", "output"))
+    if spelling is None:
+        assert canonical(parse(source, name), name) == output
+    else:
+        assert refusal_of(source, name) is spelling
+    if form is None:
+        assert canonical(parse_canonical(output, name), name) == output
+    else:
+        assert refusal_of(output, name) is form
+
+
+def refusal_of(data: bytes, name: str) -> Code:
+    with pytest.raises(HpbuildError) as caught:
+        parse(data, name)
+    return caught.value.code

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from hpbuild.codes import pe_identity as codes
 from hpbuild.errors import HpbuildError
+from hpbuild.pe import coff_symbols as module
 from hpbuild.pe.coff_symbols import coff_symbols, has_coff_symbols
 from hpbuild.pe.image import Image
 from hpbuild.pe.reader import parse_image, read_image
@@ -173,6 +174,15 @@ def test_damaged_table_fail(plain: bytes, rows: list[Row], changes: dict[str, in
         coff_symbols(parse_image(with_table(plain, rows, **changes), "codec.dll"))
     assert caught.value.code is codes.COFF_SYMBOLS_MALFORMED
     assert cause in caught.value.finding.cause
+
+
+def test_too_many_rows_fail(plain: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
+    image = parse_image(with_table(plain, [Row(b"f", 0x10)] * 3), "x")
+    monkeypatch.setattr(module, "MAX_ROWS", 2)
+    with pytest.raises(HpbuildError) as caught:
+        coff_symbols(image)
+    assert caught.value.code is codes.COFF_SYMBOLS_MALFORMED
+    assert "at most 2" in caught.value.finding.cause
 
 
 def test_auxiliary_rows_leave_the_table_fail(plain: bytes) -> None:

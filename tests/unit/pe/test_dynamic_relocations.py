@@ -7,6 +7,7 @@ import pytest
 
 from hpbuild.codes import pe as codes
 from hpbuild.errors import HpbuildError
+from hpbuild.pe import dynamic_relocations
 from hpbuild.pe.access import LOAD_CONFIG
 from hpbuild.pe.dynamic_relocations import rewritten_sites
 from hpbuild.pe.image import Image
@@ -96,3 +97,10 @@ def test_torn(binaries: Path, body: bytes) -> None:
     with pytest.raises(HpbuildError) as caught:
         rewritten_sites(image_with(binaries, body))
     assert caught.value.code is codes.LOAD_CONFIG_ADDRESS
+
+
+def test_a_very_large_table_is_not_read(binaries: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    image = image_with(binaries, entry(3, block(PAGE, struct.pack("<I", 0x10))))
+    assert rewritten_sites(image) == [PAGE + 0x10]
+    monkeypatch.setattr(dynamic_relocations, "MAX_TABLE", 16)
+    assert rewritten_sites(image) is None

@@ -14,7 +14,7 @@ from hpbuild.errors import HpbuildError
 from hpbuild.pe.evidence import load_evidence
 from hpbuild.pe.pdb.compilers import S_COMPILE2, S_COMPILE3, Compiler, read_compilers
 from hpbuild.pe.pdb.file import Pdb, find_pdb, open_pdb
-from hpbuild.pe.pdb.info import MINIMAL_DEBUG_INFO, read_directory
+from hpbuild.pe.pdb.info import MAX_NAMED, MINIMAL_DEBUG_INFO, read_directory
 from hpbuild.pe.pdb.msf import open_msf
 from hpbuild.pe.pdb.streams import Module
 from hpbuild.pe.reader import read_image
@@ -131,6 +131,14 @@ def test_fastlink_fail(codec_path: Path, tmp_path: Path) -> None:
     symbols = load_evidence(image, tmp_path / "codec.dll").symbols
     assert symbols.source == "none"
     assert "FASTLINK" in symbols.note
+
+
+def test_too_many_named_streams_fail() -> None:
+    count = MAX_NAMED + 1
+    table = struct.pack("<III", count, count, 0) + bytes(4) + bytes(8 * count) + bytes(4)
+    with pytest.raises(HpbuildError) as caught:
+        read_directory(container([b"", bytes(28) + struct.pack("<I", 2) + b"a\0" + table]))
+    assert caught.value.code is codes.PDB_STREAM_MALFORMED
 
 
 def test_named_streams(codec_path: Path) -> None:

@@ -274,7 +274,7 @@ def test_limits_fail(module: Callable[..., Image], monkeypatch: pytest.MonkeyPat
     code, cause = refused(module(blob()))
     assert code is codes.HOT_PATCH_LIMIT
     assert "records" in cause
-    assert hotpatch_chunks.MAX_RECORDS == 1 << 20
+    assert hotpatch_chunks.MAX_RECORDS == 1 << 19
 
 
 @settings(max_examples=200, deadline=None)

@@ -1,4 +1,5 @@
 import hashlib
+import struct
 import subprocess
 import sys
 from dataclasses import fields, replace
@@ -10,6 +11,7 @@ import pytest
 from hpbuild.codes import pe_identity as codes
 from hpbuild.errors import HpbuildError
 from hpbuild.manifest import model
+from hpbuild.pe.access import BASERELOC
 from hpbuild.pe.authenticode import authenticode_digest
 from hpbuild.pe.debug import debug_info
 from hpbuild.pe.identity import Identity, SectionIdentity, identity, masked_digest
@@ -17,6 +19,7 @@ from hpbuild.pe.image import Image
 from hpbuild.pe.reader import read_image
 from hpbuild.pe.relocations import relocation_sites
 from hpbuild.values import Digest, Interval
+from tests.minimal_pe import MinimalPe
 
 
 @pytest.fixture
@@ -128,3 +131,17 @@ def test_without_cross_check_lief_is_not_imported(binaries: Path) -> None:
         f"load_symbols(image, Path({str(path)!r}), 'auto'); sys.exit('lief' in sys.modules)"
     )
     subprocess.run([sys.executable, "-c", script], check=True)
+
+
+def test_masked_digest_of_a_large_range() -> None:
+    """It is made in pieces; fields across their borders are masked all the same."""
+    pe = MinimalPe()
+    size = 9 << 20
+    start = pe.section(b".data", bytes([7]) * size)
+    borders = (start + (4 << 20) - 4, start + (8 << 20) - 1)
+    blocks = [struct.pack("<IIHH", at & ~0xFFF, 12, 0xA000 | at & 0xFFF, 0) for at in borders]
+    pe.table(BASERELOC, b"".join(blocks))
+    wanted = bytearray([7]) * size
+    for at in borders:
+        wanted[at - start : at - start + 8] = bytes(8)
+    assert masked_digest(pe.image(), [Interval(start, start + size)]) == Digest.of(wanted)

@@ -167,3 +167,14 @@ def test_names_that_share_more_bytes_than_the_file_has(pe, refuses):
     slots = pe.section(b".slots", b"", size=0x4000)
     pe.table(1, descriptor(lookup=lookup, slots=slots, name=lookup - 0x1000) + bytes(20))
     refuses(codes.IMPORT_COUNT, imports, pe.image())
+
+
+def test_slots_outside_the_image(pe, refuses):
+    refuses(codes.IMPORT_MALFORMED, imports, image(pe, [descriptor(lookup=NAMES + 0x60, slots=0x4000000)]))
+
+
+def test_too_many_libraries(pe, refuses, monkeypatch):
+    monkeypatch.setattr(module, "MAX_LIBRARIES", 2)
+    empty = [descriptor(lookup=NAMES + 0x60) for _ in range(3)]
+    assert imports(image(pe, empty[:2])) == ()
+    refuses(codes.IMPORT_COUNT, imports, image(type(pe)(), empty))

@@ -19,6 +19,7 @@ from hpbuild.pe.pdb.type_spelling import MAX_TEXT, is_compiler_named
 from hpbuild.pe.pdb.types import Field, TypeKind, TypeLayout, type_layouts
 from tests.type_streams import (
     CHAR,
+    FIRST,
     INT,
     LONGLONG,
     VOID,
@@ -339,6 +340,30 @@ def test_damaged_records_fail(records: list[bytes], cause: str) -> None:
 def test_too_many_members_fail(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(type_records, "MAX_MEMBERS", 2)
     records = field_list(*(member(name, INT, 0) for name in "abc")), structure("s", 0x1000, 4)
+    assert refused(lambda: type_layouts(types(*records)))[0] is codes.PDB_LIMIT
+
+
+def test_lists_that_are_shared_too_often_fail() -> None:
+    """Each of many small types names the one long list of nested types, which has no members that count."""
+    nested = [struct.pack("<HHI", 0x1510, 0, INT) + b"n\0"] * 5000
+    records = [field_list(*nested), *(structure(f"S{index}", FIRST, 0) for index in range(2000))]
+    assert refused(lambda: type_layouts(types(*records)))[0] is codes.PDB_LIMIT
+
+
+def test_method_lists_that_are_shared_too_often_fail() -> None:
+    overloads = record(0x1206, struct.pack("<HHI", 3, 0, INT) * 6000)
+    methods = [struct.pack("<HHI", 0x150F, 1, FIRST) + b"m\0"] * 5000
+    records = [overloads, field_list(*methods), structure("S", FIRST + 1, 0)]
+    assert refused(lambda: type_layouts(types(*records)))[0] is codes.PDB_LIMIT
+
+
+def test_argument_lists_that_are_shared_too_often_fail() -> None:
+    name = structure("N" * 900, 0, 0, flags=0x80)
+    arguments = record(0x1201, struct.pack("<I", 15000) + struct.pack("<I", FIRST) * 15000)
+    procedures = [record(0x1008, struct.pack("<III", INT, 0, FIRST + 1)) for _ in range(40)]
+    pointers = [member(f"p{index}", FIRST + 2 + index, 8 * index) for index in range(40)]
+    last = FIRST + 2 + len(procedures)
+    records = [name, arguments, *procedures, field_list(*pointers), structure("S", last, 320)]
     assert refused(lambda: type_layouts(types(*records)))[0] is codes.PDB_LIMIT
 
 

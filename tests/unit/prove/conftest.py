@@ -10,6 +10,7 @@ from pathlib import Path
 import iced_x86
 import pytest
 
+from hpbuild.assembly.modules import page_pins
 from hpbuild.manifest import model
 from hpbuild.patchimage.link import LinkedImage, link
 from hpbuild.pe.identity import identity, masked_digest
@@ -131,6 +132,9 @@ class Story:
             functions=tuple(self.functions),
             data=tuple(self.data),
             redirections=redirections,
+            pages=page_pins(
+                self.baseline, [item.window for item in redirections], relocation_sites(self.baseline)
+            ),
             fixups=model.Fixups(
                 addr64=linked.fixups.addr64, rel32=linked.fixups.rel32, addr32nb=linked.fixups.addr32nb
             ),

@@ -4,6 +4,7 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from hpbuild.bundle.contents import subject_findings
+from hpbuild.bundle.layout import ENVELOPE
 from hpbuild.bundle.reader import read_bundle
 from hpbuild.bundle.statement import decode_statement, encode_statement, make_statement
 from hpbuild.bundle.writer import assemble, write_bundle
@@ -15,12 +16,13 @@ from hpbuild.manifest.codec import encode
 from hpbuild.manifest.model import Manifest
 from hpbuild.sign.algorithms import Algorithm, generate_private, spki_sha256
 from hpbuild.sign.bundle_signing import envelope_statement_findings, sign_bundle
-from hpbuild.sign.dsse import sign_envelope, verify_envelope
-from hpbuild.sign.signer import FileSigner
+from hpbuild.sign.dsse import decode_envelope, sign_envelope, verify_envelope
+from hpbuild.sign.signer import FileSigner, Signing
+from hpbuild.values import Digest
 
 FIRST = FileSigner(Ed25519PrivateKey.from_private_bytes(bytes(32)))
 SECOND = FileSigner(generate_private(Algorithm.ECDSA_P384))
-GOLDEN = "331b9cab0da821432ccd8d3898cd020fbcdac1e1495e9ae833d4582d17863fea"
+GOLDEN = "913b1b9a42e75b784d6ba9a5d649e46b982741dcb6f9a7c6e3aae9e8fcc81ba8"
 """SHA-256 of the signed bundle of the sample manifest. A change here is a new version of a format."""
 
 
@@ -49,6 +51,24 @@ def test_signing_changes_no_signed_member(unsigned: bytes) -> None:
     assert result.payload == signed.statement
     assert result.votes == {spki_sha256(FIRST.public), spki_sha256(SECOND.public)}
     assert envelope_statement_findings(signed) == envelope_statement_findings(before) == ()
+
+
+@pytest.mark.parametrize("algorithm", Algorithm)
+def test_countersigning_changes_no_digest(unsigned: bytes, algorithm: Algorithm) -> None:
+    """Whatever signs next: every member but the envelope, and so the statement, keeps its SHA-256."""
+    once = sign_bundle(unsigned, [FIRST])
+    chain = Signing(FileSigner(generate_private(algorithm)), (b"leaf",), lambda signature: b"stamp")
+    before, after = read_bundle(once), read_bundle(sign_bundle(once, [chain]))
+    first, second = (
+        {name: Digest.of(content) for name, content in bundle.members.items() if name != ENVELOPE}
+        for bundle in (before, after)
+    )
+    assert len(first) == 3
+    assert first == second
+    assert after.statement == before.statement
+    assert before.envelope is not None
+    assert after.envelope is not None
+    assert decode_envelope(after.envelope).signatures[:1] == decode_envelope(before.envelope).signatures
 
 
 def test_customer_can_countersign(unsigned: bytes) -> None:

@@ -1,9 +1,11 @@
 import base64
 import json
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature, encode_dss_signature
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -12,8 +14,9 @@ from hpbuild.codes import manifest as json_codes
 from hpbuild.codes import sign as codes
 from hpbuild.errors import Code, HpbuildError
 from hpbuild.manifest.strict_json import canonical
-from hpbuild.sign.algorithms import Algorithm, generate_private, sign, spki_sha256
+from hpbuild.sign.algorithms import Algorithm, PublicKey, generate_private, sign, spki_sha256
 from hpbuild.sign.dsse import (
+    MAX_SIGNATURE,
     MAX_SIGNATURES,
     Envelope,
     Outcome,
@@ -24,7 +27,8 @@ from hpbuild.sign.dsse import (
     sign_envelope,
     verify_envelope,
 )
-from hpbuild.sign.signer import FileSigner
+from hpbuild.sign.extension import Extension, decode_extension
+from hpbuild.sign.signer import FileSigner, Signing
 
 SIGNERS = [FileSigner(generate_private(algorithm)) for algorithm in Algorithm]
 KEYS = [signer.public for signer in SIGNERS]
@@ -55,16 +59,16 @@ def test_every_signer_has_a_vote() -> None:
     assert result.payload == STATEMENT
     assert result.payload_type == PAYLOAD_TYPE
     assert [(item.index, item.keyid, item.key) for item in result.signatures] == list(
-        zip(range(3), IDS, IDS, strict=True)
+        zip(range(len(SIGNERS)), IDS, IDS, strict=True)
     )
     assert result.votes == frozenset(IDS)
 
 
 def test_signing_is_deterministic_and_one_by_one_is_the_same() -> None:
     envelope = sign_envelope(STATEMENT, SIGNERS[:1])
-    for signer in SIGNERS[1:]:
+    for signer in SIGNERS[1:3]:
         envelope = sign_envelope(STATEMENT, [signer], envelope)
-    assert envelope == sign_envelope(STATEMENT, SIGNERS)
+    assert envelope == sign_envelope(STATEMENT, SIGNERS[:3])
 
 
 def test_unknown_signers_do_not_vote() -> None:
@@ -90,6 +94,17 @@ def test_one_key_under_many_ids_has_one_vote() -> None:
     result = verify_envelope(envelope, [*KEYS, *KEYS])
     assert [item.outcome for item in result.signatures] == [Outcome.VERIFIED] * 3
     assert result.votes == {IDS[0]}
+
+
+def test_the_second_form_of_an_ecdsa_signature_is_no_second_vote() -> None:
+    """With s also the group's order minus s verifies; anybody can make the one from the other."""
+    order = 0xFFFFFFFF00000000FFFFFFFFFFFFFFFFBCE6FAADA7179E84F3B9CAC2FC632551
+    first = SIGNERS[1].sign(pae(PAYLOAD_TYPE, STATEMENT))
+    r, s = decode_dss_signature(first)
+    both = (Signature(IDS[1], first), Signature("other", encode_dss_signature(r, order - s)))
+    result = verify_envelope(encode_envelope(Envelope(PAYLOAD_TYPE, STATEMENT, both)), KEYS)
+    assert [item.outcome for item in result.signatures] == [Outcome.VERIFIED] * 2
+    assert result.votes == {IDS[1]}
 
 
 @given(st.integers(0, len(STATEMENT) * 8 - 1))
@@ -174,3 +189,61 @@ def test_one_signature_too_many_is_not_written() -> None:
         refusal(lambda: sign_envelope(STATEMENT, SIGNERS[:1], encode_envelope(full)))
         is codes.TOO_MANY_SIGNATURES
     )
+
+
+@dataclass(frozen=True)
+class Faulty:
+    """A signer that answers with something else than its signature."""
+
+    public: PublicKey
+    answer: bytes
+
+    def sign(self, message: bytes) -> bytes:
+        return self.answer
+
+
+@pytest.mark.parametrize("signer", SIGNERS, ids=list(Algorithm))
+def test_a_signature_that_does_not_verify_is_not_written(signer: FileSigner) -> None:
+    """A fault while signing, another key, other bytes."""
+    message = pae(PAYLOAD_TYPE, STATEMENT)
+    right = signer.sign(message)
+    damaged = right[:-1] + bytes([right[-1] ^ 1])
+    other = generate_private(Algorithm.ED25519)
+    for answer in (damaged, b"", right + b"\x00", signer.sign(STATEMENT), sign(other, message)):
+        faulty = Faulty(signer.public, answer)
+        assert refusal(lambda faulty=faulty: sign_envelope(STATEMENT, [faulty])) is codes.WRONG_SIGNATURE
+    assert verify_envelope(sign_envelope(STATEMENT, [Faulty(signer.public, right)]), KEYS).votes
+
+
+def test_certificates_and_time_stamp_go_into_the_extension() -> None:
+    seen: list[bytes] = []
+
+    def stamp(signature: bytes) -> bytes:
+        seen.append(signature)
+        return b"token"
+
+    both = Signing(SIGNERS[0], (b"leaf", b"above"), stamp)
+    envelope = decode_envelope(
+        sign_envelope(STATEMENT, [both, Signing(SIGNERS[1]), Signing(SIGNERS[2], (b"c",))])
+    )
+    first, second, third = envelope.signatures
+    assert seen == [first.sig]
+    assert decode_extension(first.extension, "test") == Extension((b"leaf", b"above"), (b"token",))
+    assert second.extension == b""
+    assert decode_extension(third.extension, "test") == Extension((b"c",), ())
+
+
+def test_failed_time_stamp_fails() -> None:
+    def stamp(signature: bytes) -> bytes:
+        raise HpbuildError(codes.SIGNER_UNAVAILABLE, "here", "nobody answers")
+
+    assert (
+        refusal(lambda: sign_envelope(STATEMENT, [Signing(SIGNERS[0], (), stamp)]))
+        is codes.SIGNER_UNAVAILABLE
+    )
+
+
+def test_all_signatures_are_as_long_as_they_are_on_paper() -> None:
+    sizes = [len(item.sig) for item in decode_envelope(sign_envelope(STATEMENT, SIGNERS)).signatures]
+    assert (sizes[0], *sizes[3:]) == (64, 384, 3309, 4627)
+    assert max(sizes) < MAX_SIGNATURE

@@ -21,11 +21,13 @@ from hpbuild.manifest.model import (
     Manifest,
     ManifestFinding,
     Module,
+    PagePin,
     PatchImagePin,
     Pin,
     Redirection,
     SectionPin,
 )
+from hpbuild.manifest.pages import page_range, touched_pages
 from hpbuild.manifest.paths import image_member
 from hpbuild.patchimage.link import LinkedImage, link
 from hpbuild.pe.exports import exports
@@ -255,6 +257,10 @@ def make_module(
                 old=site.old, new=new,
             )
             for site, new in zip(plan.redirections, linked.redirections, strict=True)
+        ),
+        pages=tuple(
+            PagePin(Rva(rva), masked_digest(baseline, (page_range(rva, baseline.size_of_image),)))
+            for rva in touched_pages(site.window for site in plan.redirections)
         ),
         fixups=Fixups(
             addr64=linked.fixups.addr64, rel32=linked.fixups.rel32, addr32nb=linked.fixups.addr32nb

@@ -3,6 +3,7 @@ from pathlib import Path
 import pytest
 
 from hpbuild.bundle.layout import ENVELOPE, STATEMENT
+from hpbuild.codes import policy as codes
 from hpbuild.codes.sign import PAYLOAD_DIFFERS
 from hpbuild.codes.verify import SIGNATURES_WAIVED, UNTRUSTED
 from hpbuild.errors import Code, ExitStatus
@@ -45,9 +46,12 @@ def test_unsigned(release) -> None:
 
 def test_signed_by_a_stranger(release) -> None:
     result = release.verify_bytes(release.bundle(signers=release.signers[1:]))
-    assert (result.exit, codes_of(result)) == (ExitStatus.NO, [UNTRUSTED])
-    assert [signer.trusted for signer in result.signers] == [False, False]
-    assert [signer.spki_sha256 for signer in result.signers] == ["", ""]
+    strangers = len(release.signers) - 1
+    assert (result.exit, codes_of(result)) == (ExitStatus.NO, [UNTRUSTED, *[codes.UNKNOWN_KEY] * strangers])
+    assert {(signer.trusted, signer.spki_sha256, signer.outcome) for signer in result.signers} == {
+        (False, "", "unknown-key")
+    }
+    assert all(signer.reason is not None for signer in result.signers)
 
 
 def test_an_untrusted_package_is_still_looked_at(release) -> None:
@@ -75,7 +79,7 @@ def test_one_key_that_signs_twice_has_one_vote(release) -> None:
     changed = encode_envelope(Envelope(envelope.payload_type, envelope.payload, twice))
     policy = policy_from_keys([signer.public for signer in release.signers], 2)
     result = release.verify_bytes(_with_envelope(data, changed), policy=policy)
-    assert (result.exit, codes_of(result)) == (ExitStatus.NO, [UNTRUSTED])
+    assert (result.exit, codes_of(result)) == (ExitStatus.NO, [UNTRUSTED, codes.VOTED_ALREADY])
 
 
 def test_the_key_id_does_not_vote(release) -> None:
@@ -84,7 +88,7 @@ def test_the_key_id_does_not_vote(release) -> None:
     renamed = (Signature(spki_sha256(release.signers[0].public), envelope.signatures[0].sig),)
     changed = encode_envelope(Envelope(envelope.payload_type, envelope.payload, renamed))
     result = release.verify_bytes(_with_envelope(data, changed))
-    assert (result.exit, codes_of(result)) == (ExitStatus.NO, [UNTRUSTED])
+    assert (result.exit, codes_of(result)) == (ExitStatus.NO, [UNTRUSTED, codes.BAD_SIGNATURE])
     assert result.signers[0].outcome == "bad"
 
 

@@ -78,6 +78,22 @@ def test_a_module_check_that_was_not_made_is_a_failure(check: Check) -> None:
     assert [finding.code for finding in findings] == [codes.CHECK_NOT_RUN]
 
 
+@pytest.mark.parametrize("check", sorted(checks.OPTIONAL, key=lambda check: check.number))
+def test_an_optional_check_counts_when_it_was_asked_for_or_made(check: Check) -> None:
+    state = (ModuleState.APPLICABLE,)
+    module = "m" if check in checks.MODULE_CHECKS else ""
+    unmade = results("m", **{check.number: not_run(check, "reason", module)})
+    others = checks.OPTIONAL - {check}
+    assert exit_status(unmade, state, TRUSTED, installed=True, asked=others) == (ExitStatus.YES, ())
+    status, findings = exit_status(unmade, state, TRUSTED, installed=True, asked=frozenset({check}))
+    assert status is ExitStatus.NO
+    assert [finding.code for finding in findings] == [codes.CHECK_NOT_RUN]
+    made = results("m", **{check.number: failed(check, codes.EXPIRED, module=module)})
+    # Whose certificates are wrong: the package's, or those of the installed file.
+    wanted = ExitStatus.NOT_APPLICABLE if check is checks.PUBLISHER else ExitStatus.NO
+    assert exit_status(made, state, TRUSTED, installed=True, asked=others)[0] is wanted
+
+
 def test_waived_signatures_need_no_signature_check_and_nothing_else() -> None:
     waived = not_run(checks.SIGNATURES, "waived")
     assert exit_status(results(V03=waived), (), Authenticity.WAIVED, installed=False)[0] is ExitStatus.YES

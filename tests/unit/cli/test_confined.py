@@ -1,0 +1,393 @@
+"""The child process: its bounds, its end, its answer. Work of every bad kind, then real files."""
+
+import ctypes
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from hpbuild.bundle.layout import MANIFEST
+from hpbuild.cli.bounds import LEAST_MEMORY, MIB, MOST_MEMORY, Bounds, bounds, default_memory
+from hpbuild.cli.confined import ANSWER, LOG_SIZE, confined
+from hpbuild.codes import cli as codes
+from hpbuild.codes import pe
+from hpbuild.errors import Code, ExitStatus, HpbuildError
+
+Runner = Callable[..., Any]
+WIDE = Bounds(memory=1 << 40, cpu=60, seconds=60)
+HIDDEN = "\x1b[2Jgone"
+
+
+def refused(work: Callable[[], Any], code: Code, within: Bounds = WIDE) -> HpbuildError:
+    """The error that ``confined`` raises, after the check that no process is left behind."""
+    with pytest.raises(HpbuildError) as raised:
+        confined(work, within, "x.hpb")
+    assert raised.value.code is code
+    assert children() == []
+    return raised.value
+
+
+def children() -> list[str]:
+    return Path(f"/proc/self/task/{os.getpid()}/children").read_text().split()
+
+
+def alive(pid: int) -> bool:
+    try:
+        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+    except FileNotFoundError:
+        return False
+    return state != "Z"
+
+
+def wait_until(what: Callable[[], bool]) -> None:
+    for _ in range(600):
+        if what():
+            return
+        time.sleep(0.05)
+    pytest.fail("it did not come")
+
+
+def test_the_document_comes_back_as_it_is() -> None:
+    document = {"b": [1, None, {"ü\u2028": "\x1b"}], "a": True, "big": 2**53 - 1}
+    found = confined(lambda: document, WIDE, "x.hpb")
+    assert (found, list(found)) == (document, ["b", "a", "big"])
+    assert children() == []
+
+
+def test_work_is_done_in_another_process_of_its_own_group() -> None:
+    found = confined(lambda: {"pid": os.getpid(), "group": os.getpgid(0)}, WIDE, "x.hpb")
+    assert found["pid"] == found["group"] != os.getpid()
+
+
+def test_a_name_that_is_not_utf8_is_spelled_out() -> None:
+    assert confined(lambda: {"path": "a\udc80b"}, WIDE, "x.hpb") == {"path": "a\\udc80b"}
+
+
+def test_a_finding_comes_back_as_the_error_that_it_was() -> None:
+    def work() -> Any:
+        raise HpbuildError(pe.NOT_A_PE, f"a{HIDDEN}\udc80", "cause\n")
+
+    error = refused(work, pe.NOT_A_PE)
+    assert (error.finding.place, error.finding.cause) == (f"a{HIDDEN}\\udc80", "cause\n")
+
+
+def test_a_missing_file_and_a_defect_are_told_as_ever(tmp_path: Path) -> None:
+    refused(lambda: {"x": (tmp_path / "absent").read_bytes()}, codes.FILE_UNUSABLE)
+    refused(lambda: {"x": 1 // 0}, codes.INTERNAL_ERROR)
+
+
+def test_memory_is_bounded() -> None:
+    used = int(Path("/proc/self/statm").read_text().split()[0]) * os.sysconf("SC_PAGE_SIZE")
+    within = Bounds(memory=used + 64 * MIB, cpu=60, seconds=60)
+    error = refused(lambda: {"x": len(bytes(128 * MIB))}, codes.CHILD_MEMORY, within)
+    assert error.finding.cause == f"more than {within.memory // MIB} MiB"
+    assert confined(lambda: {"x": len(bytes(16 * MIB))}, within, "x.hpb") == {"x": 16 * MIB}
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        MemoryError(),
+        OSError(12, "Cannot allocate memory"),
+        ImportError("lief.so: failed to map segment from shared object"),
+    ],
+)
+def test_every_lack_of_memory_is_told_as_such(error: Exception) -> None:
+    def work() -> Any:
+        raise error
+
+    refused(work, codes.CHILD_MEMORY)
+
+
+def test_a_library_that_dies_for_want_of_memory_is_told_as_such() -> None:
+    def work() -> Any:
+        os.write(2, b"terminate called after throwing an instance of 'std::bad_alloc'\n")
+        os.abort()
+
+    refused(work, codes.CHILD_MEMORY)
+
+
+def test_processor_time_is_bounded() -> None:
+    def work() -> Any:
+        while True:
+            pass
+
+    refused(work, codes.CHILD_PROCESSOR, Bounds(memory=1 << 40, cpu=1, seconds=60))
+
+
+def test_time_by_the_clock_is_bounded() -> None:
+    refused(lambda: {"x": time.sleep(600)}, codes.CHILD_CLOCK, Bounds(memory=1 << 40, cpu=60, seconds=1))
+
+
+def test_a_child_that_closes_its_pipes_and_stays_is_ended() -> None:
+    def work() -> Any:
+        os.closerange(0, 100)
+        time.sleep(600)
+
+    refused(work, codes.CHILD_CLOCK, Bounds(memory=1 << 40, cpu=60, seconds=1))
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGSEGV, signal.SIGTERM])
+def test_a_child_that_a_signal_ends_has_a_code(number: signal.Signals) -> None:
+    error = refused(lambda: {"x": os.kill(os.getpid(), number)}, codes.CHILD_CRASHED)
+    assert error.finding.cause == f"ended by signal {number.name}"
+    assert error.code.exit is ExitStatus.LIMIT
+
+
+def test_a_real_crash_of_native_code_has_a_code() -> None:
+    error = refused(lambda: {"x": ctypes.memset(8, 0, 1)}, codes.CHILD_CRASHED)
+    assert "SIGSEGV" in error.finding.cause
+
+
+def test_an_end_without_an_answer_has_a_code_and_keeps_the_last_words() -> None:
+    def work() -> Any:
+        os.write(1, b"x" * 3 * LOG_SIZE)
+        os.write(2, HIDDEN.encode())
+        os._exit(3)
+
+    error = refused(work, codes.CHILD_CRASHED)
+    assert error.finding.cause.startswith("exit status 3: xxx")
+    assert error.finding.cause.endswith(HIDDEN)
+    assert len(error.finding.cause) < LOG_SIZE + 100
+
+
+def answering(raw: bytes) -> Callable[[], Any]:
+    """Work of a reader that has been taken over: it writes ``raw`` where the answer goes and ends well."""
+
+    def work() -> Any:
+        for name in os.listdir("/proc/self/fd"):  # noqa: PTH208
+            number = int(name)
+            if number > 2 and Path(f"/proc/self/fd/{number}").exists():
+                try:
+                    left = memoryview(raw)
+                    while left:
+                        left = left[os.write(number, left) :]
+                except OSError:
+                    continue  # the pipe that is only read
+        os._exit(0)
+
+    return work
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [
+        b"",
+        b"{",
+        b"\xff",
+        b"[]",
+        b"{}",
+        b'{"document": 1}',
+        b'{"document": {}, "document": {}}',
+        b'{"document": {}, "error": {}}',
+        b'{"document": {"x": NaN}}',
+        b'{"document": {"x": 1.5}}',
+        b'{"document": {}} ' + b"{}",
+        b'{"document": ' + b"[" * 100_000,
+        b'{"error": {"code": "HP0000", "place": "", "cause": ""}}',
+        b'{"error": {"code": "HP9006"}}',
+        b"\x80\x04N.",
+    ],
+)
+def test_an_answer_that_is_none_has_a_code(raw: bytes) -> None:
+    refused(answering(raw), codes.CHILD_ANSWER)
+
+
+def test_an_endless_answer_has_a_code() -> None:
+    refused(answering(bytes(ANSWER.size + 1)), codes.CHILD_ANSWER)
+
+
+def test_what_the_child_started_ends_with_it(tmp_path: Path) -> None:
+    note = tmp_path / "pid"
+
+    def start() -> None:
+        pid = os.fork()
+        if pid == 0:
+            time.sleep(600)
+        note.write_text(str(pid))
+
+    def work() -> Any:
+        start()
+        os.closerange(3, 100)
+        os._exit(0)
+
+    # It holds the pipes open, so that only the clock tells that no answer comes.
+    refused(work, codes.CHILD_CLOCK, Bounds(memory=1 << 40, cpu=60, seconds=1))
+    wait_until(lambda: not alive(int(note.read_text())))
+
+
+def test_the_child_has_no_descriptor_of_its_parent(tmp_path: Path) -> None:
+    with (tmp_path / "secret").open("wb") as secret:
+        inherited = secret.fileno()
+
+        def work() -> Any:
+            names = [str(item.readlink()) for item in Path("/proc/self/fd").iterdir() if item.is_symlink()]
+            return {"open": [name for name in names if not name.startswith("/proc/")]}
+
+        os.set_inheritable(inherited, True)
+        opened = confined(work, WIDE, "x.hpb")["open"]
+    assert sorted(name.partition(":")[0] for name in opened) == ["/dev/null", "pipe", "pipe", "pipe", "pipe"]
+
+
+SCRIPT = """
+import os, sys, time
+from pathlib import Path
+from hpbuild.cli.bounds import Bounds
+from hpbuild.cli.confined import confined
+def work():
+    Path(sys.argv[1]).write_text(str(os.getpid()))
+    time.sleep(600)
+confined(work, Bounds(1 << 40, 60, 600), "x")
+"""
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
+def test_the_child_ends_with_its_parent(tmp_path: Path, root: Path, number: signal.Signals) -> None:
+    note = tmp_path / "pid"
+    parent = subprocess.Popen(
+        [sys.executable, "-c", SCRIPT, str(note)],
+        env={**os.environ, "PYTHONPATH": str(root)},
+        stderr=subprocess.DEVNULL,
+    )
+    try:
+        wait_until(lambda: note.exists() and note.read_text() != "")
+        child = int(note.read_text())
+        assert alive(child)
+        parent.send_signal(number)
+        parent.wait(60)
+    finally:
+        parent.kill()
+        parent.wait()
+    wait_until(lambda: not alive(child))
+
+
+def test_bounds_come_from_the_options() -> None:
+    assert bounds(100, 2, 3) == Bounds(100 * MIB, 2, 3)
+    assert bounds(None, 2, 3).memory == default_memory() * MIB
+    assert LEAST_MEMORY <= default_memory() <= MOST_MEMORY
+
+
+# Real files
+
+
+@pytest.fixture(scope="module")
+def heavy(tmp_path_factory: pytest.TempPathFactory, making: Any, binaries: Path) -> Path:
+    """A package whose manifest is JSON within all limits and takes a long time and much memory to read."""
+    folder = tmp_path_factory.mktemp("heavy")
+    release = making.make_release(["codec.dll"], folder, binaries, ())
+    members = release.members() | {MANIFEST: b"[" + b",".join([b"[]"] * 1_900_000) + b"]"}
+    path = folder / "heavy.hpb"
+    path.write_bytes(making.seal(members, making.make_statement(release.manifest, members), ()))
+    return path
+
+
+def verified(hpbuild: Runner, *arguments: object) -> tuple[int, list[list[str]]]:
+    """Exit status, and the codes of each package's own findings."""
+    run = hpbuild("verify", *arguments, "--allow-unsigned", "--format", "json")
+    entries = run.document()["packages"]
+    return run.status, [[item["code"] for item in entry["findings"]] for entry in entries]
+
+
+@pytest.mark.parametrize(("option", "code"), [("--max-cpu", "HP9017"), ("--max-seconds", "HP9018")])
+def test_a_hostile_package_does_not_keep_others_from_being_checked(
+    hpbuild: Runner, package: Any, heavy: Path, option: str, code: str
+) -> None:
+    plain = package.beside("plain.hpb")
+    limits = {"--max-cpu": 60, "--max-seconds": 60} | {option: 1}
+    given = [item for pair in limits.items() for item in pair]
+    status, found = verified(hpbuild, heavy, plain, *given)
+    assert (status, found) == (5, [[code], []])
+
+
+def test_a_file_that_takes_too_much_memory(hpbuild: Runner, package: Any, tmp_path: Path) -> None:
+    plain = package.beside("plain.hpb")
+    large = tmp_path / "codec.dll"
+    with large.open("wb") as stream:
+        stream.truncate(2000 * MIB)  # sparse: it takes no disk
+    assert verified(hpbuild, plain, "--installed", large, "--max-memory", 1500) == (5, [["HP9016"]])
+    status, found = verified(hpbuild, plain, "--installed", package.baseline, "--max-memory", 1500)
+    assert (status, found) == (0, [[]])
+
+
+def test_inspect_is_bounded_too(hpbuild: Runner, heavy: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HPBUILD_MAX_SECONDS", "1")
+    run = hpbuild("inspect", heavy)
+    assert run.status == 5
+    assert "HP9018" in run.err
+
+
+@pytest.mark.parametrize("command", [["verify", "--allow-unsigned"], ["inspect"]])
+def test_without_fork_a_fresh_interpreter_gives_the_same(
+    process: Runner, package: Any, command: list[str], root: Path, binaries: Path
+) -> None:
+    files = [package.beside("one.hpb"), package.beside("two.hpb", id="other")][
+        : 2 if "verify" in command else 1
+    ]
+    for form in ("text", "json"):
+        arguments = [*command, *map(str, files), "--format", form]
+        if "verify" in command:
+            arguments += ["--installed", str(binaries / "baseline" / "codec.dll"), "--verbose"]
+        forked = process(*arguments)
+        fresh = subprocess.run(
+            [
+                sys.executable,
+                "-c",
+                "import os; del os.fork; from hpbuild.cli.main import run; run()",
+                *arguments,
+            ],
+            capture_output=True,
+            text=True,
+            check=False,
+            env={**os.environ, "PYTHONPATH": str(root)},
+        )
+        assert forked.status == fresh.returncode == 0
+        assert without_times(fresh.stdout) == without_times(forked.out)
+
+
+def without_times(text: str) -> str:
+    return re.sub(r"[0-9-]{10}T[0-9:]{8}Z", "", text)
+
+
+@pytest.mark.parametrize(("option", "code"), [("--max-cpu", "HP9017"), ("--max-seconds", "HP9018")])
+def test_a_fresh_interpreter_is_bounded_too(heavy: Path, root: Path, option: str, code: str) -> None:
+    script = "import os; del os.fork; from hpbuild.cli.main import run; run()"
+    done = subprocess.run(
+        [sys.executable, "-c", script, "inspect", str(heavy), option, "1"],
+        capture_output=True,
+        text=True,
+        check=False,
+        env={**os.environ, "PYTHONPATH": str(root)},
+    )
+    assert done.returncode == 5
+    assert code in done.stderr
+
+
+def test_nothing_that_the_child_prints_reaches_the_terminal(
+    process: Runner, root: Path, package: Any
+) -> None:
+    script = (
+        "import os, sys\n"
+        "import hpbuild.cli.inspecting as inspecting\n"
+        "def taken_over(path, **how):\n"
+        "    os.write(1, b'out\\x1b[2J'); os.write(2, b'err\\x1b[2J'); os.kill(os.getpid(), 11)\n"
+        "inspecting._package = taken_over\n"
+        "from hpbuild.cli.main import run; run()"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script, "inspect", str(package.path)],
+        capture_output=True,
+        text=True,
+        check=False,
+        env={**os.environ, "PYTHONPATH": str(root)},
+    )
+    assert (done.returncode, done.stdout) == (5, "")
+    assert "HP9019" in done.stderr
+    assert "out\\x1b[2Jerr\\x1b[2J" in done.stderr
+    assert "\x1b" not in done.stderr
