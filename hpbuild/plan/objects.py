@@ -1,5 +1,6 @@
 """Objects: the runs of atoms that must be carried together because code may index across them."""
 
+from collections.abc import Container
 from dataclasses import dataclass
 
 import numpy as np
@@ -8,6 +9,7 @@ from hpbuild.code.columns import distinct_pairs
 from hpbuild.match.atoms import Memory
 from hpbuild.match.sides import Side
 from hpbuild.pe.symbols import SymbolKind
+from hpbuild.plan.parts import Parts
 from hpbuild.values import Interval
 
 _PLAIN_HEAD = 16
@@ -47,21 +49,24 @@ def users(side: Side) -> Users:
 class Objects:
     """Which atoms form one object with a given atom."""
 
-    __slots__ = ("_named", "_open", "_records", "_side", "_users")
+    __slots__ = ("_joined", "_named", "_records", "_side", "_users", "parts")
 
-    def __init__(self, side: Side, who: Users) -> None:
+    def __init__(self, side: Side, who: Users, joined: Container[int] | None = None) -> None:
+        """``joined`` are the atoms that have their parts (see ``Parts``) with them; None for all."""
         self._side = side
+        self._joined = joined
         self._users = who
         self._named = _symbol_runs(side)
-        self._open = _open_ended(side)
         self._records = frozenset(start for start, _ in side.program.exceptions.records)
+        self.parts = Parts(side, frozenset(who.functions), frozenset(self._named))
 
     def of(self, atom: int) -> tuple[int, ...]:
         """All atoms of the object that ``atom`` belongs to, ascending: the symbol's extent; in code the whole
         run of data; else the atom and those behind it that only its own users refer to. Nobody can tell where
-        a constant ends whose address is taken: what lies behind it and has no other users is part of it. A
-        virtual table comes with the words in front of it, by which the type of its objects is found and their
-        virtual bases; so do the tables of one class whose words touch the table before."""
+        a constant ends whose address is taken: what lies behind it and has no other users is part of it, and
+        so is what others only read, an element each for all that can be told. A virtual table comes with the
+        words in front of it, by which the type of its objects is found and their virtual bases; so do the
+        tables of one class whose words touch the table before."""
         members = self._headed(self._members(atom))
         while members[0] and self._continues(members[0]):
             members = tuple(sorted({*self._headed(self._members(members[0] - 1)), *members}))
@@ -117,17 +122,26 @@ class Objects:
             return self._contiguous(atom)
         text = self._text(atom)
         if len(text) > 1:
-            return text
+            return self._extended(text)
         atoms = self._side.atoms
         if atoms.heads[atom] and atom + 1 < len(atoms) and self._adjoins(atom):
             atom += 1
-        mine = self._users.functions.get(atom, frozenset())
-        while self._goes_on(atom):
-            atom -= 1
-            mine = self._users.functions.get(atom, frozenset())
-        if self.is_string(atom):
-            return (atom,)
-        members = [atom]
+        while (front := self._front(atom)) < atom or self._goes_on(atom):
+            atom = min(front, atom - 1)
+        return self._extended((atom,))
+
+    def _front(self, atom: int) -> int:
+        """The first atom of the array that the given one is carried with; itself when there is none."""
+        front = self.parts.front(atom)
+        return front if self._joined is None or front in self._joined else atom
+
+    def _extended(self, first: tuple[int, ...]) -> tuple[int, ...]:
+        """The atoms and those behind them that may belong to the same constant."""
+        atoms = self._side.atoms
+        mine = self._users.functions.get(first[0], frozenset())
+        members = list(first)
+        if self.parts.is_text(first[-1]):
+            return first
         while members[-1] + 1 < len(atoms) and self._adjoins(members[-1]):
             following = members[-1] + 1
             others = self._users.functions.get(following, frozenset())
@@ -136,7 +150,8 @@ class Objects:
                 break
             if self.empty_front(following) and self.ends_with_pointer(members[-1]):
                 break
-            if named or not others <= mine or (not others and self._side.atoms.memory[atom] != 0):
+            alone = named or not others <= mine or (not others and atoms.memory[first[0]] != Memory.RODATA)
+            if alone and self._front(following) == following:
                 break
             members.append(following)
         return tuple(members)
@@ -149,10 +164,11 @@ class Objects:
             return False
         named = atom in atoms.names or atom in self._users.atoms or before in self._named
         record = int(atoms.start[atom]) in self._records or int(atoms.start[before]) in self._records
-        if named or record or before not in self._open or atom in self._open or self.is_string(before):
+        if named or record or not self.parts.is_open(before) or self.parts.is_open(atom):
             return False
         mine = self._users.functions.get(atom, frozenset())
-        return bool(mine) and mine <= self._users.functions.get(before, frozenset())
+        known = self.parts.is_text(before)
+        return bool(mine) and not known and mine <= self._users.functions.get(before, frozenset())
 
     def _adjoins(self, atom: int) -> bool:
         atoms = self._side.atoms
@@ -189,7 +205,7 @@ class Objects:
         atoms = self._side.atoms
         if atoms.memory[atom] != Memory.RODATA or atoms.first_field[atom] != atoms.last_field[atom]:
             return False
-        if atom not in self._open or self._is_field(int(atoms.end[atom])):
+        if not self.parts.is_open(atom) or self.parts.form_at(int(atoms.end[atom])) >= 0:
             return False
         start, end = int(atoms.start[atom]), int(atoms.end[atom])
         content = self._side.program.image.read(start, end - start)
@@ -199,11 +215,6 @@ class Objects:
                 return False
             content = content[::2]
         return all(byte >= 0x20 or byte in b"\t\n\r" for byte in content)
-
-    def _is_field(self, rva: int) -> bool:
-        sites = self._side.program.fields.site
-        place = int(np.searchsorted(sites, rva))
-        return place < len(sites) and int(sites[place]) == rva
 
     def _is_wide(self, rva: int) -> bool:
         """The rest of a text of two bytes a letter: letters up to an end mark, in one section."""
@@ -223,15 +234,6 @@ class Objects:
         content = self._side.program.image.read(start, end - start)
         text = content.split(b"\0", 1)[0]
         return 0 < len(text) < len(content) and all(byte >= 0x20 or byte in b"\t\n\r" for byte in text)
-
-
-def _open_ended(side: Side) -> frozenset[int]:
-    """Atoms whose address is taken, or that something reads beyond their end."""
-    references, atoms = side.program.references, side.targets.atom
-    end = side.atoms.end[np.maximum(atoms, 0)] if len(side.atoms) else atoms
-    beyond = (references.access == 0) | (references.target + references.access > end)
-    found = np.concatenate([atoms[beyond], side.pointers.atom])
-    return frozenset(found[found >= 0].tolist())
 
 
 def _symbol_runs(side: Side) -> dict[int, tuple[int, ...]]:

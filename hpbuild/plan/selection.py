@@ -17,6 +17,7 @@ from hpbuild.match.atoms import Memory
 from hpbuild.match.comparison import Comparison
 from hpbuild.match.facts import referenced, reserved_class
 from hpbuild.match.functions import FunctionFact
+from hpbuild.plan.arrays import arrays
 from hpbuild.plan.finally_blocks import finally_blocks
 from hpbuild.plan.handlers import Handlers
 from hpbuild.plan.model import Reason
@@ -49,13 +50,15 @@ class _Closure:
         self.side = comparison.fixed
         self.facts = facts
         self.users = who
-        self.objects_of = Objects(comparison.fixed, who)
+        self.arrays = arrays(comparison, who)
+        self.objects_of = Objects(comparison.fixed, who, self.arrays.joined)
         self.handlers = Handlers(comparison.fixed)
         self.functions: dict[int, Reason] = {}
         self.objects: dict[int, tuple[tuple[int, ...], Reason]] = {}
         self.object_of: dict[int, int] = {}
         self.findings: dict[tuple[str, str], Finding] = {}
         self.pending: list[tuple[str, int]] = []
+        self.told: set[int] = set()
 
     def refuse(self, finding: Finding) -> None:
         self.findings.setdefault((finding.code.id, finding.place), finding)
@@ -82,10 +85,10 @@ class _Closure:
         if atom in self.object_of:
             return
         members = tuple(member for member in self.objects_of.of(atom) if member not in self.object_of)
-        data, first = self.comparison.data, self.objects_of.body(members)
-        if data.baseline[first] < 0:
+        first = self.objects_of.body(members)
+        if self.comparison.data.baseline[first] < 0 and not self._has_old(members):
             reason = Reason.ADDED
-        elif reason is Reason.REFERRER and not data.same[first]:
+        elif self._differs(members, first):
             reason = Reason.CHANGED
         self.objects[members[0]] = (members, reason)
         for member in members:
@@ -97,6 +100,8 @@ class _Closure:
             kind, key = self.pending.pop()
             if kind == "function":
                 self._function(key)
+            elif kind == "holder":
+                self._take_users(key)
             else:
                 self._object(key)
 
@@ -123,14 +128,40 @@ class _Closure:
         members, reason = self.objects[first]
         for atom in members:
             self._fields(atom)
-            if reason is not Reason.CHANGED:
-                continue
-            for root in sorted(self.users.functions.get(atom, frozenset())):
-                self.via = Via("constant", atom)
-                if root in self.facts:
-                    self.carry_function(root, Reason.REFERRER)
-            for holder in self.users.atoms.get(atom, frozenset()):
-                self._holder(holder, atom)
+            if reason is Reason.CHANGED:
+                self._take_users(atom)
+
+    def _take_users(self, atom: int) -> None:
+        """Whoever names a changed atom must be carried too."""
+        if atom in self.told:
+            return
+        self.told.add(atom)
+        for root in sorted(self.users.functions.get(atom, frozenset())):
+            self.via = Via("constant", atom)
+            if root in self.facts:
+                self.carry_function(root, Reason.REFERRER)
+        for holder in self.users.atoms.get(atom, frozenset()):
+            self._holder(holder, atom)
+
+    def _has_old(self, members: tuple[int, ...]) -> bool:
+        """Some part of a constant is there in the baseline: who names that must be carried too."""
+        old = self.comparison.data.baseline >= 0
+        return any(bool(old[one]) for one in self._named(members))
+
+    def _differs(self, members: tuple[int, ...], first: int) -> bool:
+        """A constant is not the one that the baseline has, though parts of it may be; or ``first`` is not."""
+        data = self.comparison.data
+        kept = [data.baseline[one] >= 0 and data.same[one] for one in self._named(members)]
+        return not (data.same[first] and all(kept))
+
+    def _named(self, members: tuple[int, ...]) -> list[int]:
+        """The parts of a constant that code or data names; none of a variable."""
+        who, memory = self.users, self.side.atoms.memory
+        return [
+            one
+            for one in members
+            if memory[one] == Memory.RODATA and (one in who.functions or one in who.atoms)
+        ]
 
     def _holder(self, holder: int, atom: int) -> None:
         """Data that points at changed data must be carried too; a writable pointer cannot be."""
@@ -143,8 +174,9 @@ class _Closure:
                     f"points at changed data at {int(self.side.atoms.start[atom]):#x}",
                 )
             )
-        elif holder not in self.object_of and not self._is_exception_data(holder):
+        elif not self._is_exception_data(holder):
             self.carry_object(holder, Reason.CHANGED)
+            self.pending.append(("holder", holder))
 
     def _is_exception_data(self, atom: int) -> bool:
         start = int(self.side.atoms.start[atom])
@@ -175,7 +207,7 @@ class _Closure:
         if self._is_exception_data(atom):  # a chained record's parent: it comes along with its function
             return
         data = self.comparison.data
-        if data.baseline[atom] >= 0 and data.same[atom]:
+        if data.baseline[atom] >= 0 and data.same[atom] and atom not in self.arrays.changed:
             if root >= 0 and self._enters(atom, root):
                 self.carry_object(atom, Reason.REFERRER)
             return
@@ -264,6 +296,9 @@ def _start_everything(comparison: Comparison, closure: _Closure) -> None:
                 closure.carry_object(atom, Reason.CHANGED)
         else:
             closure.refuse(changed_initialiser(comparison, atom))
+    for atom in sorted(closure.arrays.changed):
+        if not closure._is_exception_data(atom):
+            closure.carry_object(atom, Reason.CHANGED)
 
 
 def _changed_data(comparison: Comparison) -> Iterator[int]:

@@ -151,7 +151,7 @@ def constant(here: Terrain, random: Random) -> Demand | None:
     """One byte of constants that code names. Its readers are those that name the last address before it, that
     touch it by what they name, or that name any place of the symbol that holds it. When data names it too, or
     it is type information, more may have to change; and nobody can tell whether a constant whose address is
-    taken goes on behind the next address."""
+    taken goes on behind the next address, nor behind any number of those that are only read."""
     rva = _byte(here, random, writable=False)
     if rva < 0 or not here.reaching(rva):
         return None
@@ -164,7 +164,7 @@ def constant(here: Terrain, random: Random) -> Demand | None:
         story=f"one bit of the constant at {rva:#x}",
         edits={rva: _flip(here, random, rva)},
         carried=here.reaching(rva),
-        within=None if open_ended else here.reaching(rva) | around,
+        within=None if open_ended else here.reaching(rva) | around | here.indexing(rva),
         datum=rva,
     )
 
@@ -185,7 +185,9 @@ def part_of_constant(here: Terrain, random: Random) -> Demand | None:
         story=f"one bit of the constant at {rva:#x}, in {start:#x} to {end:#x}",
         edits={rva: _flip(here, random, rva)},
         carried=frozenset(readers),
-        within=None if here.pointed(start, end) else frozenset(item.owner for item in named),
+        within=None
+        if here.pointed(start, end)
+        else frozenset(item.owner for item in named) | here.indexing(start),
         datum=rva,
     )
 

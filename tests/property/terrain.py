@@ -152,6 +152,19 @@ class Terrain:
         anchor = self.anchors[index] if index >= 0 else -1
         return -1 if any(anchor < end <= rva for _, end in self.claimed) else anchor
 
+    def indexing(self, rva: int) -> frozenset[int]:
+        """Functions that name anything from the last address at or before ``rva`` that code takes or data
+        names, up to the next one: all that is only read there may be elements of one array."""
+        index = bisect_right(self._taken, rva) - 1
+        start = self._taken[index] if index >= 0 else rva
+        end = self._taken[index + 1] if index + 1 < len(self._taken) else self.image.size_of_image
+        return self._leading([(start, end)])
+
+    @cached_property
+    def _taken(self) -> list[int]:
+        taken = {item.target for item in self.named if not item.size}
+        return sorted(taken | set(self.program.fields.target.tolist()))
+
     def symbol_run(self, rva: int) -> tuple[int, int]:
         """The extent of the sized data symbol that holds ``rva``; (0, 0) when none does."""
         for start, end in self._symbols:
@@ -225,7 +238,11 @@ class Terrain:
         """The function at ``entry``, and those that name its middle or data that leads there (jump tables,
         exception data): they have to change with it."""
         runs = [(low + (low == entry), high + 1) for low, high in self.ranges[entry]]
-        found, pending, tables = {entry}, runs, set[int]()
+        return self._leading(runs) | {entry}
+
+    def _leading(self, pending: list[tuple[int, int]]) -> frozenset[int]:
+        """Functions that name an address in these runs, or data that leads there."""
+        found, tables = set[int](), set[int]()
         while pending:
             low, high = pending.pop()
             found.update(self._referring(low, high))

@@ -171,12 +171,23 @@ def test_a_constant_goes_on_where_a_user_of_its_address_reads_it() -> None:
     assert _drawn(dll, "pair") == _drawn(dll, "pair+4") == Interval(start, start + 8)
 
 
-def test_a_constant_ends_where_only_others_read_on() -> None:
+def test_a_constant_goes_on_where_others_only_read() -> None:
+    """What is read directly may be an element of the array before it, which another function indexes."""
     dll = Dll(
         code=(function("one", ("lea", "pair"), RET), function("two", ("load", "pair+4"), RET)),
         constants=(datum("pair", b"\x00\x7a\x00\x00\x98\x3a\x00\x00", align=1),),
     )
     start = dll.labels()["pair"]
+    assert _drawn(dll, "pair") == _drawn(dll, "pair+4") == Interval(start, start + 8)
+
+
+def test_a_constant_ends_where_the_next_address_is_taken() -> None:
+    dll = Dll(
+        code=(function("one", ("lea", "pair"), RET), function("two", ("lea", "pair+4"), RET)),
+        constants=(datum("pair", b"\x00\x7a\x00\x00\x98\x3a\x00\x00", align=1),),
+    )
+    start = dll.labels()["pair"]
+    assert _drawn(dll, "pair") == Interval(start, start + 4)
     assert _drawn(dll, "pair+4") == Interval(start + 4, start + 8)
 
 

@@ -1,0 +1,91 @@
+"""Arrays that functions index, as far as they may reach, against what lies there in the baseline."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from hpbuild.match.comparison import Comparison
+from hpbuild.match.sides import Side
+from hpbuild.plan.objects import Objects, Users, extent, users
+
+_WIDEST = 8
+"""Bytes of the widest address in data."""
+
+
+@dataclass(frozen=True, slots=True)
+class Arrays:
+    """First atoms of constants that code may index into what others read. ``changed``: whoever indexes them
+    may read another value than in the baseline; ``joined``: when carried, then with all their parts."""
+
+    changed: frozenset[int]
+    joined: frozenset[int]
+
+
+def arrays(comparison: Comparison, who: Users) -> Arrays:
+    """Compare all that may be a part of an array with what lies at its place in the baseline. ``who`` are the
+    users of the fixed image's data.
+
+    Code that is the same on both sides reaches as far on both, so no further than where the baseline's array
+    ends. Changed and new code may reach as far as the fixed image's array goes.
+    """
+    data, side = comparison.data, comparison.fixed
+    start, end = side.atoms.start.tolist(), side.atoms.end.tolist()
+    ends = _Ends(comparison.baseline)
+    fresh = _named_by_changed(comparison)
+    changed: set[int] = set()
+    joined: set[int] = set()
+    for front, part in Objects(side, who).parts.pairs():
+        place = int(data.baseline[front])
+        if place < 0 or not data.same[front]:
+            joined.add(front)
+        elif front not in changed:
+            there = place + start[part] - start[front]
+            size = end[part] - start[part]
+            size = size if front in fresh else min(size, ends.of(place) - there)
+            if size > 0 and not _alike(comparison, part, there, size):
+                changed.add(front)
+    return Arrays(frozenset(changed), frozenset(changed | joined))
+
+
+class _Ends:
+    """Where the arrays of one side end, with all that may be a part of them."""
+
+    __slots__ = ("_known", "_objects", "_side")
+
+    def __init__(self, side: Side) -> None:
+        self._side = side
+        self._objects = Objects(side, users(side))
+        self._known: dict[int, int] = {}
+
+    def of(self, rva: int) -> int:
+        """The end of the array that holds ``rva``; ``rva`` itself when nothing does."""
+        if rva not in self._known:
+            atom = self._side.atoms.one(rva)
+            run = extent(self._side, self._objects.of(atom)) if atom >= 0 else None
+            self._known[rva] = int(run.end) if run else rva
+        return self._known[rva]
+
+
+def _named_by_changed(comparison: Comparison) -> frozenset[int]:
+    """Atoms of the fixed image that changed and new functions name."""
+    side, found = comparison.fixed, set[int]()
+    for fact in comparison.functions:
+        if not fact.identical:
+            for fragment in fact.fragments:
+                rows = slice(int(side.first[fragment]), int(side.last[fragment]))
+                found.update(side.targets.atom[rows].tolist())
+    return frozenset(found - {-1})
+
+
+def _alike(comparison: Comparison, atom: int, place: int, size: int) -> bool:
+    """The baseline has the same at ``place`` (RVA) as the fixed image has in the first ``size`` bytes of the
+    atom. Addresses in data are alike only where the whole atom is paired with that place."""
+    fixed, baseline, data = comparison.fixed, comparison.baseline, comparison.data
+    if data.same[atom] and data.baseline[atom] == place:
+        return True
+    start = int(fixed.atoms.start[atom])
+    for side, low in ((fixed, start), (baseline, place)):
+        first, last = np.searchsorted(side.program.fields.site, (low - _WIDEST + 1, low + size))
+        if first < last:
+            return False
+    return np.array_equal(fixed.masked[start : start + size], baseline.masked[place : place + size])
