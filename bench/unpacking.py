@@ -3,12 +3,15 @@
 import hashlib
 import shutil
 import tarfile
+import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 BUILDS = ("zig", "gcc")
 SUFFIX = ".tar.xz"
+_TRIES = 10
+STAMP = ".archive.sha256"
 MAX_FILES, MAX_BYTES = 10_000, 2 << 30
 """Most that one archive may unpack to."""
 
@@ -66,25 +69,43 @@ def unpack(archive: Path, name: str, work: Path) -> Path:
     alone. It is left as it is when the archive it came from had the same bytes. Raises CorpusError."""
     with archive.open("rb") as stream:
         digest = hashlib.file_digest(stream, "sha256").hexdigest()
-    target, stamp = work / name, work / f"{name}.sha256"
-    if target.is_dir() and stamp.is_file() and stamp.read_text().strip() == digest:
+    target = work / name
+    if _is_of(target, digest):
         return target
-    partial = work / f".partial-{name}"
-    shutil.rmtree(partial, ignore_errors=True)
-    partial.mkdir(parents=True)
-    try:
-        with tarfile.open(archive) as stream:
-            members = list(_wanted(stream, archive, name))
-            stream.extractall(partial, members, filter="data")
-    except (tarfile.TarError, OSError, EOFError) as error:
-        raise CorpusError(f"{archive}: {error}") from error
-    if not _has_build(partial / name):
-        raise CorpusError(f"{archive}: it has no folder {name} with a truth.json below a build")
-    shutil.rmtree(target, ignore_errors=True)
-    (partial / name).rename(target)
-    partial.rmdir()
-    stamp.write_text(digest + "\n")
+    work.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=f".partial-{name}-", dir=work) as partial:
+        folder = Path(partial) / name
+        try:
+            with tarfile.open(archive) as stream:
+                members = list(_wanted(stream, archive, name))
+                stream.extractall(partial, members, filter="data")
+        except (tarfile.TarError, OSError, EOFError) as error:
+            raise CorpusError(f"{archive}: {error}") from error
+        if not _has_build(folder):
+            raise CorpusError(f"{archive}: it has no folder {name} with a truth.json below a build")
+        (folder / STAMP).write_text(digest + "\n")
+        _put(folder, target, digest)
     return target
+
+
+def _put(folder: Path, target: Path, digest: str) -> None:
+    """Make ``folder`` the ``target``, unless another process was faster with the same archive."""
+    for _ in range(_TRIES):
+        if _is_of(target, digest):
+            return
+        shutil.rmtree(target, ignore_errors=True)
+        try:
+            folder.rename(target)
+        except OSError:  # somebody else's is there: it has its stamp by now
+            continue
+        return
+    raise CorpusError(f"{target}: it changes while it is replaced")
+
+
+def _is_of(target: Path, digest: str) -> bool:
+    """Whether the folder was unpacked from the archive with this digest. Folder and stamp appear at once."""
+    stamp = target / STAMP
+    return stamp.is_file() and stamp.read_text().strip() == digest
 
 
 def _wanted(stream: tarfile.TarFile, archive: Path, name: str) -> Iterator[tarfile.TarInfo]:

@@ -30,10 +30,13 @@ step 0 hpbuild diff installed/codec.dll release/codec.dll
 step 0 hpbuild build installed/codec.dll release/codec.dll -o codec.hpb \
     --id KB-1 --sequence 1 --product codec --advisory EXAMPLE-2026-1
 step 0 hpbuild sign codec.hpb --key file:release-key.key
+printf '\nWhom to trust, said once.\n'
+step 0 hpbuild policy init -o trust.toml --product codec
+step 0 hpbuild policy add-key trust.toml --role release release-key.pub
 printf '\nOn a machine with the baseline: applicable.\n'
-step 0 hpbuild verify codec.hpb --key release-key.pub --installed installed/codec.dll
+step 0 hpbuild verify codec.hpb --policy trust.toml --installed installed/codec.dll
 printf '\nOn a machine with the fixed build: not needed (exit status 3).\n'
-step 3 hpbuild verify codec.hpb --key release-key.pub --installed release/codec.dll
+step 3 hpbuild verify codec.hpb --policy trust.toml --installed release/codec.dll
 printf '\nFor an auditor: the package is the fixed build and nothing else.\n'
 step 0 hpbuild prove codec.hpb --baseline installed/codec.dll --fixed release/codec.dll
 step 0 hpbuild inspect codec.hpb

@@ -131,7 +131,8 @@ TOO_OLD = _refuse(
 )  # fmt: skip
 AGE_UNKNOWN = _refuse(
     6143, ExitStatus.NO, "the age of the package is not known",
-    "The policy bounds the age, and neither a trusted time stamp nor the manifest says when it was made.",
+    "The policy bounds the age, and neither a trusted time stamp nor the manifest says when it was made, or "
+    "it says a time that has not come yet.",
     "Sign with --timestamp-url, or build with a time.",
 )  # fmt: skip
 EXPIRY_MISSING = _refuse(

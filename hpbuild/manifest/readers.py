@@ -135,7 +135,7 @@ def _is_control(point: int) -> bool:
     return (
         point < 0x20
         or 0x7F <= point < 0xA0
-        or point in (0x200E, 0x200F)
+        or point in (0x061C, 0x200E, 0x200F)
         or 0x2028 <= point <= 0x202E
         or 0x2066 <= point <= 0x2069
     )

@@ -8,6 +8,7 @@ from hpbuild.codes import policy as codes
 from hpbuild.errors import Finding
 from hpbuild.manifest.model import Manifest
 from hpbuild.verify.checks import POLICY, CheckResult, Fact, judged, not_run
+from hpbuild.verify.one_signature import CLOCK_TOLERANCE
 from hpbuild.verify.overrides import expired_overrides
 from hpbuild.verify.policy import Policy
 from hpbuild.verify.request import Signer
@@ -64,6 +65,9 @@ def _age(made: datetime | None, source: str, policy: Policy, now: datetime) -> t
         return ()
     if made is None:
         return (Finding(codes.AGE_UNKNOWN, "package", "neither a trusted time stamp nor a time of building"),)
+    if made - now > CLOCK_TOLERANCE:
+        cause = f"its {source} says {made.strftime(TIME_FORMAT)}, judged at {now.strftime(TIME_FORMAT)}"
+        return (Finding(codes.AGE_UNKNOWN, "package", cause),)
     if now - made <= policy.max_age:
         return ()
     cause = f"made {made.strftime(TIME_FORMAT)} by its {source}, more than {policy.max_age.days} days ago"

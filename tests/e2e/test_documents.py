@@ -90,7 +90,7 @@ def test_the_readme_shows_what_happens(hpbuild: Any, root: Path, binaries: Path,
     quick_start = (root / "README.md").read_text(encoding="utf-8").partition("## Quick start")[2]
     shown = examples(quick_start)
     assert [arguments[0] for arguments, _ in shown] == [
-        "keys", "diff", "build", "sign", "verify", "diff", "build", "inspect",
+        "keys", "diff", "build", "sign", "policy", "policy", "verify", "line", "diff", "build", "inspect",
     ]  # fmt: skip
     for side in ("baseline", "fixed"):
         shutil.copytree(binaries / side, tmp_path / side)
@@ -102,7 +102,7 @@ def test_the_readme_shows_what_happens(hpbuild: Any, root: Path, binaries: Path,
 
 
 def neutral(line: str) -> str:
-    return re.sub(r"^size .*|[0-9a-f]{64}", "~", line).rstrip()
+    return re.sub(r"^size .*|[0-9a-f]{64}|[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9:]{8}Z", "~", line).rstrip()
 
 
 @pytest.mark.parametrize("code", ["HP1012", "HP1017", "HP3001", "HP3002", "HP3004", "HP3007", "HP3020"])

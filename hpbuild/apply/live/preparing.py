@@ -18,7 +18,7 @@ from hpbuild.pe.processes import LoadedModule, Process
 from hpbuild.verify import checks
 from hpbuild.verify.request import ModuleResult, Verification, VerifyRequest
 from hpbuild.verify.running import find_loaded
-from hpbuild.verify.states import CheckStatus, ModuleState
+from hpbuild.verify.states import ModuleState
 from hpbuild.verify.verdict import exit_status, required
 from hpbuild.verify.verifier import verify
 
@@ -69,6 +69,8 @@ def may_revert(request: LiveRequest, verification: Verification, process: Proces
         return replace(_refused(verification, (), REVERT_NEEDED.exit), findings=(finding,))
     found = find_loaded(verification.manifest.modules, process.modules)
     counterparts = tuple(item.loaded for item in found)
+    if any(item.finding is not None for item in found):
+        return _refused(verification, counterparts, verification.exit)
     return _unless_passed(request, verification, counterparts, AGENTS_OWN)
 
 
@@ -116,30 +118,45 @@ def prepare(request: LiveRequest, process: Process) -> Prepared:
     )
 
 
+def unpassed(
+    verification: Verification,
+    counterparts: Sequence[LoadedModule | None],
+    asked: frozenset[checks.Check],
+    excused: frozenset[checks.Check] = frozenset(),
+) -> tuple[Finding, ...]:
+    """What stands in the way of every check of every loaded module having passed; () when nothing does.
+
+    ``counterparts`` are in step with the verification's modules, ``asked`` the optional checks that are asked
+    for, ``excused`` those that do not matter here. HP6002 for a check that was not made."""
+    wanted = [check for check in required(checks.MODULE_CHECKS, asked) if check not in excused]
+    made = {(result.module, result.check): result for result in verification.checks}
+    missing: list[Finding] = []
+    for module, loaded in zip(verification.modules, counterparts, strict=True):
+        for check in wanted if loaded is not None else ():
+            result = made.get((module.path, check))
+            if result is None or not (result.passed or result.findings):
+                reason = result.reason if result is not None else "it has no result"
+                missing.append(
+                    Finding(CHECK_NOT_RUN, module.path, f"{check.number} ({check.name}): {reason}")
+                )
+            elif not result.passed:
+                missing += result.findings
+    return tuple(missing)
+
+
 def _unless_passed(
     request: LiveRequest,
     verification: Verification,
     counterparts: tuple[LoadedModule | None, ...],
     excused: frozenset[checks.Check],
 ) -> Prepared | None:
-    """The refusal, unless every check of every loaded module that the policy asks for has passed, but those
-    ``excused``."""
-    asked = required(checks.MODULE_CHECKS, _question(request).asked)
-    wanted = [check for check in asked if check not in excused]
-    made = {(result.module, result.check): result for result in verification.checks if result.module}
-    pairs = zip(verification.modules, counterparts, strict=True)
-    loaded = [result.path for result, counterpart in pairs if counterpart is not None]
-    results = {(path, check): made.get((path, check)) for path in loaded for check in wanted}
-    missing = {key: result for key, result in results.items() if result is None or not result.passed}
+    """The refusal for what is ``unpassed``, None for nothing."""
+    missing = unpassed(verification, counterparts, _question(request).asked, excused)
     if not missing:
         return None
-    unmade = [
-        Finding(CHECK_NOT_RUN, path, f"{check.number} ({check.name}): {result.reason if result else ''}")
-        for (path, check), result in missing.items()
-        if result is None or result.status is not CheckStatus.FAILED
-    ]
     refusal = _refused(verification, counterparts, verification.exit)
-    return replace(refusal, findings=(*refusal.findings, *unmade))
+    more = tuple(finding for finding in missing if finding not in refusal.findings)
+    return replace(refusal, findings=(*refusal.findings, *more))
 
 
 def _order(request: LiveRequest, manifest: Manifest, counterparts: Sequence[LoadedModule | None]) -> Order:

@@ -3,6 +3,7 @@
 import copy
 import io
 import tarfile
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -120,7 +121,16 @@ def test_archives_are_unpacked_once_and_again_when_they_changed(tmp_path: Path) 
     assert built_pairs(source, work)[0].truth.read_text() == "kept"
     corpus(source, "[]")
     assert built_pairs(source, work)[0].truth.read_text() == "[]"
-    assert sorted(path.name for path in work.iterdir()) == ["lib--fix", "lib--fix.sha256"]
+    assert sorted(path.name for path in work.iterdir()) == ["lib--fix"]
+
+
+def test_many_may_unpack_at_once(tmp_path: Path) -> None:
+    source, work = corpus(tmp_path / "in", "x" * 100_000), tmp_path / "out"
+    with ThreadPoolExecutor(8) as pool:
+        found = list(pool.map(lambda _: built_pairs(source, work), range(16)))
+    assert all(pairs == found[0] for pairs in found)
+    assert found[0][0].truth.stat().st_size == 100_000
+    assert [path.name for path in work.iterdir()] == ["lib--fix"]
 
 
 def test_unpacked_pairs_are_used_where_they_are(tmp_path: Path) -> None:

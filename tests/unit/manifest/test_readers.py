@@ -78,7 +78,8 @@ def test_unknown_choice_fails() -> None:
 
 
 @pytest.mark.parametrize(
-    "value", ["12345", "a\nb", "\x1b[2J", "\x7f", "\x9b", "a\u202eb", "\u2066", "\u2028", "\u200e", ""]
+    "value",
+    ["12345", "a\nb", "\x1b[2J", "\x7f", "\x9b", "a\u202eb", "\u2066", "\u2028", "\u200e", "\u061c", ""],
 )
 def test_text_that_can_forge_output_fails(value: str) -> None:
     assert refusal(lambda: root(value, "d").text(4, empty=False))[0] is codes.BAD_TEXT

@@ -122,6 +122,16 @@ def test_another_resource_matches_at_functions(release) -> None:
     assert result.modules[0].tier is Tier.FUNCTIONS
 
 
+def test_another_image_base_matches_at_no_tier(release) -> None:
+    """Pointers of the new code into the baseline would be made for the pinned base."""
+    data = release.installed.read_bytes()
+    at = int.from_bytes(data[0x3C:0x40], "little") + 24 + 24
+    rebased = data[:at] + (0x190000000).to_bytes(8, "little") + data[at + 8 :]
+    result = check_file(release, rebased, Tier.FUNCTIONS)
+    assert (result.exit, state_of(result)) == (ExitStatus.NOT_APPLICABLE, ModuleState.UNKNOWN_BASELINE)
+    assert failed(result) == {PIN: [codes.PIN_MISMATCH], STATE: [codes.UNKNOWN_BASELINE]}
+
+
 @pytest.mark.parametrize("lowest", Tier)
 def test_the_fixed_build_is_not_needed(release, lowest: Tier) -> None:
     result = check_file(release, (release.fixed_root / "codec.dll").read_bytes(), lowest)

@@ -64,7 +64,9 @@ def test_required_expiry(release) -> None:
         ("", [codes.AGE_UNKNOWN]),
         ("2026-05-02T00:00:00Z", []),
         ("2026-05-01T23:59:59Z", [codes.TOO_OLD]),
-        ("2026-08-01T00:00:00Z", []),
+        ("2026-06-01T00:05:00Z", []),
+        ("2026-06-01T00:05:01Z", [codes.AGE_UNKNOWN]),
+        ("2026-08-01T00:00:00Z", [codes.AGE_UNKNOWN]),
     ],
 )
 def test_age(release, created: str, wanted: list[Code]) -> None:

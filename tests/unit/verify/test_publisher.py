@@ -389,7 +389,7 @@ BASE = 0x190000000
 def behind(
     release, file: Path | None, wanted: Policy, content: bytes | None = None, now: datetime = NOW
 ) -> CheckResult:
-    """V18 of a module in memory that was loaded from ``content`` (the file's own), with ``file`` behind it."""
+    """V18 of a module loaded from ``content`` (else that of ``file``) when ``file`` is behind it now."""
     data = content or (release.installed if file is None else file).read_bytes()
     image = parse_image(data, "codec.dll")
     memory = Parts()
