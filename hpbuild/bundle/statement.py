@@ -117,17 +117,33 @@ def encode_statement(statement: Statement) -> bytes:
     return data
 
 
+def reverts_document(reverts: Reverts) -> dict[str, JsonValue]:
+    """What is taken back as plain JSON values, in statements, state files and reports alike."""
+    return {
+        "id": reverts.id,
+        "sequence": reverts.sequence,
+        "statement": reverts.statement.hex,
+        "reason": reverts.reason,
+    }
+
+
+def read_reverts(node: Node) -> Reverts:
+    """What ``reverts_document`` wrote; HP40xx for anything else."""
+    fields = node.fields(_REVERTS)
+    return Reverts(
+        id=read_id(fields["id"]),
+        sequence=fields["sequence"].integer(1, MAX_SEQUENCE),
+        statement=fields["statement"].digest(),
+        reason=fields["reason"].text(MAX_REASON, empty=False),
+    )
+
+
 def to_document(statement: Statement) -> dict[str, JsonValue]:
     """The wire form as plain JSON values."""
     reverts = statement.reverts
     taken_back: dict[str, JsonValue] = {}
     if reverts is not None:
-        taken_back["reverts"] = {
-            "id": reverts.id,
-            "sequence": reverts.sequence,
-            "statement": reverts.statement.hex,
-            "reason": reverts.reason,
-        }
+        taken_back["reverts"] = reverts_document(reverts)
     return {
         "_type": STATEMENT_TYPE,
         "subject": [
@@ -168,7 +184,7 @@ def decode_statement(data: bytes, document: str = DOCUMENT) -> Statement:
         pins=tuple(_pin(item) for item in predicate["pins"].items(10_000)),
         advisories=read_unique_texts(predicate["advisories"]),
         tool=predicate["tool"].text(200),
-        reverts=_reverts(predicate["reverts"]) if "reverts" in predicate else None,
+        reverts=read_reverts(predicate["reverts"]) if "reverts" in predicate else None,
     )
     _check_line(node, statement)
     return statement
@@ -192,16 +208,6 @@ def _check_line(node: Node, statement: Statement) -> None:
     for present, cause in defects:
         if present:
             raise node.error(codes.REVERT_CONTRADICTS, cause)
-
-
-def _reverts(node: Node) -> Reverts:
-    fields = node.fields(_REVERTS)
-    return Reverts(
-        id=read_id(fields["id"]),
-        sequence=fields["sequence"].integer(1, MAX_SEQUENCE),
-        statement=fields["statement"].digest(),
-        reason=fields["reason"].text(MAX_REASON, empty=False),
-    )
 
 
 def _subjects(node: Node) -> tuple[Subject, ...]:

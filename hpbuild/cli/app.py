@@ -105,7 +105,11 @@ def dispatch(arguments: Sequence[str]) -> int:
 
     Raises HpbuildError for a refusal, a wrong command line (HP9001) or an interruption (HP9002), and
     whatever OSError or defect comes out of a command."""
-    if completion_command.VARIABLE in os.environ:
+    if arguments:
+        # The shells' scripts ask without arguments. With some it is a command, which must not end with 0
+        # before it has begun because the variable was left over.
+        os.environ.pop(completion_command.VARIABLE, None)
+    elif completion_command.VARIABLE in os.environ:
         completion_command.enable()
     try:
         status = make_app()(args=list(arguments), prog_name="hpbuild", standalone_mode=False)

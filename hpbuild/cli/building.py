@@ -12,12 +12,12 @@ from hpbuild.codes import cli as codes
 from hpbuild.codes.bundle import SUPERSEDES_CONTRADICTS
 from hpbuild.errors import ExitStatus, HpbuildError
 from hpbuild.manifest.readers import root
-from hpbuild.manifest.text_fields import parse_time, read_id
+from hpbuild.manifest.text_fields import read_id
+from hpbuild.values import moment_text, parse_moment
 
 if TYPE_CHECKING:
     from hpbuild.pipeline import BuildRequest, BuildResult
 
-TIME = "%Y-%m-%dT%H:%M:%SZ"
 LAST_SECOND = 253402300799
 """9999-12-31T23:59:59Z, the last time that RFC 3339 can write."""
 
@@ -31,7 +31,7 @@ def created_time() -> str:
         return ""
     if not (text.isascii() and text.isdigit() and len(text) <= 12 and int(text) <= LAST_SECOND):
         raise HpbuildError(codes.BAD_ENVIRONMENT, "SOURCE_DATE_EPOCH", f"the value is {text[:40]!r}")
-    return datetime.fromtimestamp(int(text), UTC).strftime(TIME)
+    return moment_text(datetime.fromtimestamp(int(text), UTC))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,18 +73,18 @@ def expiry_time(expires: str, created: str) -> str:
         return ""
     if not (expires.isascii() and expires.isdigit()):
         try:
-            wanted = parse_time(root(expires, "--expires"), expires)
-        except HpbuildError as error:
-            raise usage(f"--expires: {error.finding.cause}, nor a number of days") from None
+            wanted = parse_moment(expires)
+        except ValueError as error:
+            raise usage(f"--expires: {error}, nor a number of days") from None
     elif not created:
         raise usage("--expires in days counts from SOURCE_DATE_EPOCH, which is not set")
     else:
-        start = datetime.strptime(created, TIME).replace(tzinfo=UTC)
+        start = parse_moment(created)
         try:
             wanted = start + timedelta(days=int(expires[:10]))
         except OverflowError:
             raise usage(f"--expires: {expires[:20]} days are beyond the calendar") from None
-    text = wanted.strftime(TIME) if wanted.year > 999 else ""
+    text = moment_text(wanted) if wanted.year > 999 else ""
     if not text or text <= created:
         raise usage(f"--expires: {expires[:20]} has passed when the package is made")
     return text

@@ -23,6 +23,7 @@ from typing import IO, Any
 
 from hpbuild.cli.bounds import Bounds
 from hpbuild.cli.child import Channel, serve
+from hpbuild.cli.piece import CHILD_VARIABLE
 from hpbuild.codes import cli as codes
 from hpbuild.codes import find_code
 from hpbuild.errors import HpbuildError
@@ -31,8 +32,6 @@ from hpbuild.manifest.strict_json import JsonLimits, parse
 
 Document = dict[str, Any]
 
-CHILD_VARIABLE = "HPBUILD_CHILD"
-"""In the environment of a fresh interpreter: the number of the piece of work that it is for."""
 ANSWER = JsonLimits(size=256 << 20, depth=32, values=20_000_000, text=16 << 20)
 """The largest answer: the findings of a package with the most that a policy allows."""
 LOG_SIZE = 4096
@@ -177,11 +176,12 @@ def _fresh(number: int, heard: _Heard, bounds: Bounds) -> tuple[int, str]:
         else {"start_new_session": True}
     )
     process = subprocess.Popen(  # noqa: S603 - this interpreter and this command line
-        [sys.executable, "-m", "hpbuild", *sys.argv[1:]],
+        [sys.executable, "-P", "-m", "hpbuild.cli.fresh", str(number), *sys.argv[1:]],
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
-        env={**os.environ, CHILD_VARIABLE: str(number)},
+        # Modules come from where they came from here: -m alone would look into the current folder first.
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
         **group,
     )
     assert process.stdout is not None

@@ -8,7 +8,8 @@ from typing import Any, ClassVar
 from typer.core import TyperCommand, TyperGroup
 
 ENVIRONMENT_NOTE = (
-    "Every option can be set in the environment, as HPBUILD_<COMMAND>_<OPTION>: HPBUILD_VERIFY_THRESHOLD=2."
+    "Every option but those that ask for less checking (--allow-unsigned, --lowest-tier, --no-record, "
+    "--time) can be set in the environment, as HPBUILD_<COMMAND>_<OPTION>: HPBUILD_VERIFY_THRESHOLD=2."
 )
 
 

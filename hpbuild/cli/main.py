@@ -9,12 +9,14 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TextIO
 
+from hpbuild.cli.piece import CHILD_VARIABLE
 from hpbuild.errors import Finding
 
 
 def run() -> None:
     """Run ``hpbuild`` with the arguments of the process and end the process."""
     _open_standard_streams()
+    os.environ.pop(CHILD_VARIABLE, None)  # a parent sets it by another entrance
     sys.exit(main(sys.argv[1:]))
 
 

@@ -1,7 +1,7 @@
 """The options that several commands share, written once.
 
-Every option can be set in the environment as ``HPBUILD_<COMMAND>_<OPTION>``; those of the output also
-as ``HPBUILD_<OPTION>`` for all commands at once.
+Every option that does not ask for less checking can be set in the environment as
+``HPBUILD_<COMMAND>_<OPTION>``; those of the output also as ``HPBUILD_<OPTION>`` for all commands at once.
 
 Paths are ``readable=False``: whether a file can be read is found out by reading it, which has codes of
 its own.

@@ -1,10 +1,6 @@
 """``hpbuild rehearse``: patch a program while it runs, and see whether it notices."""
 
 from dataclasses import replace
-from pathlib import Path
-from typing import Annotated
-
-import typer
 
 from hpbuild.cli.options import (
     BundleArgument,
@@ -16,6 +12,19 @@ from hpbuild.cli.options import (
     VerboseOption,
 )
 from hpbuild.cli.output import Output
+from hpbuild.cli.rehearse_options import (
+    AfterOption,
+    CommandArgument,
+    ExpectExitOption,
+    ExpectOutputOption,
+    HoldOption,
+    LimitOption,
+    LoadLimitOption,
+    OutputDirOption,
+    RoundsOption,
+    SameOutputOption,
+    WhenLoadedOption,
+)
 from hpbuild.cli.trust import (
     AllowUnsignedOption,
     KeyOption,
@@ -24,90 +33,20 @@ from hpbuild.cli.trust import (
     ThresholdOption,
 )
 
-EXPECT = "What the program should do"
-WHEN = "When"
-
 
 def rehearse(
     bundle: BundleArgument,
-    command: Annotated[
-        list[str],
-        typer.Argument(
-            metavar="COMMAND",
-            show_default=False,
-            help="Behind --: program and arguments. On Linux a .exe is started through Wine, in WINEPREFIX.",
-        ),
-    ],
-    rounds: Annotated[
-        int, typer.Option(min=0, help="How often to revert and apply again.", rich_help_panel=WHEN)
-    ] = 3,
-    after: Annotated[
-        float,
-        typer.Option(
-            min=0,
-            metavar="SECONDS",
-            rich_help_panel=WHEN,
-            help="How long the program works with its modules loaded before it is patched.",
-        ),
-    ] = 0.5,
-    when_loaded: Annotated[
-        bool,
-        typer.Option("--when-loaded", rich_help_panel=WHEN, help="Patch as soon as its modules are loaded."),
-    ] = False,
-    hold: Annotated[
-        float,
-        typer.Option(
-            min=0,
-            metavar="SECONDS",
-            rich_help_panel=WHEN,
-            help="How long it works old, and new, in each round.",
-        ),
-    ] = 0.2,
-    load_limit: Annotated[
-        float,
-        typer.Option(
-            min=0, metavar="SECONDS", rich_help_panel=WHEN, help="The longest wait for its modules."
-        ),
-    ] = 60.0,
-    limit: Annotated[
-        float,
-        typer.Option(
-            min=0,
-            metavar="SECONDS",
-            rich_help_panel=WHEN,
-            help="The longest wait, after the rounds, for its end or the expected output.",
-        ),
-    ] = 300.0,
-    expect_exit: Annotated[
-        int | None,
-        typer.Option(
-            metavar="STATUS",
-            show_default=False,
-            rich_help_panel=EXPECT,
-            help="End by itself with this status. Wine passes the low 8 bits on.",
-        ),
-    ] = None,
-    expect_output: Annotated[
-        str | None,
-        typer.Option(
-            metavar="REGEX", show_default=False, rich_help_panel=EXPECT, help="Print something that matches."
-        ),
-    ] = None,
-    same_output: Annotated[
-        bool,
-        typer.Option(
-            "--same-output", rich_help_panel=EXPECT, help="Print what it prints without the package."
-        ),
-    ] = False,
-    output_dir: Annotated[
-        Path | None,
-        typer.Option(
-            metavar="DIR",
-            readable=False,
-            show_default=False,
-            help="Where the program's output goes; otherwise into a new temporary folder.",
-        ),
-    ] = None,
+    command: CommandArgument,
+    rounds: RoundsOption = 3,
+    after: AfterOption = 0.5,
+    when_loaded: WhenLoadedOption = False,
+    hold: HoldOption = 0.2,
+    load_limit: LoadLimitOption = 60.0,
+    limit: LimitOption = 300.0,
+    expect_exit: ExpectExitOption = None,
+    expect_output: ExpectOutputOption = None,
+    same_output: SameOutputOption = False,
+    output_dir: OutputDirOption = None,
     policy: PolicyOption = None,
     key: KeyOption = None,
     threshold: ThresholdOption = None,

@@ -7,14 +7,14 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from hpbuild.bundle.statement import Reverts
-from hpbuild.cli.confined import CHILD_VARIABLE
+from hpbuild.bundle.statement import read_reverts
+from hpbuild.cli.piece import CHILD_VARIABLE
 from hpbuild.codes import cli as cli_codes
 from hpbuild.codes import servicing as codes
 from hpbuild.errors import ExitStatus, HpbuildError
+from hpbuild.manifest.readers import root
 from hpbuild.report.document import Document, finding
 from hpbuild.servicing import StateFile, open_state, view_state
-from hpbuild.values import Digest
 from hpbuild.verify.line import Accepted, AcceptedLines
 from hpbuild.verify.policy import Policy
 from hpbuild.verify.request import Verification
@@ -35,7 +35,8 @@ class Remembering:
         are judged when that is not now.
 
         Raises HpbuildError: HP9001 for --no-record alone and for a record of what was judged at another time,
-        HP8031 for a policy that trusts everybody, and as ``open_state``."""
+        HP8031 for a policy that trusts everybody, HP8012 where a package would be put to work and not be
+        remembered although the policy wants that, and as ``open_state``."""
         if self.path is None:
             if self.no_record:
                 raise HpbuildError(cli_codes.USAGE, f"hpbuild {command}", "--no-record is only for --state")
@@ -47,6 +48,9 @@ class Remembering:
             raise HpbuildError(cli_codes.USAGE, f"hpbuild {command}", cause)
         if policy.allow_unsigned:
             raise HpbuildError(codes.NOT_VOUCHED_FOR, f"hpbuild {command}", "the policy trusts everybody")
+        if self.no_record and policy.state_required and command != "verify":
+            cause = "--no-record: what is done would not be remembered"
+            raise HpbuildError(codes.STATE_REQUIRED, f"hpbuild {command}", cause)
         if CHILD_VARIABLE in os.environ:
             # A child that began as a fresh interpreter: its parent holds the lock, and does the writing.
             yield view_state(self.path)
@@ -87,7 +91,7 @@ def accept_reported(state: StateFile | None, entry: Document) -> None:
         sequence=entry["sequence"],
         statement=entry["statement_sha256"],
         supersedes=tuple(entry["supersedes"]),
-        reverts=None if reverts is None else _reverts(reverts),
+        reverts=None if reverts is None else read_reverts(root(reverts, "reverts")),
         time=_now(),
     )
     try:
@@ -97,15 +101,6 @@ def accept_reported(state: StateFile | None, entry: Document) -> None:
         entry["findings"].append(finding(error.finding))
     else:
         entry["recorded"] = state.records
-
-
-def _reverts(entry: Document) -> Reverts:
-    return Reverts(
-        id=entry["id"],
-        sequence=entry["sequence"],
-        statement=Digest.from_hex(entry["statement"]),
-        reason=entry["reason"],
-    )
 
 
 def _now() -> datetime:

@@ -103,6 +103,9 @@ def revert(
             raise usage(
                 "revert", "with --pid say X.hpb or --all, and none of --offline, --installed, --output"
             )
+        if state is None and policy is None and (key or threshold or lowest_tier or no_record):
+            cause = "--key, --threshold, --lowest-tier and --no-record go with --pid only beside --state"
+            raise usage("revert", f"{cause}: without it and --policy nobody is asked who made the package")
         if bundle is None:
             if state is not None or policy is not None:
                 raise usage(

@@ -1,10 +1,16 @@
-"""The options that say whom to trust and what may be accepted, as several commands have them."""
+"""The options that say whom to trust and what may be accepted, as several commands have them.
+
+Those that ask for less are for the command line alone: a variable that was left over from something else must
+not be what a package is accepted for."""
 
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
 import typer
+
+_TRUST = "Trust"
+_MEMORY = "Memory of what was accepted"
 
 
 class LowestTier(StrEnum):
@@ -19,7 +25,12 @@ class LowestTier(StrEnum):
 KeyOption = Annotated[
     list[Path] | None,
     typer.Option(
-        "--key", metavar="FILE", readable=False, show_default=False, help="A trusted public key. Repeatable."
+        "--key",
+        metavar="FILE",
+        readable=False,
+        show_default=False,
+        rich_help_panel=_TRUST,
+        help="A trusted public key. Repeatable.",
     ),
 ]
 STATE_WAIT = 10.0
@@ -32,11 +43,18 @@ StateOption = Annotated[
         metavar="FILE",
         readable=False,
         show_default=False,
+        rich_help_panel=_MEMORY,
         help="Remember here what was accepted, and refuse what goes back. Made at the first use.",
     ),
 ]
 NoRecordOption = Annotated[
-    bool, typer.Option("--no-record", help="With --state: compare with what was accepted, add nothing.")
+    bool,
+    typer.Option(
+        "--no-record",
+        rich_help_panel=_MEMORY,
+        allow_from_autoenv=False,
+        help="With --state: compare with what was accepted, add nothing.",
+    ),
 ]
 StateWaitOption = Annotated[
     float,
@@ -45,6 +63,7 @@ StateWaitOption = Annotated[
         metavar="SECONDS",
         min=0,
         max=86400,
+        rich_help_panel=_MEMORY,
         help="How long to wait for another run that uses the state file.",
     ),
 ]
@@ -54,6 +73,7 @@ ThresholdOption = Annotated[
         "--threshold",
         min=1,
         show_default="1",
+        rich_help_panel=_TRUST,
         help="How many different trusted keys must have signed.",
     ),
 ]
@@ -62,6 +82,8 @@ LowestTierOption = Annotated[
     typer.Option(
         "--lowest-tier",
         show_default="authenticode",
+        rich_help_panel=_TRUST,
+        allow_from_autoenv=False,
         help="The weakest identity of an installed file that is accepted.",
     ),
 ]
@@ -72,6 +94,7 @@ PolicyOption = Annotated[
         metavar="FILE",
         readable=False,
         show_default=False,
+        rich_help_panel=_TRUST,
         help="The trust policy: whom to trust and what to accept. Not with --key, --threshold, --lowest-tier "
         "and --allow-unsigned.",
     ),
@@ -82,10 +105,18 @@ TimeOption = Annotated[
         "--time",
         metavar="TIME",
         show_default=False,
+        rich_help_panel=_TRUST,
+        allow_from_autoenv=False,
         help="Judge everything at this time, 2026-01-31T12:00:00Z, and not now; the result says so. With "
         "--state only beside --no-record.",
     ),
 ]
 AllowUnsignedOption = Annotated[
-    bool, typer.Option("--allow-unsigned", help="Do not ask who made the package. Not with --key.")
+    bool,
+    typer.Option(
+        "--allow-unsigned",
+        rich_help_panel=_TRUST,
+        allow_from_autoenv=False,
+        help="Do not ask who made the package. Not with --key.",
+    ),
 ]

@@ -64,7 +64,7 @@ def verify(
     not be read. With --state the packages that are verified are remembered, and none may go back behind them.
     --attest writes its signed summary whatever the verdict. Nothing is fetched from a network.
     """
-    from hpbuild.cli.attesting import attestation, write_summary
+    from hpbuild.cli.attesting import attestation, refuse_hollow, write_summary
     from hpbuild.cli.remembering import Remembering
     from hpbuild.cli.verifying import Comparand, check_packages, given_time, make_policy
     from hpbuild.report import verify as report
@@ -77,6 +77,8 @@ def verify(
     )
     inputs = (*bundles, *(key or ()), policy, installed, dump, state)
     wanted = attestation(attest, attest_key, attest_host, inputs)
+    if wanted is not None:
+        refuse_hollow(trust, at)
     with Remembering(state, no_record, state_wait).opened(trust, "verify", at) as kept:
         comparand = Comparand(installed, pid, dump)
         packages, status = check_packages(bundles, trust, comparand, output, within, kept, at)

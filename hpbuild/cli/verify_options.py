@@ -5,6 +5,9 @@ from typing import Annotated
 
 import typer
 
+_COMPARE = "Compare with"
+_ATTEST = "Attest"
+
 BundlesArgument = Annotated[
     list[Path], typer.Argument(metavar="X.hpb", readable=False, show_default=False, help="The packages.")
 ]
@@ -14,6 +17,7 @@ InstalledOption = Annotated[
         metavar="PATH",
         readable=False,
         show_default=False,
+        rich_help_panel=_COMPARE,
         help="Compare with this file, or with the files of this tree.",
     ),
 ]
@@ -22,6 +26,7 @@ MemoryOption = Annotated[
     typer.Option(
         metavar="N",
         show_default=False,
+        rich_help_panel=_COMPARE,
         help="Compare with the memory of this process (on Linux a Wine process's Linux id).",
     ),
 ]
@@ -31,6 +36,7 @@ DumpOption = Annotated[
         metavar="FILE",
         readable=False,
         show_default=False,
+        rich_help_panel=_COMPARE,
         help="Compare with the memory in this minidump, written with full memory.",
     ),
 ]
@@ -40,13 +46,22 @@ AttestOption = Annotated[
         metavar="OUT",
         readable=False,
         show_default=False,
+        rich_help_panel=_ATTEST,
         help="Write a signed summary here: what was checked, on which machine, against which files.",
     ),
 ]
 AttestKeyOption = Annotated[
-    str | None, typer.Option(metavar="URI", show_default=False, help="The key that signs the summary.")
+    str | None,
+    typer.Option(
+        metavar="URI", show_default=False, rich_help_panel=_ATTEST, help="The key that signs the summary."
+    ),
 ]
 AttestHostOption = Annotated[
     str | None,
-    typer.Option(metavar="NAME", show_default=False, help="What the summary calls this machine."),
+    typer.Option(
+        metavar="NAME",
+        show_default=False,
+        rich_help_panel=_ATTEST,
+        help="What the summary calls this machine.",
+    ),
 ]

@@ -15,14 +15,12 @@ from hpbuild.codes import cli as codes
 from hpbuild.codes.verify import POLICY_CONTRADICTS
 from hpbuild.errors import ExitStatus, HpbuildError
 from hpbuild.manifest.model import SCHEMA_ID
-from hpbuild.manifest.readers import root
 from hpbuild.manifest.schema import prepare
-from hpbuild.manifest.text_fields import parse_time
 from hpbuild.report import verify as report
 from hpbuild.report.document import Document
 from hpbuild.servicing import StateFile
 from hpbuild.sign.keys import read_public
-from hpbuild.values import Digest
+from hpbuild.values import Digest, parse_moment
 from hpbuild.verify.line import AcceptedLines
 from hpbuild.verify.policy import Policy, policy_from_keys
 from hpbuild.verify.request import VerifyRequest
@@ -71,9 +69,9 @@ def given_time(text: str | None) -> datetime | None:
     if text is None:
         return None
     try:
-        return parse_time(root(text, "--time"), text)
-    except HpbuildError as error:
-        raise HpbuildError(codes.USAGE, "hpbuild verify", f"--time: {error.finding.cause}") from None
+        return parse_moment(text)
+    except ValueError as error:
+        raise HpbuildError(codes.USAGE, "hpbuild verify", f"--time: {error}") from None
 
 
 @dataclass(frozen=True, slots=True)

@@ -133,12 +133,12 @@ AGE_UNKNOWN = _refuse(
     6143, ExitStatus.NO, "the age of the package is not known",
     "The policy bounds the age, and neither a trusted time stamp nor the manifest says when it was made, or "
     "it says a time that has not come yet.",
-    "Sign with --timestamp-url, or build with a time.",
+    "Build with SOURCE_DATE_EPOCH set, or sign with --timestamp-url.",
 )  # fmt: skip
 EXPIRY_MISSING = _refuse(
     6144, ExitStatus.NO, "the package does not expire, and the policy requires it",
     "A package without an end can be held back and brought out years later.",
-    "Build the package with an expiry.",
+    "Build the package with --expires.",
 )  # fmt: skip
 BUNDLE_REVOKED = _refuse(
     6145, ExitStatus.NO, "the package was revoked",

@@ -2,14 +2,14 @@
 
 import re
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import TypeVar
 
 from hpbuild.codes import manifest as codes
 from hpbuild.manifest.readers import Node
+from hpbuild.values import parse_moment
 
 _ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,127}")
-_DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}Z")
 T = TypeVar("T")
 MAX_PATH_TEXT = 1024
 MAX_LIST = 10_000
@@ -35,12 +35,10 @@ def read_created(node: Node) -> str:
 
 def parse_time(node: Node, text: str) -> datetime:
     """The moment ``text`` names (RFC 3339 in UTC, whole seconds); HP4016 at ``node`` when it names none."""
-    if not _DATE.fullmatch(text):
-        raise node.error(codes.BAD_DATE, f"{text!r} is not of the form 2025-01-31T12:00:00Z")
     try:
-        return datetime.strptime(text, "%Y-%m-%dT%H:%M:%SZ").replace(tzinfo=UTC)
-    except ValueError:
-        raise node.error(codes.BAD_DATE, f"{text!r} is not a day and time of the calendar") from None
+        return parse_moment(text)
+    except ValueError as error:
+        raise node.error(codes.BAD_DATE, str(error)) from None
 
 
 def read_path(node: Node) -> str:

@@ -1,10 +1,10 @@
 """The result of ``line show``: what was accepted of each product line."""
 
+from hpbuild.bundle.statement import reverts_document
 from hpbuild.report.blocks import Block, Heading, Line, Pairs, Table, Tone
 from hpbuild.report.document import Document, counted, shortened, start
+from hpbuild.values import moment_text
 from hpbuild.verify.line import Accepted, AcceptedLine, AcceptedLines
-
-TIME = "%Y-%m-%dT%H:%M:%SZ"
 
 
 def document(path: str, accepted: AcceptedLines) -> Document:
@@ -36,17 +36,10 @@ def _package(item: Accepted, standing: str) -> Document:
         "id": item.id,
         "sequence": item.sequence,
         "statement_sha256": item.statement,
-        "time": item.time.strftime(TIME),
+        "time": moment_text(item.time),
         "standing": standing,
         "supersedes": list(item.supersedes),
-        "reverts": None
-        if reverts is None
-        else {
-            "id": reverts.id,
-            "sequence": reverts.sequence,
-            "statement": reverts.statement.hex,
-            "reason": reverts.reason,
-        },
+        "reverts": None if reverts is None else reverts_document(reverts),
     }
 
 

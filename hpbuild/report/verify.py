@@ -2,14 +2,14 @@
 
 from collections.abc import Sequence
 
-from hpbuild.bundle.statement import Reverts
+from hpbuild.bundle.statement import reverts_document
 from hpbuild.errors import ExitStatus, Finding
 from hpbuild.report.blocks import Block, Heading, Line, Pairs, Table, Tone
 from hpbuild.report.document import Document, finding, finding_blocks, start
+from hpbuild.values import moment_text
 from hpbuild.verify.checks import CheckResult
 from hpbuild.verify.request import InMemory, Signer, Verification
 
-TIME_FORMAT = "%Y-%m-%dT%H:%M:%SZ"
 MARKS = {"passed": "passed", "failed": "FAILED", "not_run": "not run"}
 VERDICT_TONES = {"verified": Tone.GOOD, "failed": Tone.BAD, "not-applicable": Tone.WARN}
 
@@ -28,7 +28,7 @@ def package(result: Verification) -> Document:
         "sha256": result.sha256,
         "statement_sha256": result.statement_sha256 or None,
         "policy_sha256": result.policy_sha256 or None,
-        "time": result.time.strftime(TIME_FORMAT),
+        "time": moment_text(result.time),
         "recorded": False,
         "verdict": result.verdict.value,
         "status": int(result.exit),
@@ -41,7 +41,7 @@ def package(result: Verification) -> Document:
         "advisories": list(result.advisories),
         "supersedes": list(result.supersedes),
         "expiry": result.expiry,
-        "reverts": None if result.reverts is None else _reverts(result.reverts),
+        "reverts": None if result.reverts is None else reverts_document(result.reverts),
         "signers": [_signer(signer) for signer in result.signers],
         "modules": [
             {
@@ -99,19 +99,10 @@ def _signer(signer: Signer) -> Document:
         "role": signer.role,
         "name": signer.name,
         "certificate": signer.certificate,
-        "signing_time": None if time is None else time.strftime(TIME_FORMAT),
+        "signing_time": None if time is None else moment_text(time),
         "timestamp_authority": signer.timestamp_authority,
         "reason": None if signer.reason is None else finding(signer.reason),
         "remarks": [finding(item) for item in signer.remarks],
-    }
-
-
-def _reverts(reverts: Reverts) -> Document:
-    return {
-        "id": reverts.id,
-        "sequence": reverts.sequence,
-        "statement": reverts.statement.hex,
-        "reason": reverts.reason,
     }
 
 

@@ -17,12 +17,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from hpbuild.bundle.statement import MAX_REASON, MAX_SEQUENCE, Reverts
+from hpbuild.bundle.statement import MAX_SEQUENCE, read_reverts, reverts_document
 from hpbuild.codes import servicing as codes
 from hpbuild.errors import HpbuildError
-from hpbuild.manifest.readers import Node, root
+from hpbuild.manifest.readers import root
 from hpbuild.manifest.strict_json import JsonLimits, JsonValue, canonical, parse_canonical
 from hpbuild.manifest.text_fields import parse_time, read_id
+from hpbuild.values import moment_text
 from hpbuild.verify.line import Accepted
 
 FORMAT: Final = "urn:hpbuild:state:1"
@@ -30,7 +31,6 @@ SEALED: Final = b"hpbuild state 1\0"
 MAX_SIZE: Final = 32 << 20
 MAX_RECORDS: Final = 20_000
 LINE: Final = JsonLimits(size=4 << 20, depth=4, values=20_000, text=4096)
-TIME: Final = "%Y-%m-%dT%H:%M:%SZ"
 DIGEST: Final = 32
 
 _ACCEPTED = frozenset({"product", "id", "sequence", "statement", "supersedes", "time"})
@@ -116,15 +116,10 @@ def _to_document(record: Record) -> dict[str, JsonValue]:
         "sequence": package.sequence,
         "statement": package.statement,
         "supersedes": list(package.supersedes),
-        "time": package.time.strftime(TIME),
+        "time": moment_text(package.time),
     }
     if (reverts := package.reverts) is not None:
-        document["reverts"] = {
-            "id": reverts.id,
-            "sequence": reverts.sequence,
-            "statement": reverts.statement.hex,
-            "reason": reverts.reason,
-        }
+        document["reverts"] = reverts_document(reverts)
     return document
 
 
@@ -138,20 +133,10 @@ def _record(line: bytes, place: str) -> tuple[bytes, Record]:
             sequence=accepted["sequence"].integer(1, MAX_SEQUENCE),
             statement=accepted["statement"].digest().hex,
             supersedes=tuple(read_id(item) for item in accepted["supersedes"].items(10_000)),
-            reverts=_reverts(accepted["reverts"]) if "reverts" in accepted else None,
+            reverts=read_reverts(accepted["reverts"]) if "reverts" in accepted else None,
             time=parse_time(accepted["time"], accepted["time"].text(20)),
         )
         product = accepted["product"].text(200, empty=False)
         return fields["previous"].digest().raw, Record(product, package)
     except HpbuildError as error:
         raise HpbuildError(codes.STATE_FORMAT, error.finding.place, error.finding.cause) from None
-
-
-def _reverts(node: Node) -> Reverts:
-    fields = node.fields({"id", "sequence", "statement", "reason"})
-    return Reverts(
-        id=read_id(fields["id"]),
-        sequence=fields["sequence"].integer(1, MAX_SEQUENCE),
-        statement=fields["statement"].digest(),
-        reason=fields["reason"].text(MAX_REASON, empty=False),
-    )

@@ -1,9 +1,6 @@
 """X.509 certificates (RFC 5280), read whole when loaded, so that nothing in them can fail later."""
 
-import base64
-import binascii
 import hashlib
-import re
 import warnings
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -16,6 +13,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from hpbuild.codes import certificates as codes
 from hpbuild.errors import HpbuildError
 from hpbuild.sign.algorithms import PublicKey, algorithm_of
+from hpbuild.sign.base64_forms import pem_blocks, pem_body
 from hpbuild.sign.extension import MAX_CERTIFICATE
 
 MAX_PEM = 1 << 20
@@ -36,8 +34,6 @@ PARSE_ERRORS: tuple[type[Exception], ...] = (
 """What cryptography says about bytes that it does not like."""
 VERIFY_ERRORS: tuple[type[Exception], ...] = (*PARSE_ERRORS, InvalidSignature)
 """What it says when a signature does not verify, or cannot be verified."""
-
-_PEM = re.compile(rb"-----BEGIN CERTIFICATE-----.*?-----END CERTIFICATE-----", re.DOTALL)
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +89,7 @@ def load_certificate(der: bytes, place: str) -> Certificate:
             in_order = raw.not_valid_before_utc <= raw.not_valid_after_utc
             serial = raw.serial_number
     except PARSE_ERRORS as error:
-        raise HpbuildError(codes.BAD_CERTIFICATE, place, _cause(error)) from None
+        raise HpbuildError(codes.BAD_CERTIFICATE, place, parse_cause(error)) from None
     if raw.version is not x509.Version.v3 or not in_order or not 0 < serial < MAX_SERIAL:
         raise HpbuildError(codes.BAD_CERTIFICATE, place, "version, serial number or validity is out of range")
     if extensions > MAX_EXTENSIONS:
@@ -108,7 +104,7 @@ def load_certificates_pem(data: bytes, place: str) -> tuple[Certificate, ...]:
     """The certificates in the PEM text ``data``, in its order, at least one; refuses with HP5303."""
     if len(data) > MAX_PEM:
         raise HpbuildError(codes.BAD_CERTIFICATE, place, f"{len(data)} bytes, at most {MAX_PEM} are read")
-    blocks = _PEM.findall(data)
+    blocks = pem_blocks(data, "CERTIFICATE")
     if not blocks:
         raise HpbuildError(codes.BAD_CERTIFICATE, place, "no certificate in PEM form")
     if len(blocks) > MAX_PEM_CERTIFICATES:
@@ -127,7 +123,7 @@ def certificate_key(certificate: Certificate) -> PublicKey:
         key = certificate.raw.public_key()
     except PARSE_ERRORS as error:
         raise HpbuildError(
-            codes.UNSUPPORTED_CERTIFICATE_KEY, certificate.subject[:200], _cause(error)
+            codes.UNSUPPORTED_CERTIFICATE_KEY, certificate.subject[:200], parse_cause(error)
         ) from None
     if algorithm_of(key) is None:
         raise HpbuildError(
@@ -138,13 +134,14 @@ def certificate_key(certificate: Certificate) -> PublicKey:
     return cast(PublicKey, key)
 
 
-def _pem_body(block: bytes, place: str) -> bytes:
-    """DER bytes of one PEM block (RFC 7468, strict form); HP5303."""
-    try:
-        return base64.b64decode(b"".join(block.split(b"-----")[2].split()), validate=True)
-    except (binascii.Error, IndexError):
-        raise HpbuildError(codes.BAD_CERTIFICATE, place, "not base64 between the PEM lines") from None
-
-
-def _cause(error: BaseException) -> str:
+def parse_cause(error: Exception) -> str:
+    """What an error of ``PARSE_ERRORS`` says, in one line of at most 200 characters, never empty."""
     return " ".join(str(error).split())[:200] or type(error).__name__
+
+
+def _pem_body(block: bytes, place: str) -> bytes:
+    """DER bytes of one PEM block; HP5303."""
+    try:
+        return pem_body(block)
+    except ValueError:
+        raise HpbuildError(codes.BAD_CERTIFICATE, place, "not base64 between the PEM lines") from None

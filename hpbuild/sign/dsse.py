@@ -5,7 +5,6 @@ key id in the envelope is written by whoever made the envelope; it only helps to
 """
 
 import base64
-import binascii
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -16,6 +15,7 @@ from hpbuild.errors import HpbuildError
 from hpbuild.manifest.readers import Node, root
 from hpbuild.manifest.strict_json import JsonLimits, JsonValue, canonical, parse_canonical
 from hpbuild.sign.algorithms import PublicKey, algorithm_of, spki_sha256, verify
+from hpbuild.sign.base64_forms import read_base64
 from hpbuild.sign.extension import Extension, encode_extension
 from hpbuild.sign.signer import Signer, Signing
 
@@ -117,7 +117,7 @@ def decode_envelope(data: bytes, document: str = DOCUMENT) -> Envelope:
         raise fields["signatures"].error(
             codes.TOO_MANY_SIGNATURES, f"{len(items)} signatures, at most {MAX_SIGNATURES} are checked"
         )
-    return Envelope(found, _base64(fields["payload"], MAX_PAYLOAD), tuple(_signature(item) for item in items))
+    return Envelope(found, _bytes(fields["payload"], MAX_PAYLOAD), tuple(_signature(item) for item in items))
 
 
 def sign_envelope(
@@ -192,16 +192,8 @@ def _sign(maker: Signing, message: bytes) -> Signature:
 def _signature(node: Node) -> Signature:
     fields = node.fields({"keyid", "sig"}, {"extension"})
     extension = canonical(fields["extension"].value, DOCUMENT) if "extension" in fields else b""
-    return Signature(fields["keyid"].text(200), _base64(fields["sig"], MAX_SIGNATURE), extension)
+    return Signature(fields["keyid"].text(200), _bytes(fields["sig"], MAX_SIGNATURE), extension)
 
 
-def _base64(node: Node, limit: int) -> bytes:
-    """Bytes in standard base64 with padding (RFC 4648, section 4), in their only spelling."""
-    text = node.text(4 * (limit // 3 + 1), empty=False)
-    try:
-        raw = base64.b64decode(text.encode("ascii"), validate=True)
-    except (binascii.Error, UnicodeEncodeError):
-        raise node.error(codes.BAD_ENVELOPE, "not standard base64") from None
-    if base64.b64encode(raw).decode() != text:
-        raise node.error(codes.BAD_ENVELOPE, "base64 with stray bits")
-    return raw
+def _bytes(node: Node, limit: int) -> bytes:
+    return read_base64(node, 4 * (limit // 3 + 1), codes.BAD_ENVELOPE)

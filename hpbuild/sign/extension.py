@@ -5,12 +5,12 @@ certificates nor time stamps are signed by it; what they prove is judged by ``ch
 """
 
 import base64
-import binascii
 from dataclasses import dataclass
 
 from hpbuild.codes import certificates as codes
 from hpbuild.manifest.readers import Node, root
 from hpbuild.manifest.strict_json import JsonLimits, JsonValue, canonical, parse_canonical
+from hpbuild.sign.base64_forms import read_base64
 
 KIND = "urn:hpbuild:dsse-extension:x509-timestamps:1"
 MAX_CERTIFICATES = 8
@@ -61,21 +61,14 @@ def decode_extension(data: bytes, place: str) -> Extension:
 def _items(node: Node, count: int, size: int) -> tuple[bytes, ...]:
     if len(items := node.items()) > count:
         raise node.error(codes.EXTENSION_TOO_LARGE, f"{len(items)} entries, at most {count} are read")
-    found = tuple(_base64(item, size) for item in items)
+    found = tuple(_bytes(item, size) for item in items)
     if len(set(found)) != len(found):
         raise node.error(codes.BAD_EXTENSION, "the same entry twice")
     return found
 
 
-def _base64(node: Node, limit: int) -> bytes:
-    """Bytes in standard base64 with padding (RFC 4648, section 4), in their only spelling."""
-    text = node.text(LIMITS.text, empty=False)
-    try:
-        raw = base64.b64decode(text.encode("ascii"), validate=True)
-    except (binascii.Error, UnicodeEncodeError):
-        raise node.error(codes.BAD_EXTENSION, "not standard base64") from None
-    if base64.b64encode(raw).decode() != text:
-        raise node.error(codes.BAD_EXTENSION, "base64 with stray bits")
+def _bytes(node: Node, limit: int) -> bytes:
+    raw = read_base64(node, LIMITS.text, codes.BAD_EXTENSION)
     if len(raw) > limit:
         raise node.error(codes.EXTENSION_TOO_LARGE, f"{len(raw)} bytes, at most {limit} are read")
     return raw

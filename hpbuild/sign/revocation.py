@@ -4,9 +4,6 @@ Lists come with the policy, never from the net. A list that is not understood in
 covers a part only would make the rest look good.
 """
 
-import base64
-import binascii
-import re
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -17,14 +14,14 @@ from cryptography.hazmat.primitives.serialization import Encoding
 
 from hpbuild.codes import certificates as codes
 from hpbuild.errors import HpbuildError
-from hpbuild.sign.certificates import PARSE_ERRORS, Certificate
+from hpbuild.sign.base64_forms import pem_blocks, pem_body
+from hpbuild.sign.certificates import PARSE_ERRORS, Certificate, parse_cause
 from hpbuild.sign.strength import strong_signature
 
 MAX_LIST = 4 << 20
 MAX_ENTRIES = 50_000
 MAX_LISTS = 64
 
-_PEM = re.compile(rb"-----BEGIN X509 CRL-----(.*?)-----END X509 CRL-----", re.DOTALL)
 _LIST_EXTENSIONS = (x509.CRLNumber, x509.AuthorityKeyIdentifier, x509.IssuerAlternativeName)
 _COMPROMISE = (
     x509.ReasonFlags.key_compromise,
@@ -77,7 +74,7 @@ def load_list(der: bytes, place: str) -> RevocationList:
             entries = len(raw)
             canonical = raw.public_bytes(Encoding.DER) == der and der.endswith(b"\0" + raw.signature)
     except PARSE_ERRORS as error:
-        raise HpbuildError(codes.BAD_REVOCATION_LIST, place, " ".join(str(error).split())[:200]) from None
+        raise HpbuildError(codes.BAD_REVOCATION_LIST, place, parse_cause(error)) from None
     if unknown:
         raise HpbuildError(codes.BAD_REVOCATION_LIST, place, f"extension {unknown[0]} limits what it covers")
     if entries > MAX_ENTRIES or not canonical:
@@ -87,12 +84,12 @@ def load_list(der: bytes, place: str) -> RevocationList:
 
 def load_lists_pem(data: bytes, place: str) -> tuple[RevocationList, ...]:
     """The lists in the PEM text ``data``, at least one; refuses with HP5332."""
-    blocks = _PEM.findall(data)
+    blocks = pem_blocks(data, "X509 CRL")
     if not 0 < len(blocks) <= MAX_LISTS:
         raise HpbuildError(codes.BAD_REVOCATION_LIST, place, f"{len(blocks)} lists in PEM form")
     try:
-        ders = [base64.b64decode(b"".join(block.split()), validate=True) for block in blocks]
-    except binascii.Error:
+        ders = [pem_body(block) for block in blocks]
+    except ValueError:
         raise HpbuildError(codes.BAD_REVOCATION_LIST, place, "not base64 between the PEM lines") from None
     return tuple(load_list(der, place) for der in ders)
 
@@ -112,7 +109,9 @@ def find_revocation(
     """
     found: list[Revocation] = []
     for item in lists:
-        if item.raw.issuer != issuer.raw.subject or _of_another_key(item, issuer):
+        if item.raw.issuer != issuer.raw.subject:
+            continue
+        if _of_another_key(item, issuer) and not _signed_by(item, issuer):
             continue
         _check_signed(item, issuer)
         current = item.this_update <= now and item.next_update is not None and now <= item.next_update
@@ -138,18 +137,22 @@ def _check_signed(item: RevocationList, issuer: Certificate) -> None:
         raise HpbuildError(codes.LIST_NOT_BY_ISSUER, place, "its key usage does not allow signing lists")
     if not strong_signature(item.raw):
         raise HpbuildError(codes.BAD_REVOCATION_LIST, place, "the list is signed with a weak algorithm")
-    try:
-        signed = item.raw.is_signature_valid(issuer.raw.public_key())  # type: ignore[arg-type]
-    except PARSE_ERRORS:
-        signed = False
-    if not signed:
+    if not _signed_by(item, issuer):
         raise HpbuildError(
             codes.LIST_NOT_BY_ISSUER, place, "the signature of the list is not by the issuer's key"
         )
 
 
+def _signed_by(item: RevocationList, issuer: Certificate) -> bool:
+    try:
+        return item.raw.is_signature_valid(issuer.raw.public_key())  # type: ignore[arg-type]
+    except PARSE_ERRORS:
+        return False
+
+
 def _of_another_key(item: RevocationList, issuer: Certificate) -> bool:
-    """True when both name a key and the keys differ: an authority that changed its key has two lists."""
+    """True when both name a key and the names differ: an authority that changed its key has two lists. One
+    key may have two names, in two certificates of the authority, of which the signer chooses one."""
     try:
         named = item.raw.extensions.get_extension_for_class(x509.AuthorityKeyIdentifier).value.key_identifier
         own = issuer.raw.extensions.get_extension_for_class(x509.SubjectKeyIdentifier).value.digest

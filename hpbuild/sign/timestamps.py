@@ -20,6 +20,15 @@ from hpbuild.sign.certificates import VERIFY_ERRORS, Certificate, load_certifica
 from hpbuild.sign.chains import Chain, Purpose, build_chain
 from hpbuild.sign.extension import MAX_CERTIFICATES, MAX_TIMESTAMP
 from hpbuild.sign.revocation import RevocationList
+from hpbuild.sign.signer_info import (
+    ECDSA_WITH,
+    RSA,
+    RSA_WITH,
+    digest_attribute,
+    signed_attributes,
+    signed_bytes,
+    signer_certificate,
+)
 
 PLACE = "time stamp"
 GRANTED = 0
@@ -29,18 +38,7 @@ _HASHES: dict[str, tuple[str, type[hashes.SHA256 | hashes.SHA384 | hashes.SHA512
     asn1.SHA384.dotted_string: ("sha384", hashes.SHA384),
     asn1.SHA512.dotted_string: ("sha512", hashes.SHA512),
 }
-_RSA = "1.2.840.113549.1.1.1"
 _RSA_PSS = "1.2.840.113549.1.1.10"
-_RSA_WITH = {
-    "1.2.840.113549.1.1.11": "sha256",
-    "1.2.840.113549.1.1.12": "sha384",
-    "1.2.840.113549.1.1.13": "sha512",
-}
-_ECDSA_WITH = {
-    "1.2.840.10045.4.3.2": "sha256",
-    "1.2.840.10045.4.3.3": "sha384",
-    "1.2.840.10045.4.3.4": "sha512",
-}
 _CHAIN_CODES: dict[Code, Code] = {
     codes.EXPIRED: codes.TIMESTAMP_OUTSIDE_VALIDITY,
     codes.NOT_YET_VALID: codes.TIMESTAMP_OUTSIDE_VALIDITY,
@@ -162,12 +160,11 @@ def _timestamp(token: Token, chain: Chain) -> Timestamp:
 def _certificates(token: Token) -> tuple[Certificate, tuple[Certificate, ...]]:
     """The signer's certificate, and the others that came along."""
     loaded = [load_certificate(item, PLACE) for item in dict.fromkeys(token.certificates)]
-    name, serial = asn1.tlv(token.signer.sid.issuer), token.signer.sid.serial
-    found = [item for item in loaded if item.serial == serial and item.raw.issuer.public_bytes() == name]
-    if len(found) != 1:
+    found = signer_certificate(token.signer, loaded)
+    if found is None:
         raise _malformed("the signer's certificate did not come along")
     _check_named(token.signer, found[0])
-    return found[0], tuple(item for item in loaded if item is not found[0])
+    return found
 
 
 def _check_named(signer: asn1.SignerInfo, certificate: Certificate) -> None:
@@ -191,20 +188,13 @@ def _check_named(signer: asn1.SignerInfo, certificate: Certificate) -> None:
 
 
 def _attributes(signer: asn1.SignerInfo) -> dict[x509.ObjectIdentifier, bytes]:
-    """Signed attributes by type, each with its one value in DER."""
+    """As ``signed_attributes``; HP5401 also when there are none."""
     if signer.signed_attributes is None:
         raise _malformed("no signed attributes")
-    found: dict[x509.ObjectIdentifier, bytes] = {}
     try:
-        for element in signer.signed_attributes.as_list():
-            attribute = asn1.decode(asn1.Attribute, asn1.tlv(element))
-            values = attribute.values.as_list()
-            if attribute.type in found or len(values) != 1:
-                raise _malformed(f"signed attribute {attribute.type.dotted_string} does not stand once")
-            found[attribute.type] = asn1.tlv(values[0])
-    except ValueError:
-        raise _malformed("signed attributes are not in DER form") from None
-    return found
+        return signed_attributes(signer)
+    except ValueError as error:
+        raise _malformed(f"signed attributes: {error}") from None
 
 
 def _check_signature(token: Token, certificate: Certificate) -> None:
@@ -214,14 +204,12 @@ def _check_signature(token: Token, certificate: Certificate) -> None:
     attributes = _attributes(signer)
     if attributes.get(asn1.CONTENT_TYPE) != asn1.oid(asn1.TST_INFO):
         raise _malformed("the signed content type is not that of a time stamp")
-    if attributes.get(asn1.MESSAGE_DIGEST) != asn1.der(b"\x04", hashlib.new(name, token.content).digest()):
+    if attributes.get(asn1.MESSAGE_DIGEST) != digest_attribute(hashlib.new(name, token.content).digest()):
         raise HpbuildError(
             codes.TIMESTAMP_BAD_SIGNATURE, PLACE, "the signed digest is not that of the content"
         )
-    assert signer.signed_attributes is not None
-    signed = b"".join(asn1.tlv(item) for item in signer.signed_attributes.as_list())
     try:
-        _verify(certificate.raw.public_key(), signer, asn1.der(asn1.SET_TAG, signed))
+        _verify(certificate.raw.public_key(), signer, signed_bytes(signer))
     except VERIFY_ERRORS:
         raise HpbuildError(
             codes.TIMESTAMP_BAD_SIGNATURE, PLACE, f"not signed by the key of {certificate.subject[:200]}"
@@ -233,13 +221,13 @@ def _verify(key: object, signer: asn1.SignerInfo, message: bytes) -> None:
     algorithm = signer.signature_algorithm
     oid, parameters = algorithm.algorithm.dotted_string, algorithm.parameters
     plain = not isinstance(parameters, asn1.PssParameters)
-    if isinstance(key, rsa.RSAPublicKey) and plain and (oid == _RSA or _RSA_WITH.get(oid) == name):
+    if isinstance(key, rsa.RSAPublicKey) and plain and (oid == RSA or RSA_WITH.get(oid) == name):
         key.verify(signer.signature, message, padding.PKCS1v15(), kind())
     elif isinstance(key, rsa.RSAPublicKey) and oid == _RSA_PSS and isinstance(parameters, asn1.PssParameters):
         if not _hash(parameters.hash)[0] == _hash(parameters.mask.parameters)[0] == name:
             raise HpbuildError(codes.TIMESTAMP_WEAK, PLACE, "RSA-PSS with hashes that differ")
         key.verify(signer.signature, message, padding.PSS(padding.MGF1(kind()), kind.digest_size), kind())
-    elif isinstance(key, ec.EllipticCurvePublicKey) and parameters is None and _ECDSA_WITH.get(oid) == name:
+    elif isinstance(key, ec.EllipticCurvePublicKey) and parameters is None and ECDSA_WITH.get(oid) == name:
         key.verify(signer.signature, message, ec.ECDSA(kind()))
     else:
         raise HpbuildError(codes.TIMESTAMP_WEAK, PLACE, f"signature algorithm {oid} with {name}")

@@ -17,7 +17,16 @@ from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
 from hpbuild.codes.pins import SIGNATURE_BAD, SIGNATURE_MALFORMED, SIGNATURE_WEAK
 from hpbuild.errors import HpbuildError
 from hpbuild.sign import asn1
-from hpbuild.sign.certificates import VERIFY_ERRORS, Certificate, load_certificate
+from hpbuild.sign.certificates import VERIFY_ERRORS, Certificate, load_certificate, parse_cause
+from hpbuild.sign.signer_info import (
+    ECDSA_WITH,
+    RSA,
+    RSA_WITH,
+    digest_attribute,
+    signed_attributes,
+    signed_bytes,
+    signer_certificate,
+)
 
 INDIRECT_DATA = x509.ObjectIdentifier("1.3.6.1.4.1.311.2.1.4")
 PE_IMAGE_DATA = x509.ObjectIdentifier("1.3.6.1.4.1.311.2.1.15")
@@ -25,18 +34,8 @@ RFC3161_COUNTERSIGNATURE = x509.ObjectIdentifier("1.3.6.1.4.1.311.3.3.1")
 _HASHES: dict[x509.ObjectIdentifier, hashes.HashAlgorithm] = {
     asn1.SHA256: hashes.SHA256(), asn1.SHA384: hashes.SHA384(), asn1.SHA512: hashes.SHA512(),
 }  # fmt: skip
-_RSA = "1.2.840.113549.1.1.1"
-_RSA_WITH = {
-    "sha256": "1.2.840.113549.1.1.11",
-    "sha384": "1.2.840.113549.1.1.12",
-    "sha512": "1.2.840.113549.1.1.13",
-}
-_ECDSA = "1.2.840.10045.2.1"
-_ECDSA_WITH = {
-    "sha256": "1.2.840.10045.4.3.2",
-    "sha384": "1.2.840.10045.4.3.3",
-    "sha512": "1.2.840.10045.4.3.4",
-}
+_EC = "1.2.840.10045.2.1"
+"""ecPublicKey, which tools write where the algorithm of the signature belongs."""
 _GRANTED = b"\x30\x03\x02\x01\x00"
 """PKIStatusInfo that says granted (RFC 3161, section 2.4.2)."""
 
@@ -103,9 +102,9 @@ def read_signature(der: bytes, place: str) -> FileSignature:
         signed = outer.content
         (signer,) = signed.signers.as_list()
         indirect = asn1.decode(_IndirectData, asn1.tlv(signed.content.content))
-        attributes = _attributes(signer)
+        attributes = signed_attributes(signer)
     except ValueError as error:
-        raise HpbuildError(SIGNATURE_MALFORMED, place, _words(error)) from None
+        raise HpbuildError(SIGNATURE_MALFORMED, place, parse_cause(error)) from None
     if (outer.content_type, signed.content.content_type) != (asn1.SIGNED_DATA, INDIRECT_DATA):
         raise HpbuildError(SIGNATURE_MALFORMED, place, "it is no SignedData of an SpcIndirectDataContent")
     if indirect.data.type != PE_IMAGE_DATA:
@@ -125,28 +124,14 @@ def read_signature(der: bytes, place: str) -> FileSignature:
     )
 
 
-def _attributes(signer: asn1.SignerInfo) -> dict[x509.ObjectIdentifier, bytes]:
-    """Signed attributes by type, each with its one value in DER. ValueError."""
-    found: dict[x509.ObjectIdentifier, bytes] = {}
-    for element in signer.signed_attributes.as_list() if signer.signed_attributes is not None else ():
-        attribute = asn1.decode(asn1.Attribute, asn1.tlv(element))
-        values = attribute.values.as_list()
-        if attribute.type in found or len(values) != 1:
-            raise ValueError("a signed attribute does not stand once")
-        found[attribute.type] = asn1.tlv(values[0])
-    return found
-
-
 def _certificates(
     signed: _SignedData, signer: asn1.SignerInfo, place: str
 ) -> tuple[Certificate, tuple[Certificate, ...]]:
     came = dict.fromkeys(asn1.tlv(item) for item in signed.certificates or ())
-    loaded = [load_certificate(item, place) for item in came]
-    name, serial = asn1.tlv(signer.sid.issuer), signer.sid.serial
-    found = [item for item in loaded if item.serial == serial and item.raw.issuer.public_bytes() == name]
-    if len(found) != 1:
+    found = signer_certificate(signer, [load_certificate(item, place) for item in came])
+    if found is None:
         raise HpbuildError(SIGNATURE_MALFORMED, place, "the signer's certificate did not come along once")
-    return found[0], tuple(item for item in loaded if item is not found[0])
+    return found
 
 
 def _check(
@@ -161,15 +146,13 @@ def _check(
     if kind is None:
         weak = signer.digest_algorithm.algorithm.dotted_string
         raise HpbuildError(SIGNATURE_WEAK, place, f"the hash of the signature is of the kind {weak}")
-    wanted = asn1.der(b"\x04", hashlib.new(kind.name, content).digest())
+    wanted = digest_attribute(hashlib.new(kind.name, content).digest())
     if attributes.get(asn1.CONTENT_TYPE) != asn1.oid(INDIRECT_DATA):
         raise HpbuildError(SIGNATURE_BAD, place, "the signed content type is not that of the content")
     if attributes.get(asn1.MESSAGE_DIGEST) != wanted:
         raise HpbuildError(SIGNATURE_BAD, place, "the signed digest is not that of the content")
-    assert signer.signed_attributes is not None
-    signed = b"".join(asn1.tlv(item) for item in signer.signed_attributes.as_list())
     try:
-        sound = _verify(certificate.raw.public_key(), signer, asn1.der(asn1.SET_TAG, signed), kind)
+        sound = _verify(certificate.raw.public_key(), signer, signed_bytes(signer), kind)
     except VERIFY_ERRORS:
         cause = f"not signed by the key of {certificate.subject[:200]}"
         raise HpbuildError(SIGNATURE_BAD, place, cause) from None
@@ -181,10 +164,10 @@ def _check(
 def _verify(key: object, signer: asn1.SignerInfo, message: bytes, kind: hashes.HashAlgorithm) -> bool:
     """False for a combination of key and algorithm that does not count. Raises InvalidSignature."""
     used = signer.signature_algorithm.algorithm.dotted_string
-    if isinstance(key, rsa.RSAPublicKey) and used in (_RSA, _RSA_WITH[kind.name]):
+    if isinstance(key, rsa.RSAPublicKey) and (used == RSA or RSA_WITH.get(used) == kind.name):
         key.verify(signer.signature, message, padding.PKCS1v15(), kind)
         return True
-    if isinstance(key, ec.EllipticCurvePublicKey) and used in (_ECDSA, _ECDSA_WITH[kind.name]):
+    if isinstance(key, ec.EllipticCurvePublicKey) and (used == _EC or ECDSA_WITH.get(used) == kind.name):
         key.verify(signer.signature, message, ec.ECDSA(kind))
         return True
     return False
@@ -201,7 +184,3 @@ def _token(signer: asn1.SignerInfo) -> bytes:
         if attribute.type == RFC3161_COUNTERSIGNATURE:
             found += [asn1.tlv(item) for item in attribute.values.as_list()]
     return asn1.der(b"\x30", _GRANTED + found[0]) if len(found) == 1 else b""
-
-
-def _words(error: ValueError) -> str:
-    return " ".join(str(error).split())[:200] or "not in DER form"

@@ -7,16 +7,16 @@ file and not the statement. Reading and writing what was accepted is not done he
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
+from datetime import datetime
 
 from hpbuild.bundle.statement import Reverts, Statement
 from hpbuild.codes import servicing as codes
 from hpbuild.errors import Finding
+from hpbuild.values import moment_text, parse_moment
 from hpbuild.verify.checks import LINE, CheckResult, judged, not_run
 from hpbuild.verify.policy import Policy
 
 PREDICATE = "statement.json: predicate"
-EXPIRY_FORMAT = "%Y-%m-%dT%H:%M:%SZ"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -122,9 +122,9 @@ def _position(statement: Statement, line: AcceptedLine) -> Iterator[Finding]:
     latest = max((item.time for item in line.packages), default=None)
     if latest is None or not statement.expiry:
         return
-    expiry = datetime.strptime(statement.expiry, EXPIRY_FORMAT).replace(tzinfo=UTC)
+    expiry = parse_moment(statement.expiry)
     if latest >= expiry:
-        accepted = latest.strftime(EXPIRY_FORMAT)
+        accepted = moment_text(latest)
         cause = f"it expired {statement.expiry}, the last package was accepted {accepted}"
         yield Finding(codes.EXPIRED_BEFORE, f"{PREDICATE}.expiry", cause)
 

@@ -1,6 +1,6 @@
 """V01, V02, V04 to V07 and V09: the package alone. One pure function a check."""
 
-from datetime import UTC, datetime
+from datetime import datetime
 
 from hpbuild.bundle.contents import agreement_findings, subject_findings
 from hpbuild.bundle.reader import Bundle, read_bundle
@@ -10,13 +10,12 @@ from hpbuild.errors import Finding, HpbuildError
 from hpbuild.manifest import codec, consistency, schema
 from hpbuild.manifest.model import SCHEMA_ID, Manifest, Module
 from hpbuild.manifest.strict_json import parse_canonical
+from hpbuild.values import parse_moment
 from hpbuild.verify import checks
 from hpbuild.verify.checks import CheckResult, judged
 from hpbuild.verify.policy import Limits
 
 MANIFEST_NAME = "manifest.json"
-EXPIRY_FORMAT = "%Y-%m-%dT%H:%M:%SZ"
-"""RFC 3339 in UTC; the statement's reader admits no other form."""
 
 
 def check_container(data: bytes, name: str) -> tuple[Bundle | None, CheckResult]:
@@ -38,7 +37,7 @@ def check_statement(bundle: Bundle, now: datetime) -> tuple[Statement | None, Ch
         return None, judged(checks.STATEMENT, (error.finding,))
     facts = (("id", statement.id), ("sequence", statement.sequence), ("subjects", len(statement.subjects)))
     findings = []
-    if statement.expiry and now >= datetime.strptime(statement.expiry, EXPIRY_FORMAT).replace(tzinfo=UTC):
+    if statement.expiry and now >= parse_moment(statement.expiry):
         findings.append(Finding(EXPIRED, "statement.json: predicate.expiry", f"it was {statement.expiry}"))
     return statement, judged(checks.STATEMENT, findings, facts)
 

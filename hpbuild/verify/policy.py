@@ -86,9 +86,9 @@ class Policy:
     counts without one. ``revocations`` are lists of revoked certificates (RFC 5280, section 5), refused when
     outdated unless ``outdated_lists``. ``lowest_tier`` is the weakest identity of the installed file that is
     accepted. ``products`` are the product lines that may be patched, any when empty; ``max_age`` bounds the
-    age of the earliest trusted signing. ``state_required`` and ``max_sequence_jump`` are about the state of
-    release lines, ``required_attachments`` are of 'provenance', 'sbom' and 'vex'. ``sha256`` is the digest of
-    the file that the policy was read from, '' for none.
+    age since building or the earliest trusted signing. ``state_required`` and ``max_sequence_jump`` are about
+    the state of release lines, ``required_attachments`` are of 'provenance', 'sbom' and 'vex'. ``sha256`` is
+    the digest of the file that the policy was read from, '' for none.
 
     ``allow_unsigned`` waives the signatures and is only legal without roles, so that it can never weaken a
     policy that names somebody. Raises HpbuildError POLICY_CONTRADICTS.

@@ -1,12 +1,13 @@
 """V19: what the policy says about packages beyond their signatures: product, age, expiry, revocation."""
 
 from collections.abc import Sequence
-from datetime import UTC, datetime
+from datetime import datetime
 
 from hpbuild.bundle.statement import Statement
 from hpbuild.codes import policy as codes
 from hpbuild.errors import Finding
 from hpbuild.manifest.model import Manifest
+from hpbuild.values import moment_text, parse_moment
 from hpbuild.verify.checks import POLICY, CheckResult, Fact, judged, not_run
 from hpbuild.verify.one_signature import CLOCK_TOLERANCE
 from hpbuild.verify.overrides import expired_overrides
@@ -14,7 +15,6 @@ from hpbuild.verify.policy import Policy
 from hpbuild.verify.request import Signer
 
 PREDICATE = "statement.json: predicate"
-TIME_FORMAT = "%Y-%m-%dT%H:%M:%SZ"
 
 
 def check_policy(
@@ -41,7 +41,7 @@ def check_policy(
     if policy.expiry_required and not statement.expiry:
         findings.append(Finding(codes.EXPIRY_MISSING, f"{PREDICATE}.expiry", "it is empty"))
     made, source = _made(statement, manifest, signers)
-    facts: tuple[Fact, ...] = (("made", made.strftime(TIME_FORMAT)), ("by", source)) if made else ()
+    facts: tuple[Fact, ...] = (("made", moment_text(made)), ("by", source)) if made else ()
     findings += _age(made, source, policy, now)
     findings += expired_overrides(policy, statement.id, now)
     return judged(POLICY, findings, facts)
@@ -50,14 +50,18 @@ def check_policy(
 def _made(
     statement: Statement, manifest: Manifest | None, signers: Sequence[Signer]
 ) -> tuple[datetime | None, str]:
-    """When the package was made, and who says so: the earliest trusted time stamp of a signature that counts,
-    else the signed manifest. A revert package has the manifest of the one that it takes back."""
-    times = [signer.signing_time for signer in signers if signer.trusted and signer.signing_time is not None]
-    if times:
-        return min(times), "time stamp"
+    """When the package was made, and who says so: the earliest of the trusted time stamps of signatures that
+    count and the signed manifest. A stamp is not signed: anybody can take it away and have the signature
+    stamped anew, which must not make an old package young. A revert package has the manifest of the one that
+    it takes back."""
+    times = [
+        (signer.signing_time, "time stamp")
+        for signer in signers
+        if signer.trusted and signer.signing_time is not None
+    ]
     if manifest is not None and manifest.created and statement.reverts is None:
-        return datetime.strptime(manifest.created, TIME_FORMAT).replace(tzinfo=UTC), "manifest"
-    return None, ""
+        times.append((parse_moment(manifest.created), "manifest"))
+    return min(times, default=(None, ""))
 
 
 def _age(made: datetime | None, source: str, policy: Policy, now: datetime) -> tuple[Finding, ...]:
@@ -66,9 +70,9 @@ def _age(made: datetime | None, source: str, policy: Policy, now: datetime) -> t
     if made is None:
         return (Finding(codes.AGE_UNKNOWN, "package", "neither a trusted time stamp nor a time of building"),)
     if made - now > CLOCK_TOLERANCE:
-        cause = f"its {source} says {made.strftime(TIME_FORMAT)}, judged at {now.strftime(TIME_FORMAT)}"
+        cause = f"its {source} says {moment_text(made)}, judged at {moment_text(now)}"
         return (Finding(codes.AGE_UNKNOWN, "package", cause),)
     if now - made <= policy.max_age:
         return ()
-    cause = f"made {made.strftime(TIME_FORMAT)} by its {source}, more than {policy.max_age.days} days ago"
+    cause = f"made {moment_text(made)} by its {source}, more than {policy.max_age.days} days ago"
     return (Finding(codes.TOO_OLD, "package", cause),)

@@ -5,11 +5,12 @@ times, fractions, infinities and numbers beyond 2**53-1 are refused.
 """
 
 import tomllib
-from datetime import UTC, datetime
+from datetime import datetime
 
 from hpbuild.codes.policy import NOT_TOML
 from hpbuild.errors import HpbuildError
 from hpbuild.manifest.strict_json import MAX_INTEGER, JsonValue
+from hpbuild.values import moment_text
 
 MAX_DEPTH = 8
 MAX_VALUES = 50_000
@@ -55,7 +56,6 @@ class _Reader:
 
     def _utc(self, item: datetime, path: str) -> str:
         try:
-            # Not strftime: it writes years before 1000 with fewer digits on some systems.
-            return item.astimezone(UTC).replace(tzinfo=None).isoformat() + "Z"
+            return moment_text(item)
         except OverflowError:
             raise HpbuildError(NOT_TOML, f"{self.place}: {path}", "the time is out of range") from None

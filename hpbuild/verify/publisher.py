@@ -10,6 +10,7 @@ from hpbuild.pe.authenticode_signature import agree_with_lief, signature_of
 from hpbuild.pe.image import Image
 from hpbuild.sign.chains import Purpose, build_chain
 from hpbuild.sign.timestamps import check_timestamp
+from hpbuild.values import moment_text
 from hpbuild.verify.authenticode import FileSignature, read_signature
 from hpbuild.verify.checks import PUBLISHER, CheckResult, Fact, judged, not_run
 from hpbuild.verify.policy import Policy, PublisherRule
@@ -95,7 +96,7 @@ def _judge(image: Image, rule: PublisherRule, policy: Policy, now: datetime, pla
     )
     if defect := subject_defect(rule.subject, chain.leaf):
         raise HpbuildError(OTHER_PUBLISHER, place, f"{chain.leaf.subject[:200]}: {defect}")
-    stamp = at.strftime("%Y-%m-%dT%H:%M:%SZ")
+    stamp = moment_text(at)
     return (("signer", chain.leaf.subject[:200]), ("certificate", chain.leaf.sha256), (source, stamp))
 
 

@@ -89,3 +89,16 @@ def test_the_package_cannot_be_read(hpbuild: Runner, package: Any, tmp_path: Pat
     where = ("--offline", "--installed", package.baseline, "-o", tmp_path / "out.dll")
     run = hpbuild("apply", tmp_path / "absent.hpb", *where, "--allow-unsigned", "--format", "json")
     assert run.document()["error"]["code"] == "HP4801"
+
+
+@pytest.mark.parametrize(
+    "option", [("--key", "x.pub"), ("--threshold", 2), ("--lowest-tier", "exact"), ("--no-record",)]
+)
+@pytest.mark.parametrize("what", [("x.hpb",), ("--all",)])
+def test_fail_an_option_that_would_ask_for_nothing(
+    hpbuild: Runner, option: tuple[object, ...], what: tuple[str, ...]
+) -> None:
+    """Whoever says --key believes that somebody else's package will not do."""
+    run = hpbuild("revert", *what, "--pid", 2**22 + 1, *option)
+    assert run.status == 2
+    assert "HP9001" in run.err

@@ -15,6 +15,8 @@ from securesystemslib.signer import SSlibKey
 from hpbuild.bundle.layout import ENVELOPE, MANIFEST, STATEMENT
 from hpbuild.bundle.reader import read_bundle
 from hpbuild.bundle.writer import write_bundle
+from hpbuild.cli.attesting import attestation
+from hpbuild.cli.piece import CHILD_VARIABLE
 from hpbuild.report.attestation import EXTENSION
 from hpbuild.sign.keys import read_public
 from hpbuild.values import Digest
@@ -189,3 +191,22 @@ def test_fail_a_summary_is_no_statement_of_a_package(hpbuild: Runner, package: A
         assert entry["verdict"] == "failed"
         assert ("HP4301" in codes) == (name == "swapped")
     assert MANIFEST in members
+
+
+@pytest.mark.parametrize("hollow", [("--allow-unsigned",), ("--time", "2020-01-01T00:00:00Z", "--key")])
+def test_fail_more_than_was_checked_is_not_attested(
+    hpbuild: Runner, package: Any, attesting: tuple[str, Path], tmp_path: Path, hollow: tuple[str, ...]
+) -> None:
+    """Readers of a summary look at PASSED and at the time of the verification."""
+    out = tmp_path / "summary.json"
+    trust = (*hollow, package.public) if hollow[-1] == "--key" else hollow
+    attest = ("--attest", out, "--attest-key", attesting[0])
+    run = hpbuild("verify", package.path, *trust, *attest)
+    assert run.status == 2
+    assert "HP9001" in run.err
+    assert not out.exists()
+
+
+def test_fail_a_fresh_child_does_not_open_the_key(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv(CHILD_VARIABLE, "0")
+    assert attestation(tmp_path / "summary.json", f"file:{tmp_path / 'missing.key'}", None, ()) is None

@@ -351,6 +351,60 @@ def test_without_fork_a_fresh_interpreter_gives_the_same(
         assert without_times(fresh.stdout) == without_times(forked.out)
 
 
+def test_fail_a_stray_variable_makes_no_child_of_a_command(
+    process: Runner, package: Any, tmp_path: Path
+) -> None:
+    """A child ends with 0 when it could answer, whatever the answer is."""
+    plain = package.beside("plain.hpb")
+    for number in ("", "0", "1"):
+        stray = {"HPBUILD_CHILD": number}
+        assert process("verify", plain, "--key", package.public, env=stray).status == 1
+        assert process("inspect", tmp_path / "missing", env=stray).status != 0
+        good = process("verify", package.path, "--key", package.public, env=stray)
+        assert (good.status, good.out.startswith("{")) == (0, False)
+
+
+def test_fail_a_stray_variable_does_not_keep_a_state_from_being_written(
+    process: Runner, package: Any, tmp_path: Path
+) -> None:
+    state, out = tmp_path / "state", tmp_path / "codec.dll"
+    run = process(
+        "apply", package.path, "--offline", "--installed", package.baseline, "-o", out,
+        "--key", package.public, "--state", state, env={"HPBUILD_CHILD": "0"},
+    )  # fmt: skip
+    assert (run.status, state.exists()) == (0, True)
+
+
+def test_fail_a_fresh_interpreter_loads_nothing_from_the_current_folder(
+    root: Path, package: Any, tmp_path: Path
+) -> None:
+    for name in ("hpbuild", "cryptography"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "__init__.py").write_text("open('loaded', 'w').close()\n")
+    script = (
+        f"import os, sys; sys.path[0] = {str(root)!r}; del os.fork; from hpbuild.cli.main import run; run()"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script, "verify", str(package.path), "--key", str(package.public)],
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=tmp_path,
+    )
+    assert not (tmp_path / "loaded").exists()
+    assert done.returncode == 0, done.stderr
+
+
+def test_fail_a_fresh_interpreter_that_comes_to_no_work(root: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "hpbuild.cli.fresh", "0", "explain", "HP9001"],
+        capture_output=True,
+        check=False,
+        cwd=root,
+    )
+    assert done.returncode == 1
+
+
 def without_times(text: str) -> str:
     return re.sub(r"[0-9-]{10}T[0-9:]{8}Z", "", text)
 

@@ -73,3 +73,10 @@ def test_completion_answers(process: Runner) -> None:
 
 def test_completion_unknown_shell(hpbuild: Runner) -> None:
     assert hpbuild("completion", "tcsh").status == 2
+
+
+@pytest.mark.parametrize("asked", ["source_bash", "complete_bash", "complete_zsh", "bash_source"])
+def test_fail_a_stray_variable_completes_no_command(process: Runner, tmp_path: Path, asked: str) -> None:
+    stray = {"_HPBUILD_COMPLETE": asked, "COMP_WORDS": "hpbuild ver", "COMP_CWORD": "1"}
+    run = process("verify", tmp_path / "missing.hpb", "--allow-unsigned", env=stray)
+    assert (run.status, "HP4801" in run.out) == (2, True)

@@ -1,12 +1,13 @@
 """The state file between the command line and the verifier; the whole way is in tests/e2e."""
 
+import dataclasses
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from hpbuild.cli.confined import CHILD_VARIABLE
+from hpbuild.cli.piece import CHILD_VARIABLE
 from hpbuild.cli.remembering import Remembering, accept_reported, lines_of
 from hpbuild.codes import cli as cli_codes
 from hpbuild.codes import servicing as codes
@@ -101,3 +102,16 @@ def test_a_child_reads_what_its_parent_has_locked(tmp_path: Path, monkeypatch: p
             assert seen is not None
             assert seen.lines == state.lines
             assert not seen.records
+
+
+def test_fail_what_is_put_to_work_is_remembered_when_the_policy_says_so(tmp_path: Path) -> None:
+    demanding = dataclasses.replace(TRUSTING, state_required=True)
+    memory = Remembering(tmp_path / "state", True, 0)
+    for command in ("apply", "revert"):
+        with pytest.raises(HpbuildError) as caught, memory.opened(demanding, command):
+            pass
+        assert caught.value.code is codes.STATE_REQUIRED
+    with memory.opened(demanding, "verify") as state:
+        assert state is not None
+    with memory.opened(TRUSTING, "apply") as state:
+        assert state is not None

@@ -1,6 +1,7 @@
 """The whole table of codes: unique ids, right stage, complete sentences."""
 
 import importlib
+import pkgutil
 import re
 
 import pytest
@@ -12,9 +13,10 @@ from hpbuild.errors import Code, ExitStatus, Severity
 STAGES = {
     "pe": "HP1[0-3]", "pe_identity": "HP1[4-9]", "code": "HP2", "match": "HP2", "plan": "HP3",
     "traps": "HP30[89]", "builds": "HP306",
-    "patchimage": "HP3", "manifest": "HP4", "bundle": "HP4", "sign": "HP5", "verify": "HP60", "policy": "HP61",
+    "patchimage": "HP3", "manifest": "HP4", "bundle": "HP4", "attachments": "HP45",
+    "sign": "HP5[0-2]", "certificates": "HP5[345]", "verify": "HP60", "policy": "HP61", "pins": "HP62",
     "prove": "HP7", "apply_offline": "HP72[0-4]", "process": "HP72[5-9]",
-    "live": "HP73[0-4]", "driver": "HP73[5-9]", "rehearse": "HP74[0-4]",
+    "live": "HP73[0-4]", "driver": "HP73[5-9]", "rehearse": "HP74[0-4]", "servicing": "HP80",
     "cli": "HP9",
 }  # fmt: skip
 
@@ -23,6 +25,10 @@ def test_sorted_and_unique():
     ids = [row.id for row in all_codes()]
     assert ids == sorted(set(ids))
     assert len(ids) > 50
+
+
+def test_every_stage_is_looked_at():
+    assert {module.name for module in pkgutil.iter_modules(codes.__path__)} == set(STAGES)
 
 
 @pytest.mark.parametrize("stage", STAGES)

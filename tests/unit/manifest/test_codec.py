@@ -24,10 +24,9 @@ DIGESTS = st.binary(min_size=32, max_size=32).map(Digest)
 CLASSES = st.from_regex(r"[a-z][a-z0-9-]{0,20}", fullmatch=True)
 
 
-@st.composite
-def manifests(draw: st.DrawFn) -> model.Manifest:
-    """Any manifest whose fields are in range, however little they fit together."""
-    pins = st.builds(
+def pins() -> st.SearchStrategy[model.Pin]:
+    """Any pin of a file."""
+    return st.builds(
         model.Pin,
         file_name=TEXT.filter(bool),
         size=st.integers(1, 2**32 - 1),
@@ -45,6 +44,10 @@ def manifests(draw: st.DrawFn) -> model.Manifest:
         pdb_age=st.integers(0, 2**32 - 1),
         version=st.sampled_from(["", "0.0.0.0", "1.22.333.65535"]),
     )
+
+
+def modules() -> st.SearchStrategy[model.Module]:
+    """Any module whose fields are in range."""
     ranges = st.lists(INTERVALS, max_size=3).map(tuple)
     functions = st.builds(
         model.Function,
@@ -86,11 +89,11 @@ def manifests(draw: st.DrawFn) -> model.Manifest:
         place=TEXT,
         cause=TEXT,
     )
-    modules = st.builds(
+    return st.builds(
         model.Module,
         path=TEXT.filter(bool),
-        baseline=pins,
-        fixed=pins,
+        baseline=pins(),
+        fixed=pins(),
         image=st.builds(
             model.PatchImagePin,
             member=TEXT.filter(bool),
@@ -112,6 +115,11 @@ def manifests(draw: st.DrawFn) -> model.Manifest:
             tuple
         ),
     )
+
+
+@st.composite
+def manifests(draw: st.DrawFn) -> model.Manifest:
+    """Any manifest whose fields are in range, however little they fit together."""
     return model.Manifest(
         id=draw(st.sampled_from(["a", "Z-1.2_3+4"])),
         product=draw(TEXT),
@@ -119,7 +127,7 @@ def manifests(draw: st.DrawFn) -> model.Manifest:
         advisories=tuple(draw(st.lists(TEXT.filter(bool), unique=True, max_size=2))),
         created=draw(st.sampled_from(["", "2025-01-31T12:00:00Z"])),
         tool=draw(TEXT),
-        modules=tuple(draw(st.lists(modules, max_size=2))),
+        modules=tuple(draw(st.lists(modules(), max_size=2))),
         unchanged=tuple(draw(st.lists(TEXT.filter(bool), max_size=2))),
     )
 

@@ -8,7 +8,8 @@ import pytest
 if os.name != "posix":
     pytest.skip("limits of a process are set the POSIX way", allow_module_level=True)
 
-from tests.hostile_images import HOSTILE, MEMORY, Reader
+from tests.hostile_images import HOSTILE
+from tests.hostile_reading import MEMORY, Reader
 
 
 @pytest.fixture(scope="module")

@@ -139,3 +139,19 @@ def test_list_by_another_key(tmp_path: Path, root: Entity, leaf: Entity) -> None
     twin = make_authority(tmp_path, "Root")
     lists = (load_list(made(twin), "x"),)
     assert refusal(lambda: entry(leaf, root, lists)) is codes.LIST_NOT_BY_ISSUER
+
+
+def test_fail_a_list_is_not_escaped_by_another_name_of_its_key(root: Entity, leaf: Entity) -> None:
+    """Certificates come from the signer: of an authority with two for one key he takes the one whose key
+    identifier is not that of the list."""
+    serial = load_certificate(leaf.der, "x").serial
+    named = (x509.AuthorityKeyIdentifier(b"another name", None, None), False)
+    reason = (x509.CRLReason(x509.ReasonFlags.key_compromise), False)
+    lists = (load_list(made(root, named, entry=reason, serial=serial), "x"),)
+    assert entry(leaf, root, lists) == Revocation(TIME, "keyCompromise", True)
+
+
+def test_a_list_of_the_key_before_says_nothing(tmp_path: Path, root: Entity, leaf: Entity) -> None:
+    twin = make_authority(tmp_path, "Root")
+    named = (x509.AuthorityKeyIdentifier(b"another name", None, None), False)
+    assert entry(leaf, root, (load_list(made(twin, named), "x"),)) is None

@@ -5,6 +5,7 @@ from datetime import UTC, datetime
 
 import pytest
 
+from hpbuild.bundle.statement import make_statement
 from hpbuild.codes import all_codes
 from hpbuild.codes import policy as codes
 from hpbuild.codes.bundle import SUBJECT_MISMATCH
@@ -15,11 +16,14 @@ from hpbuild.verify import Policy, Verification, VerifyRequest, checks, verify
 from hpbuild.verify.checks import judged
 from hpbuild.verify.overrides import OVERRIDABLE, with_overrides
 from hpbuild.verify.policy import Override
+from hpbuild.verify.policy_rules import check_policy
+from hpbuild.verify.request import Signer
 from hpbuild.verify.states import CheckStatus, Verdict
 from tests.policies import policy_of
 
 NOW = datetime(2026, 6, 1, tzinfo=UTC)
 LATER = datetime(2026, 7, 1, tzinfo=UTC)
+LAST_WEEK = datetime(2026, 5, 25, tzinfo=UTC)
 ID = "codec-2026-01"
 
 
@@ -73,6 +77,34 @@ def test_age(release, created: str, wanted: list[Code]) -> None:
     result = verified(release, policy(release, "max_age_days = 30\n"), created=created)
     assert codes_of(result) == wanted
     assert result.exit is (ExitStatus.NO if wanted else ExitStatus.YES)
+
+
+def stamped(time: datetime, *, trusted: bool = True) -> Signer:
+    return Signer(
+        spki_sha256="", algorithm="", key_hint="", outcome="verified", trusted=trusted, signing_time=time
+    )
+
+
+@pytest.mark.parametrize(
+    ("created", "stamps", "wanted"),
+    [
+        ("2026-05-20T00:00:00Z", [LAST_WEEK], []),
+        ("2023-01-01T00:00:00Z", [], [codes.TOO_OLD]),
+        ("2023-01-01T00:00:00Z", [LAST_WEEK], [codes.TOO_OLD]),
+        ("2026-05-20T00:00:00Z", [LAST_WEEK, datetime(2023, 1, 1, tzinfo=UTC)], [codes.TOO_OLD]),
+        ("2026-08-01T00:00:00Z", [LAST_WEEK], []),
+        ("", [LAST_WEEK], []),
+    ],
+)
+def test_fail_a_new_time_stamp_makes_no_old_package_young(
+    release, created: str, stamps: list[datetime], wanted: list[Code]
+) -> None:
+    """Whoever has the package can have its signatures stamped again; what the manifest says is signed."""
+    manifest = dataclasses.replace(release.manifest, created=created)
+    statement = make_statement(manifest, {})
+    rules = policy(release, "max_age_days = 30\n")
+    result = check_policy(statement, "", manifest, [stamped(time) for time in stamps], rules, NOW)
+    assert [finding.code for finding in result.findings] == wanted
 
 
 def test_revoked_packages(release) -> None:

@@ -86,6 +86,12 @@ def _tokens(parts: Parts, world: World) -> list[Made]:
         bad("authority-revoked", "The authority's key was in other hands since before the stamp.", stamp,
             "HP5409",
             lists(revoked)),
+        case("timestamp-anew", "A package made in January by its manifest, its signature stamped anew in "
+             "May, and a policy that accepts thirty days: nobody but the authority is needed for a new "
+             "stamp, and an old package would be young for ever.", "T10",
+             _stamped(parts, [world.stamp(raw, MAY)], item=item),
+             trusting("release", head="max_age_days = 30\n", tail=stampers(world.time_root)),
+             refused=(1, "HP6142")),
         case("timestamp-bad-beside", "Two time stamps, one by an authority that the policy does not name "
              "and one good "
              "one.", "E9 T5", _stamped(parts, [world.stamp(raw, MARCH, foreign), stamp], item=item), policy),

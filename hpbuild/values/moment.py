@@ -1,0 +1,24 @@
+"""Moments as documents write them: RFC 3339 in UTC, in whole seconds, such as ``2025-01-31T12:00:00Z``."""
+
+import re
+from datetime import UTC, datetime
+
+_MOMENT = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}Z")
+
+
+def moment_text(moment: datetime) -> str:
+    """The text of ``moment``, which has a time zone; fractions of a second are left out (RFC 3339, section
+    5.6). Raises OverflowError when it has no place in the calendar of UTC."""
+    # Not strftime: it writes years before 1000 with fewer digits on some systems.
+    return moment.astimezone(UTC).replace(tzinfo=None, microsecond=0).isoformat() + "Z"
+
+
+def parse_moment(text: str) -> datetime:
+    """The moment, in UTC, that ``text`` names as ``moment_text`` would; ValueError when it names none: not
+    of that form, or no day and time of the calendar (leap seconds are none)."""
+    if not _MOMENT.fullmatch(text):
+        raise ValueError(f"{text!r} is not of the form 2025-01-31T12:00:00Z")
+    try:
+        return datetime.strptime(text, "%Y-%m-%dT%H:%M:%SZ").replace(tzinfo=UTC)
+    except ValueError:
+        raise ValueError(f"{text!r} is not a day and time of the calendar") from None
