@@ -9,6 +9,7 @@ process, and applies, reverts and applies the package again. OUTPUT gets ``run.j
 """
 
 import argparse
+import hashlib
 import json
 from pathlib import Path
 
@@ -27,8 +28,10 @@ ADVISORIES = ("--advisory", "CVE-2025-23083", "--advisory", "CVE-2025-23085")
 
 def signed(baseline: Path, fixed: Path, folder: Path) -> tuple[Path, Path, dict[str, float]]:
     """The package of the chosen functions and the public key, made when they are not there, and the seconds
-    that each step took. The package is verified every time. Raises SystemExit when a step fails."""
-    package, key = folder / "node.hpb", folder / "release"
+    that each step took. One that was made for another form of the manifest is not used again. The package is
+    verified every time. Raises SystemExit when a step fails."""
+    form = hashlib.sha256((ROOT / "schemas" / "manifest-1.schema.json").read_bytes()).hexdigest()
+    package, key = folder / f"node-{form[:12]}.hpb", folder / "release"
     seconds: dict[str, float] = {}
     if not package.exists():
         fresh = folder / "fresh.hpb"

@@ -44,7 +44,7 @@ def make_plan(comparison: Comparison, limit: Limit | None = None, builds: Builds
             cause=_data_cause(why),
             chunk=numbered.object_chunk[first],
             fixed=extent(comparison.fixed, members),
-            baseline=_old_place(comparison, members),
+            baseline=None if why is Reason.ADDED else _old_place(comparison, members),
         )
         for first, (members, why) in selection.objects.items()
     )
@@ -133,9 +133,12 @@ def _data_cause(why: Reason) -> str:
 
 
 def _old_place(comparison: Comparison, members: tuple[int, ...]) -> Interval | None:
-    place = int(comparison.data.baseline[members[0]])
-    if place < 0:
+    """Where the first part that the baseline has lies there: a constant may begin with one that is new."""
+    places = comparison.data.baseline[list(members)]
+    known = places[places >= 0]
+    if not len(known):
         return None
+    place = int(known[0])
     mate = comparison.baseline.atoms.one(place)
     return Interval(place, int(comparison.baseline.atoms.end[mate]) if mate >= 0 else place)
 

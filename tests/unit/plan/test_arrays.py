@@ -158,3 +158,22 @@ def test_a_package_with_an_array_is_proved(tmp_path: Path, index: int) -> None:
     assert {item.name for item in module.functions} == {"indexes", "fifth", "sixth"}
     (image,) = result.members.values()
     assert struct.pack("<8I", *new) in image
+
+
+def test_a_text_that_begins_with_something_new_has_the_old_place_of_its_rest(planned: Plans) -> None:
+    """Linkers share the ends of texts: the new one ends with one that the baseline has, where that lies."""
+    sides = [
+        Dll(
+            code=(function("keeps", ("lea", end), b"\x90", RET), function("takes", start, RET)),
+            constants=(datum("text", text),),
+        ).program()
+        for end, start, text in (
+            ("text", b"\x33\xc0", b"of a text\0"),
+            ("text+9", ("lea", "text"), b"the rest of a text\0"),
+        )
+    ]
+    found = planned(*sides)
+    assert found.names() == {"takes": "changed", "keeps": "referrer"}
+    (text,) = found.plan.data
+    assert found.plan.chunks[text.chunk].content == b"the rest of a text\0"
+    assert (text.reason.value, text.baseline is None) == ("changed", False)

@@ -14,7 +14,7 @@ from tests.vectors.making.model import Made, write_case
 
 PARTS = (
     "container", "json_text", "statements", "manifests", "images", "envelopes", "algorithms", "certified",
-    "stamped", "roles", "rules", "attached", "lines", "installed", "publishers",
+    "stamped", "roles", "rules", "attached", "lines", "installed", "publishers", "crashes",
 )  # fmt: skip
 
 
