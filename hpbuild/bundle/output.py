@@ -22,6 +22,9 @@ _CODES: dict[int | None, Code] = {
     errno.EEXIST: codes.ALREADY_EXISTS,
 }
 
+_READ_FLAGS = os.O_RDONLY | sum(getattr(os, name, 0) for name in ("O_NONBLOCK", "O_CLOEXEC", "O_BINARY"))
+"""Opening a pipe does not wait for its writer."""
+
 
 def read_bounded(path: Path, limit: int) -> bytes:
     """Content of the regular file ``path``, at most ``limit`` bytes.
@@ -29,10 +32,11 @@ def read_bounded(path: Path, limit: int) -> bytes:
     Raises HP4801 to HP4806: missing, not a regular file, not readable, larger than ``limit``.
     """
     try:
-        # Looked at before it is opened: opening a pipe would wait for its writer.
-        if not stat.S_ISREG(path.stat().st_mode):
-            raise HpbuildError(codes.NOT_A_FILE, str(path), "not a regular file")
-        with path.open("rb") as file:
+        # Looked at before it is opened, for opening a device may do something; and again once it is open, for
+        # the name may lead elsewhere by then.
+        _check_regular(path.stat(), path)
+        with os.fdopen(os.open(path, _READ_FLAGS), "rb") as file:
+            _check_regular(os.fstat(file.fileno()), path)
             data = file.read(limit + 1)
     except OSError as error:
         raise file_error(error, path) from None
@@ -41,6 +45,11 @@ def read_bounded(path: Path, limit: int) -> bytes:
     if len(data) > limit:
         raise HpbuildError(codes.TOO_LARGE, str(path), f"more than {limit} bytes")
     return data
+
+
+def _check_regular(status: os.stat_result, path: Path) -> None:
+    if not stat.S_ISREG(status.st_mode):
+        raise HpbuildError(codes.NOT_A_FILE, str(path), "not a regular file")
 
 
 def write_atomic(path: Path, data: bytes, mode: int | None = None) -> None:

@@ -13,7 +13,7 @@ from iced_x86 import Decoder, FlowControl, Instruction
 from hpbuild.code.decode import RefKind
 from hpbuild.code.model import FieldForm
 from tests.property.judging import Demand
-from tests.property.terrain import Step, Terrain
+from tests.property.terrain import OF_ANY_ALPHABET, Step, Terrain
 
 Draw = Callable[[Terrain, Random], Demand | None]
 INITIALISERS = frozenset(("HP3001", "HP3007", "HP3009", "HP3015"))
@@ -127,7 +127,8 @@ def named_address(here: Terrain, random: Random) -> Demand | None:
 
 def text(here: Terrain, random: Random) -> Demand | None:
     """One letter of a text that code takes. Its readers are all functions that take an address in it at or
-    before that letter: a text may end with another one. When data names it too, more may have to change."""
+    before that letter: a text may end with another one. Letters of other alphabets before it may belong to
+    it, as a byte order mark does. When data names it too, more may have to change."""
     if not here.texts:
         return None
     start, end = random.choice(here.texts)
@@ -138,11 +139,13 @@ def text(here: Terrain, random: Random) -> Demand | None:
     new = random.choice([letter for letter in range(0x20, 0x7F) if letter != old])
     begin = here.beginning(rva)
     readers = frozenset(item.owner for item in here.naming(begin, rva + 1))
+    wider = here.beginning(rva, OF_ANY_ALPHABET)
+    around = frozenset(item.owner for item in here.naming(wider, begin))
     return Demand(
         story=f"{chr(old)!r} at {rva:#x} becomes {chr(new)!r}, in the text at {start:#x}",
         edits={rva: bytes([new])},
         carried=readers,
-        within=None if here.pointed(begin, rva + 1) else readers | here.reaching(rva),
+        within=None if here.pointed(wider, rva + 1) else readers | around | here.reaching(rva),
         datum=rva,
     )
 

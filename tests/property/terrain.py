@@ -28,6 +28,7 @@ _SIZES = {
 _LOADED = re.compile(r"e\w\w, (?:0x[0-9a-f]+|\d+)|r\d+d, (?:0x[0-9a-f]+|\d+)")
 _COMPILER = re.compile(rb"\0GCC: \([^\0]*\0+")
 _LETTERS = b"\t\n\r" + bytes(range(0x20, 0x7F))
+OF_ANY_ALPHABET = b"\t\n\r" + bytes(range(0x20, 0x100))
 _PRINTABLE = re.compile(rb"[\t\n\r -~]{4,}\0")
 
 
@@ -313,12 +314,12 @@ class Terrain:
         size = min(64, ends[0][0] - one, ends[1][0] - other)
         return self.image.read(one, size) == self.image.read(other, size)
 
-    def beginning(self, rva: int) -> int:
-        """Where the printable text that holds ``rva`` begins."""
+    def beginning(self, rva: int, letters: bytes = _LETTERS) -> int:
+        """Where the text of these letters that holds ``rva`` begins."""
         section = self.image.section_at(rva)
         assert section is not None
         before = self.image.read(section.rva, rva - section.rva)
-        return section.rva + len(before.rstrip(_LETTERS))
+        return section.rva + len(before.rstrip(letters))
 
     def reaching(self, rva: int) -> frozenset[int]:
         """Functions that read the byte at ``rva``: they touch it by what they name, or name any place of the

@@ -1,5 +1,6 @@
 import errno
 import os
+import signal
 import stat
 import sys
 from pathlib import Path
@@ -136,6 +137,28 @@ def test_reading_is_bounded(tmp_path: Path) -> None:
 def test_pipe_fails_without_waiting_for_a_writer(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe")
     assert refused_read(tmp_path / "pipe") is codes.NOT_A_FILE
+
+
+class _Swapped(type(Path())):  # type: ignore[misc]  # the concrete class of this system's paths
+    """A path that somebody puts a pipe in place of as soon as it was looked at."""
+
+    def stat(self, *, follow_symlinks: bool = True) -> os.stat_result:
+        seen = super().stat(follow_symlinks=follow_symlinks)
+        self.unlink()
+        os.mkfifo(self)
+        return seen  # type: ignore[no-any-return]
+
+
+@POSIX
+def test_pipe_swapped_in_between_look_and_open_fails_without_waiting(tmp_path: Path) -> None:
+    path = _Swapped(tmp_path / "in")
+    path.write_bytes(b"a file")
+    signal.alarm(20)  # ends the test run, should the reader wait for a writer
+    try:
+        assert refused_read(path) is codes.NOT_A_FILE
+    finally:
+        signal.alarm(0)
+    assert path.is_fifo()
 
 
 @pytest.mark.parametrize("name", ["no", "no/no", "a\x00b"])
