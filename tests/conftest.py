@@ -3,6 +3,7 @@
 import ctypes
 import os
 import shutil
+import signal
 from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
 
@@ -10,6 +11,13 @@ import pytest
 
 MISSING_TOOL = "missing tool"
 ROOT = Path(__file__).resolve().parent.parent
+
+
+def pytest_configure() -> None:
+    """A shell without job control starts what it puts in the background deaf to Ctrl-C, and children inherit
+    that: tests that interrupt a command would wait for ever."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")

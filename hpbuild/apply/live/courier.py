@@ -96,6 +96,7 @@ class Courier:
             status: int | None = self._child.wait(FAREWELL)
         except subprocess.TimeoutExpired:
             status = None
+        self._readers[1].join(FAREWELL)  # its last words may still be in the pipe
         log = b"".join(self._log).decode("utf-8", "replace").strip()[-SHOWN:]
         cause = f"it ended with status {status} at {line!r}" + (f": {log}" if log else "")
         return HpbuildError(COURIER_FAILED, "courier", cause)

@@ -27,14 +27,16 @@ HIDDEN = "\x1b[2Jgone"
 
 def refused(work: Callable[[], Any], code: Code, within: Bounds = WIDE) -> HpbuildError:
     """The error that ``confined`` raises, after the check that no process is left behind."""
+    before = children()
     with pytest.raises(HpbuildError) as raised:
         confined(work, within, "x.hpb")
     assert raised.value.code is code
-    assert children() == []
+    assert children() == before
     return raised.value
 
 
 def children() -> list[str]:
+    """Processes that this one has started; Wine may be among them for the length of the test run."""
     return Path(f"/proc/self/task/{os.getpid()}/children").read_text().split()
 
 
@@ -56,9 +58,10 @@ def wait_until(what: Callable[[], bool]) -> None:
 
 def test_the_document_comes_back_as_it_is() -> None:
     document = {"b": [1, None, {"ü\u2028": "\x1b"}], "a": True, "big": 2**53 - 1}
+    before = children()
     found = confined(lambda: document, WIDE, "x.hpb")
     assert (found, list(found)) == (document, ["b", "a", "big"])
-    assert children() == []
+    assert children() == before
 
 
 def test_work_is_done_in_another_process_of_its_own_group() -> None:

@@ -44,6 +44,22 @@ def test_one_that_ends_says_why(tmp_path: Path) -> None:
     opened.close()
 
 
+LATE = """import subprocess, sys
+sys.stdin.readline()
+late = "import sys, time; time.sleep(0.5); sys.exit('the last words')"
+subprocess.Popen([sys.executable, "-c", late], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
+sys.exit(1)
+"""
+
+
+def test_words_that_come_after_the_end_are_waited_for(tmp_path: Path) -> None:
+    opened = courier(tmp_path, LATE)
+    with pytest.raises(HpbuildError) as caught:
+        opened.ask("hello", 20)
+    assert caught.value.finding.cause == "it ended with status 1 at 'hello': the last words"
+    opened.close()
+
+
 def test_half_a_line_is_no_answer(tmp_path: Path) -> None:
     opened = courier(tmp_path, "import sys\nsys.stdin.readline()\nprint('{\"ok\": true', end='')\n")
     with pytest.raises(HpbuildError) as caught:
