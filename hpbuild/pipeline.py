@@ -2,42 +2,42 @@
 
     read -> analyse -> compare -> plan -> link -> describe -> prove -> assemble
 
-Every function here is from values to values apart from reading the named files.
+The steps up to the proof are ``hpbuild.assembly.examining``, module by module; ``Work`` says where they are
+done. Every function here is from values to values apart from reading the named files and the cache.
 """
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
+from itertools import takewhile
 from pathlib import Path
 
 from hpbuild import __version__
-from hpbuild.assembly.certificate import certificate
+from hpbuild.assembly.examining import ModuleDiff
+from hpbuild.assembly.jobs import Job, Result
 from hpbuild.assembly.lists import Lists
-from hpbuild.assembly.loading import load_pair
-from hpbuild.assembly.modules import module_entry
-from hpbuild.assembly.trees import FilePair, pair_files
+from hpbuild.assembly.trees import pair_files
+from hpbuild.assembly.work import Work, run_jobs
 from hpbuild.attachments.record import Record
 from hpbuild.attachments.writer import attachments
 from hpbuild.bundle.contents import image_findings
 from hpbuild.bundle.reader import Bundle
 from hpbuild.bundle.writer import assemble as assemble_bundle
 from hpbuild.codes import prove as prove_codes
-from hpbuild.errors import Finding, HpbuildError
+from hpbuild.errors import HpbuildError
 from hpbuild.manifest.codec import decode, encode
 from hpbuild.manifest.consistency import check
 from hpbuild.manifest.model import Manifest, Module
-from hpbuild.match.comparison import Comparison, compare
-from hpbuild.match.explanation import Explanation
-from hpbuild.match.facts import describe
-from hpbuild.match.model import Difference
-from hpbuild.patchimage.link import link
-from hpbuild.plan.listing import limit_of_package
-from hpbuild.plan.model import NOT_SELECTED, Exclusion, Plan
-from hpbuild.plan.only import Limit
-from hpbuild.plan.planner import make_plan
-from hpbuild.prove.proof import Proof, prove_module
+from hpbuild.prove.proof import Proof
+
+__all__ = [
+    "BuildRequest", "BuildResult", "DiffOptions", "ModuleDiff", "Progress", "Work", "assemble", "build",
+    "diff_modules", "prove_bundle",
+]  # fmt: skip
 
 Progress = Callable[[str, str, int, int], None]
 """(stage, subject, done, total); total 0 when unknown."""
+HERE = Work()
+"""In this process, without a cache."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,24 +48,6 @@ class DiffOptions:
     symbols: str = "auto"
     only: tuple[str, ...] = ()
     explain: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ModuleDiff:
-    """One module: the facts, what the plan thinks of them, and the verdict 'identical', 'hotpatchable',
-    'refused', 'left-out' (the list of functions names none of it) or 'nothing-to-patch' (what differs is in
-    no function that has to be carried). ``symbols`` says where names come from (baseline/fixed).
-    ``only`` is the list that the plan is limited to, empty when it is not."""
-
-    baseline: str
-    fixed: str
-    verdict: str
-    symbols: str
-    difference: Difference
-    findings: tuple[Finding, ...]
-    exclusions: tuple[Exclusion, ...]
-    only: tuple[str, ...] = ()
-    explanations: tuple[Explanation, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -97,57 +79,61 @@ class BuildResult:
 
 
 def diff_modules(
-    baseline: Path, fixed: Path, options: DiffOptions, progress: Progress
+    baseline: Path, fixed: Path, options: DiffOptions, progress: Progress, work: Work = HERE
 ) -> tuple[ModuleDiff, ...]:
     """Compare two files, or all modules that differ between two directories.
 
     Raises HpbuildError for inputs that cannot be read or paired, and for lists of functions that name
-    nothing (HP2110) or not one thing (HP2111).
+    nothing (HP2110) or not one thing (HP2111); as ``run_jobs``.
     """
     release = pair_files(baseline, fixed)
     lists = Lists.of(options.only, options.explain, [pair.path for pair in release.pairs])
-    diffs = tuple(_examine(pair, options.symbols, progress, lists)[0] for pair in release.pairs)
-    lists.settle()
-    return diffs
+    jobs = [Job(pair=pair, symbols=options.symbols, lists=lists.fresh()) for pair in release.pairs]
+    return tuple(result.diff for result in _seen(run_jobs(jobs, work, progress), lists) if result.diff)
 
 
-def build(request: BuildRequest, progress: Progress) -> BuildResult:
+def build(request: BuildRequest, progress: Progress, work: Work = HERE) -> BuildResult:
     """Make and prove all parts of a package. A refusal is in the result, with every finding.
 
     Raises HpbuildError for inputs that cannot be read, paired, linked or described, and as ``diff_modules``.
     """
     release = pair_files(request.baseline, request.fixed)
     lists = Lists.of(request.only, (), [pair.path for pair in release.pairs])
-    diffs: list[ModuleDiff] = []
-    modules: list[Module] = []
-    members: dict[str, bytes] = {}
-    proofs: list[Proof] = []
-    symbols: dict[str, str] = {}
+    jobs = [
+        Job(pair=pair, symbols=request.symbols, lists=lists.fresh(), sequence=request.sequence)
+        for pair in release.pairs
+    ]
+    results = _seen(run_jobs(jobs, work, progress), lists)
     unchanged, left_out = list(release.unchanged), list[str]()
-    for pair in release.pairs:
-        diff, comparison, plan = _examine(pair, request.symbols, progress, lists)
-        diffs.append(diff)
-        if plan.refused:
-            continue
-        if not plan.functions:
-            (left_out if diff.verdict == "left-out" else unchanged).append(pair.path)
-            continue
-        entry, image = _make(pair, comparison, plan, diff, request.sequence, progress)
-        modules.append(entry)
-        symbols[pair.path] = diff.symbols
-        members[entry.image.member] = image
-        proofs.append(_prove(entry, image, comparison, plan, progress))
-    lists.settle()
+    for pair, result in zip(release.pairs, results, strict=True):
+        verdict = result.diff.verdict if result.diff else ""
+        if not result.carries and verdict != "refused":
+            (left_out if verdict == "left-out" else unchanged).append(pair.path)
+    diffs = tuple(result.diff for result in results if result.diff)
+    made = [result.made for result in results if result.made]
     refused = any(diff.verdict == "refused" for diff in diffs)
-    manifest = _manifest(request, modules, sorted(unchanged) if release.tree else [])
+    manifest = _manifest(request, [part.module for part in made], sorted(unchanged) if release.tree else [])
     return BuildResult(
         manifest=replace(manifest, left_out=tuple(sorted(left_out))),
-        members={} if refused else members,
-        diffs=tuple(diffs),
-        proofs=tuple(proofs),
+        members={} if refused else {part.module.image.member: part.image for part in made},
+        diffs=diffs,
+        proofs=tuple(part.proof for part in made),
         refused=refused,
-        symbols=symbols,
+        symbols={
+            pair.path: result.diff.symbols
+            for pair, result in zip(release.pairs, results, strict=True)
+            if result.made and result.diff
+        },
     )
+
+
+def _seen(results: list[Result], lists: Lists) -> list[Result]:
+    """The results, after the lists were held against what all modules have. Raises HpbuildError HP2110,
+    HP2111."""
+    for result in results:
+        lists.add(result.seen)
+    lists.settle()
+    return results
 
 
 def assemble(
@@ -175,13 +161,13 @@ def assemble(
 
 
 def prove_bundle(
-    bundle: Bundle, baseline: Path, fixed: Path, symbols: str, progress: Progress
+    bundle: Bundle, baseline: Path, fixed: Path, symbols: str, progress: Progress, work: Work = HERE
 ) -> tuple[Proof, ...]:
     """Prove every module of a bundle against the two builds. The certificate is made anew and believed by
-    nobody: the proof checks it.
+    nobody: the proof checks it. The cache of ``work`` is not used.
 
     Raises HpbuildError: HP4305 or HP4306 for a package without its patch images, a module that is not
-    among the files, inputs that cannot be read.
+    among the files, inputs that cannot be read; as ``run_jobs``.
     """
     manifest = decode(bundle.manifest)
     for finding in image_findings(bundle, manifest):
@@ -189,78 +175,22 @@ def prove_bundle(
     pairs = {pair.path: pair for pair in pair_files(baseline, fixed).pairs}
     if len(manifest.modules) == 1 and not baseline.is_dir():
         pairs = {manifest.modules[0].path: next(iter(pairs.values()))}
-    proofs = []
-    for module in manifest.modules:
-        if module.path not in pairs:
-            raise HpbuildError(
-                prove_codes.WRONG_IMAGES, module.path, "not among the given files, or unchanged"
-            )
-        _, comparison, plan = _examine(pairs[module.path], symbols, progress, module)
-        proofs.append(_prove(module, bundle.members[module.image.member], comparison, plan, progress))
-    return tuple(proofs)
-
-
-def _examine(
-    pair: FilePair, symbols: str, progress: Progress, lists: Lists | Module
-) -> tuple[ModuleDiff, Comparison, Plan]:
-    """Analyse, compare and plan one module, within the limits of the lists or of a package's module."""
-    programs = load_pair(pair.baseline, pair.fixed, symbols, progress)
-    progress("compare", pair.path, 0, 0)
-    comparison = compare(programs.baseline, programs.fixed)
-    progress("plan", pair.path, 0, 0)
-    if isinstance(lists, Lists):
-        limit, explanations = lists.limit(comparison, pair.path), lists.explanations(comparison, pair.path)
-    else:
-        entries = [function.fixed[0].start for function in lists.functions if function.fixed]
-        limit, explanations = limit_of_package(comparison, lists.only, entries), ()
-    plan = make_plan(comparison, limit, programs.builds)
-    difference = describe(comparison)
-    sources = (programs.baseline.symbols.source, programs.fixed.symbols.source)
-    return (
-        ModuleDiff(
-            baseline=str(pair.baseline),
-            fixed=str(pair.fixed),
-            verdict=_verdict(difference, plan, limit),
-            symbols=sources[0] if sources[0] == sources[1] else "/".join(sources),
-            difference=difference,
-            findings=plan.findings,
-            exclusions=plan.exclusions,
-            only=plan.only,
-            explanations=explanations,
-        ),
-        comparison,
-        plan,
-    )
-
-
-def _verdict(difference: Difference, plan: Plan, limit: Limit | None) -> str:
-    if plan.refused:
-        return "refused"
-    left_out = any(item.klass == NOT_SELECTED for item in plan.exclusions)
-    if limit is not None and not plan.functions and left_out:
-        return "left-out"
-    same = not difference.functions and not difference.data
-    if same:
-        return "identical"
-    return "hotpatchable" if plan.functions else "nothing-to-patch"
-
-
-def _make(
-    pair: FilePair, comparison: Comparison, plan: Plan, diff: ModuleDiff, sequence: int, progress: Progress
-) -> tuple[Module, bytes]:
-    """Link the patch image and describe it."""
-    progress("link", pair.path, 0, 0)
-    baseline, fixed = comparison.baseline.program.image, comparison.fixed.program.image
-    linked = link(plan, baseline, sequence)
-    entry = module_entry(pair.path, baseline, fixed, plan, linked, diff.difference.account)
-    return entry, linked.data
-
-
-def _prove(module: Module, image: bytes, comparison: Comparison, plan: Plan, progress: Progress) -> Proof:
-    claims = certificate(comparison, plan, module)
-    return prove_module(
-        claims, module, image, comparison.baseline.program.image, comparison.fixed.program.image, progress
-    )
+    lists = Lists.of((), (), [])
+    missing = [module.path for module in manifest.modules if module.path not in pairs]
+    present = list(takewhile(lambda module: module.path in pairs, manifest.modules))
+    jobs = [
+        Job(
+            pair=pairs[module.path],
+            symbols=symbols,
+            lists=lists,
+            given=(module, bundle.members[module.image.member]),
+        )
+        for module in present
+    ]
+    results = run_jobs(jobs, work, progress)
+    if missing:
+        raise HpbuildError(prove_codes.WRONG_IMAGES, missing[0], "not among the given files, or unchanged")
+    return tuple(result.proof for result in results if result.proof)
 
 
 def _manifest(request: BuildRequest, modules: list[Module], unchanged: list[str]) -> Manifest:

@@ -9,41 +9,62 @@ from hpbuild.plan.listing import Entry, Hits, entries, limit
 from hpbuild.plan.only import Limit
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """What modules had of both lists, in the order of the modules."""
+
+    chosen: Hits = field(default_factory=Hits)
+    asked: Hits = field(default_factory=Hits)
+
+
+@dataclass(frozen=True, slots=True)
 class Lists:
-    """Both lists, with what the modules so far had of them. Made by ``of``; ``settle`` ends it."""
+    """Both lists, and what the modules so far had of them. Made by ``of``; ``settle`` ends it. Modules that
+    are looked at elsewhere each get ``fresh`` lists, and what these have seen is added in the order of the
+    modules."""
 
     only: tuple[Entry, ...]
     explain: tuple[Entry, ...]
     alone: bool
-    chosen: Hits = field(default_factory=Hits)
-    asked: Hits = field(default_factory=Hits)
+    seen: Seen = field(default_factory=Seen)
 
     @classmethod
     def of(cls, only: Sequence[str], explain: Sequence[str], paths: Sequence[str]) -> "Lists":
         """The lists against the modules at ``paths``. Raises HpbuildError HP2111."""
         return cls(entries(only, paths), entries(explain, paths), len(paths) == 1)
 
+    def fresh(self) -> "Lists":
+        """The same lists for one module, none seen."""
+        return Lists(self.only, self.explain, self.alone)
+
+    def add(self, seen: Seen) -> None:
+        """Add what the next module had of the lists."""
+        for mine, theirs in ((self.seen.chosen, seen.chosen), (self.seen.asked, seen.asked)):
+            for text, modules in theirs.found.items():
+                mine.found.setdefault(text, []).extend(modules)
+            for text, cause in theirs.missing.items():
+                mine.missing.setdefault(text, cause)
+
     def limit(self, comparison: Comparison, path: str) -> Limit | None:
         """What the package carries of the module at ``path``; None for all of it. Raises HpbuildError:
         HP2111, and HP2110 when this is the only module."""
         if not self.only:
             return None
-        found = self.chosen.look(comparison, self.only, path)
+        found = self.seen.chosen.look(comparison, self.only, path)
         if self.alone:
-            self.chosen.settle(self.only)
+            self.seen.chosen.settle(self.only)
         return limit(comparison, found)
 
     def explanations(self, comparison: Comparison, path: str) -> tuple[Explanation, ...]:
         """The functions of the module at ``path`` that are to be explained, in the list's order. Raises
         HpbuildError as ``limit``."""
-        found = self.asked.look(comparison, self.explain, path)
+        found = self.seen.asked.look(comparison, self.explain, path)
         if self.alone:
-            self.asked.settle(self.explain)
+            self.seen.asked.settle(self.explain)
         return tuple(explain(comparison, text, function) for text, function in found.items())
 
     def settle(self) -> None:
         """Every module was looked at. Raises HpbuildError: HP2110 for entries that none has, HP2111 for those
         that several have."""
-        self.chosen.settle(self.only)
-        self.asked.settle(self.explain)
+        self.seen.chosen.settle(self.only)
+        self.seen.asked.settle(self.explain)

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 from dataclasses import fields
+from functools import partial
 
 import numpy as np
 import numpy.typing as npt
@@ -15,7 +16,11 @@ from hpbuild.pe.identity import Identity, identity, masked_digest
 from hpbuild.pe.image import Image
 from hpbuild.pe.relocations import relocation_sites
 from hpbuild.plan.model import Plan
+from hpbuild.prove.aside import aside
 from hpbuild.values import Digest, Interval, Rva
+
+_LARGE = 16 << 20
+"""File bytes from which on the digests of the second image are worth a process of their own."""
 
 
 def pin(image: Image) -> wire.Pin:
@@ -37,34 +42,26 @@ def module_entry(
     linked: LinkedImage,
     account: Iterable[tuple[str, int]],
 ) -> wire.Module:
-    """The whole entry; ``account`` are the bytes of the fixed image by class."""
-    sites = {id(image): relocation_sites(image) for image in (baseline, fixed)}
+    """The whole entry; ``account`` are the bytes of the fixed image by class. Raises HpbuildError as ``pin``
+    and ``masked_digest``."""
+    large = min(len(image.data) for image in (baseline, fixed)) >= _LARGE
+    with aside(partial(pin, fixed), large) as fixed_pin:
+        old, sites = pin(baseline), (relocation_sites(baseline), relocation_sites(fixed))
+        functions = _functions(plan, linked, (baseline, fixed), sites)
+        pages = page_pins(baseline, (site.window for site in plan.redirections), sites[0])
+        references = _references(plan, baseline, sites[0])
+        new = fixed_pin()
     return wire.Module(
         path=path,
-        baseline=pin(baseline),
-        fixed=pin(fixed),
+        baseline=old,
+        fixed=new,
         image=wire.PatchImagePin(
             member=image_member(path),
             size=len(linked.data),
             sha256=Digest.of(linked.data),
             range=linked.range,
         ),
-        functions=tuple(
-            wire.Function(
-                name=function.name,
-                reason=function.reason.value,
-                level=function.level,
-                cause=function.cause,
-                baseline=function.baseline,
-                fixed=function.fixed,
-                patch=tuple(_placed(linked, plan, chunk) for chunk in function.chunks),
-                baseline_sha256=masked_digest(baseline, function.baseline, sites[id(baseline)])
-                if function.baseline
-                else None,
-                fixed_sha256=masked_digest(fixed, function.fixed, sites[id(fixed)]),
-            )
-            for function in plan.functions
-        ),
+        functions=functions,
         data=tuple(
             wire.Datum(
                 name=datum.name,
@@ -78,11 +75,11 @@ def module_entry(
             for datum in plan.data
         ),
         redirections=_redirections(plan, linked),
-        pages=page_pins(baseline, (site.window for site in plan.redirections), sites[id(baseline)]),
+        pages=pages,
         fixups=wire.Fixups(
             addr64=linked.fixups.addr64, rel32=linked.fixups.rel32, addr32nb=linked.fixups.addr32nb
         ),
-        references=_references(plan, baseline),
+        references=references,
         exclusions=tuple(
             wire.Exclusion(
                 klass=item.klass,
@@ -102,6 +99,32 @@ def module_entry(
         ),
         account=tuple(wire.ByteClass(klass=name, size=size) for name, size in account),
         only=plan.only,
+    )
+
+
+def _functions(
+    plan: Plan,
+    linked: LinkedImage,
+    images: tuple[Image, Image],
+    sites: tuple[npt.NDArray[np.uint32], npt.NDArray[np.uint32]],
+) -> tuple[wire.Function, ...]:
+    """The carried functions; ``images`` are the baseline and the fixed image, ``sites`` their relocations."""
+    baseline, fixed = images
+    return tuple(
+        wire.Function(
+            name=function.name,
+            reason=function.reason.value,
+            level=function.level,
+            cause=function.cause,
+            baseline=function.baseline,
+            fixed=function.fixed,
+            patch=tuple(_placed(linked, plan, chunk) for chunk in function.chunks),
+            baseline_sha256=masked_digest(baseline, function.baseline, sites[0])
+            if function.baseline
+            else None,
+            fixed_sha256=masked_digest(fixed, function.fixed, sites[1]),
+        )
+        for function in plan.functions
     )
 
 
@@ -136,9 +159,10 @@ def page_pins(
     )
 
 
-def _references(plan: Plan, baseline: Image) -> tuple[wire.BaselineReference, ...]:
+def _references(
+    plan: Plan, baseline: Image, sites: npt.NDArray[np.uint32]
+) -> tuple[wire.BaselineReference, ...]:
     """One row for each range; constant content is digested, a range used both ways counts as variable."""
-    sites = relocation_sites(baseline)
     constant: dict[Interval, bool] = {}
     for use in plan.uses:
         constant[use.range] = constant.get(use.range, True) and use.constant

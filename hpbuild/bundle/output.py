@@ -3,7 +3,6 @@
 import errno
 import os
 import stat
-import tempfile
 from pathlib import Path
 
 from hpbuild.codes import bundle as codes
@@ -57,6 +56,8 @@ def write_atomic(path: Path, data: bytes, mode: int | None = None) -> None:
     it was before, also when the disk is full or the user interrupts. ``mode`` are its permission bits, None
     for those of the file that is replaced, or what the umask leaves. Raises HP48xx.
     """
+    import tempfile  # for writers alone
+
     try:
         # A device or pipe would be replaced by a file, which nobody wants.
         if path.exists() and not path.is_file():

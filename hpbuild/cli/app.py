@@ -1,32 +1,15 @@
-"""The table of commands, and their dispatch."""
+"""The command line as a typer application, and its dispatch."""
 
 import os
 from collections.abc import Callable, Sequence
+from importlib import import_module
 from typing import Annotated, Any
 
 import typer
 from typer.core import TyperCommand
 
 from hpbuild import __version__
-from hpbuild.cli import apply as apply_command
-from hpbuild.cli import build as build_command
-from hpbuild.cli import compare as compare_command
-from hpbuild.cli import completion as completion_command
-from hpbuild.cli import diff as diff_command
-from hpbuild.cli import explain as explain_command
-from hpbuild.cli import export as export_command
-from hpbuild.cli import inspect as inspect_command
-from hpbuild.cli import keys as keys_command
-from hpbuild.cli import line as line_command
-from hpbuild.cli import policy as policy_command
-from hpbuild.cli import prove as prove_command
-from hpbuild.cli import rebuild as rebuild_command
-from hpbuild.cli import rehearse as rehearse_command
-from hpbuild.cli import revert as revert_command
-from hpbuild.cli import schema as schema_command
-from hpbuild.cli import sign as sign_command
-from hpbuild.cli import status as status_command
-from hpbuild.cli import verify as verify_command
+from hpbuild.cli.commands import COMMANDS, GROUPS
 from hpbuild.cli.help import ENVIRONMENT_NOTE, Command, Group
 from hpbuild.codes import cli as codes
 from hpbuild.errors import ExitStatus, HpbuildError
@@ -37,12 +20,15 @@ USAGE_ERROR: type[Exception] = typer.BadParameter.__bases__[0]
 CLICK_INTERRUPTED = 130
 """What typer returns after Ctrl-C; no command of hpbuild has this status."""
 
+COMPLETION = "_HPBUILD_COMPLETE"
+"""Set by a shell's script when it asks for completions."""
+
 SETTINGS: dict[str, Any] = {"auto_envvar_prefix": "HPBUILD", "help_option_names": ["-h", "--help"]}
 
 
 def _version(value: bool) -> None:
     if value:
-        from hpbuild.cli.output import write_text
+        from hpbuild.cli.stdout import write_text
 
         write_text(f"hpbuild {__version__}\n")
         raise typer.Exit
@@ -59,29 +45,17 @@ def _hpbuild(
     """Build, sign, verify and prove function-level hotpatches from two finished Windows binaries."""
 
 
-COMMANDS: tuple[tuple[str, str, Callable[..., int], str], ...] = (
-    ("Make a package", "diff", diff_command.diff, "What changed, can it be patched, why not"),
-    ("Make a package", "build", build_command.build, "Make a package from two builds, and prove it"),
-    ("Make a package", "sign", sign_command.sign, "Add signatures to a package"),
-    ("Check a package", "verify", verify_command.verify, "Who signed it, is it sound, does it fit"),
-    ("Check a package", "prove", prove_command.prove, "Prove that it is the fixed build and nothing else"),
-    ("Check a package", "rebuild", rebuild_command.rebuild, "Can it be made again, bit for bit"),
-    ("Use a package", "apply", apply_command.apply, "Write it into a copy of a file, or into a process"),
-    ("Use a package", "revert", revert_command.revert, "Take it out of a file or a process again"),
-    ("Use a package", "status", status_command.status, "Which packages are in effect in a process"),
-    ("Use a package", "rehearse", rehearse_command.rehearse, "Patch a program while it runs, and watch it"),
-    ("Look", "inspect", inspect_command.inspect, "What is in a package or a PE image; verifies nothing"),
-    ("Look", "compare", compare_command.compare, "What two packages do differently"),
-    ("Look", "export", export_command.export, "A signature as CMS or as a Sigstore bundle"),
-    ("Reference", "explain", explain_command.explain, "What an HP code means and what to do"),
-    ("Reference", "schema", schema_command.schema, "The JSON Schemas of all documents"),
-    ("Reference", "completion", completion_command.completion, "The completion script of a shell"),
-)
-"""Heading, name, function and one line of help."""
+def function_of(name: str) -> Callable[..., int]:
+    """The function of a command; its module is imported here and not before."""
+    function: Callable[..., int] = getattr(import_module(f"hpbuild.cli.{name}"), name)
+    return function
 
 
-def make_app() -> typer.Typer:
-    """The command line as a typer application."""
+def make_app(only: str | None = None) -> typer.Typer:
+    """The command line as a typer application: with all commands, or with the one called ``only``, if it is
+    one, so that nothing of the others is imported."""
+    names = [name for _, name, _ in COMMANDS] + [name for _, name in GROUPS]
+    wanted = {only} if only in names else set(names)
     app = typer.Typer(
         name="hpbuild",
         cls=Group,
@@ -92,11 +66,13 @@ def make_app() -> typer.Typer:
         epilog=ENVIRONMENT_NOTE,
     )
     app.callback()(_hpbuild)
-    for section, name, function, line in COMMANDS:
-        app.command(name, cls=Command, rich_help_panel=section, short_help=line)(function)
-    app.add_typer(keys_command.make_app(), name="keys", rich_help_panel="Keys")
-    app.add_typer(policy_command.make_app(), name="policy", rich_help_panel="Keys")
-    app.add_typer(line_command.make_app(), name="line", rich_help_panel="Check a package")
+    for section, name, line in COMMANDS:
+        if name in wanted:
+            app.command(name, cls=Command, rich_help_panel=section, short_help=line)(function_of(name))
+    for section, name in GROUPS:
+        if name in wanted:
+            group = import_module(f"hpbuild.cli.{name}").make_app()
+            app.add_typer(group, name=name, rich_help_panel=section)
     return app
 
 
@@ -108,11 +84,14 @@ def dispatch(arguments: Sequence[str]) -> int:
     if arguments:
         # The shells' scripts ask without arguments. With some it is a command, which must not end with 0
         # before it has begun because the variable was left over.
-        os.environ.pop(completion_command.VARIABLE, None)
-    elif completion_command.VARIABLE in os.environ:
-        completion_command.enable()
+        os.environ.pop(COMPLETION, None)
+    elif COMPLETION in os.environ:
+        from hpbuild.cli.completion import enable
+
+        enable()
     try:
-        status = make_app()(args=list(arguments), prog_name="hpbuild", standalone_mode=False)
+        app = make_app(_command_alone(arguments))
+        status = app(args=list(arguments), prog_name="hpbuild", standalone_mode=False)
     except USAGE_ERROR as error:
         raise HpbuildError(codes.USAGE, _usage_place(error), _usage_cause(error)) from error
     except typer.Abort as error:
@@ -120,6 +99,12 @@ def dispatch(arguments: Sequence[str]) -> int:
     if status == CLICK_INTERRUPTED:
         raise KeyboardInterrupt
     return int(status) if isinstance(status, int) else int(ExitStatus.YES)
+
+
+def _command_alone(arguments: Sequence[str]) -> str | None:
+    """The command that the arguments begin with, when typer will not have to know of any other."""
+    # HPBUILD_HELP asks for the list of all, as --help does.
+    return arguments[0] if arguments and "HPBUILD_HELP" not in os.environ else None
 
 
 def _usage_place(error: Exception) -> str:

@@ -1,10 +1,7 @@
-"""How much of the machine the reading of files from elsewhere may take, and the options that say so."""
+"""How much of the machine the reading of files from elsewhere may take."""
 
 import os
 from dataclasses import dataclass
-from typing import Annotated
-
-import typer
 
 MIB = 1024 * 1024
 MOST_MEMORY = 16 * 1024
@@ -13,8 +10,6 @@ LEAST_MEMORY = 1024
 """MiB that are allowed on any machine; the interpreter and its libraries alone reserve some hundred."""
 CPU_SECONDS = 600
 CLOCK_SECONDS = 1800
-
-_PANEL = "Limits"
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +22,9 @@ class Bounds:
     seconds: int
 
 
-def bounds(max_memory: int | None, max_cpu: int, max_seconds: int) -> Bounds:
+def bounds(
+    max_memory: int | None = None, max_cpu: int = CPU_SECONDS, max_seconds: int = CLOCK_SECONDS
+) -> Bounds:
     """The bounds that the options describe; ``max_memory`` in MiB, None for what suits the machine."""
     return Bounds((default_memory() if max_memory is None else max_memory) * MIB, max_cpu, max_seconds)
 
@@ -39,39 +36,3 @@ def default_memory() -> int:
     except (AttributeError, OSError, ValueError):
         return MOST_MEMORY  # a system that does not tell
     return min(MOST_MEMORY, max(LEAST_MEMORY, physical * 3 // 4))
-
-
-MaxMemoryOption = Annotated[
-    int | None,
-    typer.Option(
-        "--max-memory",
-        metavar="MIB",
-        min=64,
-        envvar="HPBUILD_MAX_MEMORY",
-        show_default="three quarters of the machine's, at most 16384",
-        rich_help_panel=_PANEL,
-        help="Memory that reading the files may take.",
-    ),
-]
-MaxCpuOption = Annotated[
-    int,
-    typer.Option(
-        "--max-cpu",
-        metavar="SECONDS",
-        min=1,
-        envvar="HPBUILD_MAX_CPU",
-        rich_help_panel=_PANEL,
-        help="Processor time that reading the files may take.",
-    ),
-]
-MaxSecondsOption = Annotated[
-    int,
-    typer.Option(
-        "--max-seconds",
-        metavar="SECONDS",
-        min=1,
-        envvar="HPBUILD_MAX_SECONDS",
-        rich_help_panel=_PANEL,
-        help="Time by the clock that reading the files may take; with several packages, each one.",
-    ),
-]

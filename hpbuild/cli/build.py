@@ -16,6 +16,7 @@ from hpbuild.cli.options import (
     VerboseOption,
 )
 from hpbuild.cli.output import Output
+from hpbuild.cli.work_options import DaskOption, JobsOption, NoCacheOption, chosen_work
 
 BaselineOrNone = Annotated[
     Path | None,
@@ -103,6 +104,9 @@ def build(
         bool, typer.Option("--no-attachments", help="Leave out provenance, SBOM and VEX.")
     ] = False,
     symbols: SymbolsOption = "auto",
+    jobs: JobsOption = None,
+    no_cache: NoCacheOption = False,
+    dask: DaskOption = "",
     format: FormatOption = Format.TEXT,  # noqa: A002 - the option's name
     quiet: QuietOption = False,
     verbose: VerboseOption = 0,
@@ -142,4 +146,5 @@ def build(
         symbols=symbols,
         only=listed(only or ()),
     )
-    return write_package(request, place, out, output, attach=not no_attachments)
+    work = chosen_work(jobs, dask, output, cache=not no_cache)
+    return write_package(request, place, out, output, work, attach=not no_attachments)

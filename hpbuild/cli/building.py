@@ -16,7 +16,7 @@ from hpbuild.manifest.text_fields import read_id
 from hpbuild.values import moment_text, parse_moment
 
 if TYPE_CHECKING:
-    from hpbuild.pipeline import BuildRequest, BuildResult
+    from hpbuild.pipeline import BuildRequest, BuildResult, Work
 
 LAST_SECOND = 253402300799
 """9999-12-31T23:59:59Z, the last time that RFC 3339 can write."""
@@ -105,8 +105,11 @@ def _nothing(result: "BuildResult") -> str:
     return "no function differs from the baseline"
 
 
-def write_package(request: "BuildRequest", place: Place, out: Path, output: Output, *, attach: bool) -> int:
-    """Build, write the package whole or not at all, with its attachments if ``attach``, and report.
+def write_package(
+    request: "BuildRequest", place: Place, out: Path, output: Output, work: "Work", *, attach: bool
+) -> int:
+    """Build where ``work`` says, write the package whole or not at all, with its attachments if ``attach``,
+    and report.
     HpbuildError HP9011 for nothing to patch."""
     from hpbuild.bundle.layout import ATTACHMENTS
     from hpbuild.bundle.output import write_atomic
@@ -119,7 +122,7 @@ def write_package(request: "BuildRequest", place: Place, out: Path, output: Outp
     baseline, fixed = str(request.baseline), str(request.fixed)
     _refuse_to_overwrite(out, (request.baseline, request.fixed))
     with output.progress() as progress:
-        result = build(request, progress)
+        result = build(request, progress, work)
     if result.refused or not all(proof.ok for proof in result.proofs):
         document = report.refused(baseline, fixed, result.diffs, result.proofs)
         output.emit(document, lambda entries: report.blocks(entries, full=output.full))

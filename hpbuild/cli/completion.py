@@ -5,11 +5,8 @@ from typing import Annotated
 
 import typer
 
-from hpbuild.cli.output import write_text
+from hpbuild.cli.stdout import write_text
 from hpbuild.errors import ExitStatus
-
-VARIABLE = "_HPBUILD_COMPLETE"
-"""Set by the script when it asks for completions."""
 
 
 class Shell(StrEnum):
@@ -26,7 +23,9 @@ def completion(shell: Annotated[Shell, typer.Argument(show_default=False, help="
     """Print a shell's completion script: source <(hpbuild completion bash)."""
     from typer._completion_shared import get_completion_script
 
-    script = get_completion_script(prog_name="hpbuild", complete_var=VARIABLE, shell=shell.value)
+    from hpbuild.cli.app import COMPLETION
+
+    script = get_completion_script(prog_name="hpbuild", complete_var=COMPLETION, shell=shell.value)
     write_text(script + "\n")
     return ExitStatus.YES
 

@@ -11,9 +11,7 @@ Elsewhere a fresh interpreter runs the same command line up to the same piece of
 
 import os
 import signal
-import subprocess
 import sys
-import threading
 import time
 import warnings
 from collections.abc import Callable, Iterator
@@ -170,6 +168,9 @@ def _listen(child: _Child, heard: _Heard, deadline: float) -> str:
 def _fresh(number: int, heard: _Heard, bounds: Bounds) -> tuple[int, str]:
     """Run the command line once more in a fresh interpreter, which does only this piece of work. Its exit
     status, and 'late' when it had to be ended."""
+    import subprocess
+    import threading
+
     group: dict[str, Any] = (
         {"creationflags": getattr(subprocess, "CREATE_NEW_PROCESS_GROUP", 0)}
         if sys.platform == "win32"

@@ -17,6 +17,7 @@ from hpbuild.cli.options import (
     VerboseOption,
 )
 from hpbuild.cli.output import Output
+from hpbuild.cli.work_options import DaskOption, JobsOption, NoCacheOption, chosen_work
 from hpbuild.errors import ExitStatus
 
 
@@ -35,6 +36,9 @@ def diff(
         ),
     ] = None,
     symbols: SymbolsOption = "auto",
+    jobs: JobsOption = None,
+    no_cache: NoCacheOption = False,
+    dask: DaskOption = "",
     format: FormatOption = Format.TEXT,  # noqa: A002 - the option's name
     quiet: QuietOption = False,
     verbose: VerboseOption = 0,
@@ -52,8 +56,9 @@ def diff(
     output = Output(format=format, quiet=quiet, verbose=verbose, color=color)
     asked = tuple(explain_function or ())
     options = DiffOptions(symbols=symbols, only=listed(only or ()), explain=asked)
+    work = chosen_work(jobs, dask, output, cache=not no_cache)
     with output.progress() as progress:
-        result = diff_modules(baseline, fixed, options, progress)
+        result = diff_modules(baseline, fixed, options, progress, work)
     document = report.document(str(baseline), str(fixed), result, tree=baseline.is_dir())
     output.emit(document, lambda entries: report.blocks(entries, full=output.full))
     return ExitStatus.NO if document["verdict"] == "refused" else ExitStatus.YES

@@ -6,7 +6,8 @@ from typing import Annotated
 import typer
 
 from hpbuild.cli.options import OUTPUT_PANEL, Color, ColorOption, Format
-from hpbuild.cli.output import Output, write_text
+from hpbuild.cli.output import Output
+from hpbuild.cli.stdout import write_text
 from hpbuild.codes import cli as codes
 from hpbuild.errors import ExitStatus, HpbuildError
 

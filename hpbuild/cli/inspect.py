@@ -5,17 +5,10 @@ from typing import Annotated
 
 import typer
 
-from hpbuild.cli.bounds import (
-    CLOCK_SECONDS,
-    CPU_SECONDS,
-    MaxCpuOption,
-    MaxMemoryOption,
-    MaxSecondsOption,
-    bounds,
-)
+from hpbuild.cli.bound_options import MaxCpuOption, MaxMemoryOption, MaxSecondsOption
+from hpbuild.cli.bounds import CLOCK_SECONDS, CPU_SECONDS, bounds
 from hpbuild.cli.options import Color, ColorOption, Format, FormatOption, VerboseOption
 from hpbuild.cli.output import Output
-from hpbuild.errors import ExitStatus
 
 
 def inspect(
@@ -45,10 +38,8 @@ def inspect(
     color: ColorOption = Color.AUTO,
 ) -> int:
     """Show what is in a package, or in a PE image. Shows only: nothing is verified."""
-    from hpbuild.cli.inspecting import inspection
+    from hpbuild.cli.inspecting import run
 
     output = Output(format=format, verbose=verbose, color=color)
     within = bounds(max_memory, max_cpu, max_seconds)
-    document, blocks = inspection(file, asm=asm, baseline=baseline, bounds=within)
-    output.emit(document, lambda entries: blocks(entries, output.full))
-    return ExitStatus.YES
+    return run(file, asm=asm, baseline=baseline, within=within, output=output)

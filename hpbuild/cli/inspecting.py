@@ -4,10 +4,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from hpbuild.cli.bounds import Bounds
+from hpbuild.cli.bounds import Bounds, bounds
 from hpbuild.cli.confined import confined
+from hpbuild.cli.output import Output
 from hpbuild.codes import cli as codes
-from hpbuild.errors import Finding, HpbuildError
+from hpbuild.errors import ExitStatus, Finding, HpbuildError
 from hpbuild.report.blocks import Block
 from hpbuild.report.document import Document
 
@@ -15,6 +16,22 @@ Blocks = Callable[[Document, bool], list[Block]]
 
 BUNDLE_MAGIC = b"PK\x03\x04"
 IMAGE_MAGIC = b"MZ"
+
+
+def run(
+    file: Path,
+    *,
+    asm: bool = False,
+    baseline: Path | None = None,
+    within: Bounds | None = None,
+    output: Output | None = None,
+) -> ExitStatus:
+    """``hpbuild inspect``; ``within`` and ``output`` are None for what goes without options. Raises as
+    ``inspection``."""
+    shown = output or Output()
+    document, blocks = inspection(file, asm=asm, baseline=baseline, bounds=within or bounds())
+    shown.emit(document, lambda entries: blocks(entries, shown.full))
+    return ExitStatus.YES
 
 
 def inspection(path: Path, *, asm: bool, baseline: Path | None, bounds: Bounds) -> tuple[Document, Blocks]:
@@ -27,6 +44,8 @@ def inspection(path: Path, *, asm: bool, baseline: Path | None, bounds: Bounds) 
     if baseline is not None and not asm:
         raise HpbuildError(codes.USAGE, "hpbuild inspect", "--baseline is only for --asm")
     if magic == BUNDLE_MAGIC:
+        from hpbuild.report import inspect as report  # noqa: F401 - here, so that not both processes import it
+
         return confined(lambda: _package(path, asm=asm, baseline=baseline), bounds, str(path)), package_blocks
     if not magic.startswith(IMAGE_MAGIC):
         raise HpbuildError(codes.UNKNOWN_KIND, str(path), f"it starts with {magic.hex(' ') or 'nothing'}")
@@ -46,7 +65,7 @@ def _first_bytes(path: Path) -> bytes:
 def _package(path: Path, *, asm: bool, baseline: Path | None) -> Document:
     from hpbuild.bundle.reader import read_bundle_file
     from hpbuild.bundle.statement import decode_statement, to_document
-    from hpbuild.cli.packages import disassembled, key_hints
+    from hpbuild.cli.hints import key_hints
     from hpbuild.manifest.codec import decode
     from hpbuild.report import inspect
 
@@ -57,15 +76,22 @@ def _package(path: Path, *, asm: bool, baseline: Path | None) -> Document:
         str(path), bundle.sha256.hex, bundle.members, manifest, statement, key_hints(bundle)
     )
     if asm:
+        from hpbuild.cli.packages import disassembled
+
         document["disassembly"] = disassembled(bundle, manifest, baseline)
     return document
 
 
 def package_blocks(entries: Document, full: bool) -> list[Block]:
     """The text of a package's document."""
-    from hpbuild.report import disassembly, inspect
+    from hpbuild.report import inspect
 
-    return inspect.blocks(entries, full=full) + disassembly.blocks(entries.get("disassembly", ()))
+    blocks = inspect.blocks(entries, full=full)
+    if "disassembly" in entries:
+        from hpbuild.report import disassembly
+
+        blocks += disassembly.blocks(entries["disassembly"])
+    return blocks
 
 
 def _image(path: Path) -> Document:

@@ -1,16 +1,19 @@
 """The entry point: run a command, turn every outcome into text or JSON and an exit status.
 
-typer is imported inside ``run`` so that Ctrl-C is handled from the first moment on.
+Whatever needs time to be imported is imported inside of functions: so Ctrl-C is handled from the first
+moment on, and answers that are ready beforehand (``ready``) come at once.
 """
 
+import io
 import os
 import sys
-from collections.abc import Sequence
-from pathlib import Path
-from typing import TextIO
 
 from hpbuild.cli.piece import CHILD_VARIABLE
-from hpbuild.errors import Finding
+from hpbuild.cli.ready import ready_text
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:  # as in typing, which is not imported for it
+    from hpbuild.errors import Finding
 
 
 def run() -> None:
@@ -32,11 +35,11 @@ def _open_standard_streams() -> None:
     sys.stderr = sys.stderr or _nowhere()
 
 
-def _nowhere() -> TextIO:
-    return Path(os.devnull).open("w", encoding="utf-8")
+def _nowhere() -> io.TextIOWrapper:
+    return open(os.devnull, "w", encoding="utf-8")  # noqa: PTH123 - without pathlib
 
 
-def main(arguments: Sequence[str]) -> int:
+def main(arguments: list[str]) -> int:
     """Run one command line; the exit status (design, section 8). Raises nothing but SystemExit, which
     only typer's own completion options use."""
     for stream in (sys.stdout, sys.stderr):
@@ -46,23 +49,42 @@ def main(arguments: Sequence[str]) -> int:
         return _outcome(arguments)
     except KeyboardInterrupt:
         from hpbuild.codes.cli import INTERRUPTED
+        from hpbuild.errors import Finding
 
         return _fail(arguments, Finding(INTERRUPTED, "hpbuild", "stopped by the user (Ctrl-C, SIGINT)"))
 
 
-def _outcome(arguments: Sequence[str]) -> int:
-    from hpbuild.cli.app import dispatch
-    from hpbuild.cli.outcome import finding_of
-
+def _outcome(arguments: list[str]) -> int:
     try:
-        return dispatch(arguments)
+        text = ready_text(arguments)
+        return _run(arguments) if text is None else _show(text)
     except Exception as error:  # noqa: BLE001 - keeps tracebacks from users
+        from hpbuild.cli.outcome import finding_of
+
         return _fail(arguments, finding_of(error))
 
 
-def _fail(arguments: Sequence[str], finding: Finding) -> int:
+def _run(arguments: list[str]) -> int:
+    from hpbuild.cli.quick import quick_run
+
+    run = quick_run(arguments)
+    if run is not None:
+        return run()
+    from hpbuild.cli.app import dispatch
+
+    return dispatch(arguments)
+
+
+def _show(text: str) -> int:
+    from hpbuild.cli.stdout import write_text
+
+    write_text(text)
+    return 0
+
+
+def _fail(arguments: list[str], finding: "Finding") -> int:
     """Show the finding as the run's outcome. In JSON mode it goes to stdout, as every result does."""
-    from hpbuild.cli.output import discard, write_text
+    from hpbuild.cli.stdout import discard, write_text
     from hpbuild.report import error as report
     from hpbuild.report import plain
     from hpbuild.report.document import json_text
@@ -73,11 +95,11 @@ def _fail(arguments: Sequence[str], finding: Finding) -> int:
         else:
             sys.stderr.write(plain.render(report.blocks(finding)))
     except OSError:
-        discard(sys.stdout)  # nowhere to say it; the status remains
+        discard()  # nowhere to say it; the status remains
     return int(finding.code.exit)
 
 
-def wants_json(arguments: Sequence[str]) -> bool:
+def wants_json(arguments: list[str]) -> bool:
     """Whether the command line or the environment asks for JSON; needed when parsing itself failed."""
     asked = os.environ.get("HPBUILD_FORMAT", "")
     words = [word.upper() for word in arguments if word.isidentifier()]

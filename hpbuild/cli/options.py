@@ -7,29 +7,15 @@ Paths are ``readable=False``: whether a file can be read is found out by reading
 its own.
 """
 
-from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from hpbuild.cli.choices import Color as Color
+from hpbuild.cli.choices import Format as Format
+
 OUTPUT_PANEL = "Output"
-
-
-class Format(StrEnum):
-    """Form of the result on stdout."""
-
-    TEXT = "text"
-    JSON = "json"
-
-
-class Color(StrEnum):
-    """When to colour text."""
-
-    AUTO = "auto"
-    ALWAYS = "always"
-    NEVER = "never"
-
 
 FormatOption = Annotated[
     Format,

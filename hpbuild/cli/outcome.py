@@ -2,7 +2,6 @@
 
 import errno
 import os
-import sys
 from pathlib import Path
 
 from hpbuild.errors import Finding, HpbuildError
@@ -20,13 +19,13 @@ def finding_of(error: Exception) -> Finding:
 
 
 def _os_finding(error: OSError) -> Finding:
-    from hpbuild.cli.output import discard
+    from hpbuild.cli.stdout import discard
     from hpbuild.codes import cli as codes
 
     place = os.fsdecode(error.filename) if isinstance(error.filename, str | bytes) else "stdout"
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
         if error.filename is None:
-            discard(sys.stdout)
+            discard()
         return Finding(codes.NO_SPACE, place, error.strerror or "no space left")
     if error.filename is None:
         return _bug_finding(error)

@@ -1,14 +1,14 @@
 """Where a command's result, progress and log go."""
 
 import os
-import shutil
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TextIO
 
-from hpbuild.cli.options import Color, Format
+from hpbuild.cli.choices import Color, Format
+from hpbuild.cli.stdout import write_text
 from hpbuild.report import plain
 from hpbuild.report.blocks import Block
 from hpbuild.report.document import Document, json_text
@@ -37,6 +37,8 @@ class Output:
         if self.format is Format.JSON:
             write_text(json_text(document))
         elif self._rich(sys.stdout):
+            import shutil
+
             from hpbuild.report import terminal
 
             colour = wants_colour(self.color, sys.stdout)
@@ -80,23 +82,3 @@ def wants_colour(color: Color, stream: TextIO) -> bool:
     if color is Color.AUTO:
         return stream.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
     return color is Color.ALWAYS
-
-
-def write_text(text: str) -> None:
-    """Write to stdout and flush, so that a full disk shows here. A reader that went away is fine: the
-    exit status still tells the outcome."""
-    try:
-        sys.stdout.write(text)
-        sys.stdout.flush()
-    except BrokenPipeError:
-        discard(sys.stdout)
-
-
-def discard(stream: TextIO) -> None:
-    """Send what ``stream`` still buffers nowhere: the interpreter flushes it once more at its end and
-    would complain in its own words."""
-    descriptor = os.open(os.devnull, os.O_WRONLY)
-    try:
-        os.dup2(descriptor, stream.fileno())
-    finally:
-        os.close(descriptor)

@@ -2,11 +2,13 @@
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from hpbuild.attachments.record import KINDS
 from hpbuild.bundle.layout import ENVELOPE, MANIFEST, STATEMENT
 from hpbuild.bundle.reader import Bundle, read_bundle_file
 from hpbuild.bundle.statement import Statement, decode_statement, encode_statement, make_revert_statement
+from hpbuild.cli.hints import key_hints
 from hpbuild.cli.output import Output
 from hpbuild.codes import cli as codes
 from hpbuild.errors import HpbuildError
@@ -17,8 +19,10 @@ from hpbuild.pe.reader import parse_image, read_image
 from hpbuild.report.compare import Package
 from hpbuild.report.disassembly import function
 from hpbuild.report.document import Document
-from hpbuild.sign.dsse import decode_envelope
 from hpbuild.values import Digest, Interval
+
+if TYPE_CHECKING:
+    from hpbuild.assembly.work import Work
 
 
 def comparable(path: Path) -> Package:
@@ -48,13 +52,6 @@ def _line(statement: Statement) -> dict[str, object]:
             "reason": reverts.reason,
         }
     return said
-
-
-def key_hints(bundle: Bundle) -> list[str]:
-    """What the signatures call their keys; nothing is checked."""
-    if bundle.envelope is None:
-        return []
-    return [signature.keyid for signature in decode_envelope(bundle.envelope).signatures]
 
 
 def _code(bundle: Bundle, manifest: Manifest) -> dict[tuple[str, int], bytes]:
@@ -113,7 +110,7 @@ def unsigned_members(path: Path) -> dict[str, bytes]:
 
 
 def remade_members(
-    given: Mapping[str, bytes], baseline: Path, fixed: Path, symbols: str, output: Output
+    given: Mapping[str, bytes], baseline: Path, fixed: Path, symbols: str, output: Output, work: "Work"
 ) -> dict[str, bytes]:
     """Members of a new build with the parameters that the given package records; none when the build is
     refused or finds nothing to patch."""
@@ -134,7 +131,7 @@ def remade_members(
         only=_list(manifest, tree=baseline.is_dir()),
     )
     with output.progress() as progress:
-        result = build(request, progress)
+        result = build(request, progress, work)
     if result.refused or not result.members:
         return {}
     if statement.reverts is not None:

@@ -16,6 +16,7 @@ from hpbuild.cli.options import (
     VerboseOption,
 )
 from hpbuild.cli.output import Output
+from hpbuild.cli.work_options import DaskOption, JobsOption, chosen_work
 from hpbuild.errors import ExitStatus
 
 
@@ -32,6 +33,8 @@ def prove(
         ),
     ],
     symbols: SymbolsOption = "auto",
+    jobs: JobsOption = None,
+    dask: DaskOption = "",
     format: FormatOption = Format.TEXT,  # noqa: A002 - the option's name
     quiet: QuietOption = False,
     verbose: VerboseOption = 0,
@@ -48,8 +51,9 @@ def prove(
 
     output = Output(format=format, quiet=quiet, verbose=verbose, color=color)
     package = read_bundle_file(bundle)
+    work = chosen_work(jobs, dask, output, cache=False)
     with output.progress() as progress:
-        proofs = prove_bundle(package, baseline, fixed, symbols, progress)
+        proofs = prove_bundle(package, baseline, fixed, symbols, progress, work)
     document = report.document(
         str(bundle),
         str(baseline),

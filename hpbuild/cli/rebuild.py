@@ -17,6 +17,7 @@ from hpbuild.cli.options import (
     VerboseOption,
 )
 from hpbuild.cli.output import Output
+from hpbuild.cli.work_options import DaskOption, JobsOption, chosen_work
 from hpbuild.codes import cli as codes
 from hpbuild.errors import ExitStatus, HpbuildError
 
@@ -29,6 +30,8 @@ def rebuild(
         bool, typer.Option("--check", help="Compare only; nothing is written. The only thing rebuild does.")
     ] = False,
     symbols: SymbolsOption = "auto",
+    jobs: JobsOption = None,
+    dask: DaskOption = "",
     format: FormatOption = Format.TEXT,  # noqa: A002 - the option's name
     quiet: QuietOption = False,
     verbose: VerboseOption = 0,
@@ -44,8 +47,9 @@ def rebuild(
     if not check:
         raise HpbuildError(codes.USAGE, "hpbuild rebuild", "say --check; rebuild writes no package")
     output = Output(format=format, quiet=quiet, verbose=verbose, color=color)
+    work = chosen_work(jobs, dask, output, cache=False)
     given = unsigned_members(bundle)
-    made = remade_members(given, baseline, fixed, symbols, output)
+    made = remade_members(given, baseline, fixed, symbols, output, work)
     document = report.document(str(bundle), str(baseline), str(fixed), given, made)
     output.emit(document, report.blocks)
     if document["verdict"] == "reproduced":

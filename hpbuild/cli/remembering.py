@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from hpbuild.bundle.statement import read_reverts
 from hpbuild.cli.piece import CHILD_VARIABLE
@@ -14,11 +15,13 @@ from hpbuild.codes import servicing as codes
 from hpbuild.errors import ExitStatus, HpbuildError
 from hpbuild.manifest.readers import root
 from hpbuild.report.document import Document, finding
-from hpbuild.servicing import StateFile, open_state, view_state
 from hpbuild.verify.line import Accepted, AcceptedLines
 from hpbuild.verify.policy import Policy
 from hpbuild.verify.request import Verification
 from hpbuild.verify.states import Authenticity
+
+if TYPE_CHECKING:
+    from hpbuild.servicing import StateFile
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +33,9 @@ class Remembering:
     wait: float
 
     @contextmanager
-    def opened(self, policy: Policy, command: str, at: datetime | None = None) -> Iterator[StateFile | None]:
+    def opened(
+        self, policy: Policy, command: str, at: datetime | None = None
+    ) -> "Iterator[StateFile | None]":
         """The state file for the block, None when there is none to use. ``at`` is the time at which packages
         are judged when that is not now.
 
@@ -51,6 +56,8 @@ class Remembering:
         if self.no_record and policy.state_required and command != "verify":
             cause = "--no-record: what is done would not be remembered"
             raise HpbuildError(codes.STATE_REQUIRED, f"hpbuild {command}", cause)
+        from hpbuild.servicing import open_state, view_state
+
         if CHILD_VARIABLE in os.environ:
             # A child that began as a fresh interpreter: its parent holds the lock, and does the writing.
             yield view_state(self.path)
@@ -59,12 +66,12 @@ class Remembering:
             yield state
 
 
-def lines_of(state: StateFile | None) -> AcceptedLines | None:
+def lines_of(state: "StateFile | None") -> AcceptedLines | None:
     """What was accepted so far, None when nobody keeps that."""
     return None if state is None else state.lines
 
 
-def accept(state: StateFile | None, verification: Verification) -> None:
+def accept(state: "StateFile | None", verification: Verification) -> None:
     """Remember a package that was accepted. Raises HpbuildError HP8029, HP8030."""
     if state is None or verification.authenticity is not Authenticity.TRUSTED:
         return
@@ -79,7 +86,7 @@ def accept(state: StateFile | None, verification: Verification) -> None:
     state.accept(verification.product, package)
 
 
-def accept_reported(state: StateFile | None, entry: Document) -> None:
+def accept_reported(state: "StateFile | None", entry: Document) -> None:
     """Remember the package of ``entry``, its part of verify's document, when it was verified, and say so
     there. A package that could not be remembered has failed."""
     good = entry.get("status") == ExitStatus.YES and entry["authenticity"] == Authenticity.TRUSTED

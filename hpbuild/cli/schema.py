@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from hpbuild.cli.output import write_text
+from hpbuild.cli.stdout import write_text
 from hpbuild.codes import cli as codes
 from hpbuild.errors import ExitStatus, HpbuildError
 

@@ -3,24 +3,16 @@
 Those that ask for less are for the command line alone: a variable that was left over from something else must
 not be what a package is accepted for."""
 
-from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from hpbuild.cli.choices import STATE_WAIT as STATE_WAIT
+from hpbuild.cli.choices import LowestTier as LowestTier
+
 _TRUST = "Trust"
 _MEMORY = "Memory of what was accepted"
-
-
-class LowestTier(StrEnum):
-    """Identities of the installed file, strongest first."""
-
-    EXACT = "exact"
-    AUTHENTICODE = "authenticode"
-    SECTIONS = "sections"
-    FUNCTIONS = "functions"
-
 
 KeyOption = Annotated[
     list[Path] | None,
@@ -33,9 +25,6 @@ KeyOption = Annotated[
         help="A trusted public key. Repeatable.",
     ),
 ]
-STATE_WAIT = 10.0
-"""Seconds to wait for another run that uses the state file."""
-
 StateOption = Annotated[
     Path | None,
     typer.Option(

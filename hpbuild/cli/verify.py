@@ -1,13 +1,7 @@
 """``hpbuild verify``: may this package be used here."""
 
-from hpbuild.cli.bounds import (
-    CLOCK_SECONDS,
-    CPU_SECONDS,
-    MaxCpuOption,
-    MaxMemoryOption,
-    MaxSecondsOption,
-    bounds,
-)
+from hpbuild.cli.bound_options import MaxCpuOption, MaxMemoryOption, MaxSecondsOption
+from hpbuild.cli.bounds import CLOCK_SECONDS, CPU_SECONDS, bounds
 from hpbuild.cli.options import Color, ColorOption, Format, FormatOption, QuietOption, VerboseOption
 from hpbuild.cli.output import Output
 from hpbuild.cli.trust import (
@@ -64,26 +58,25 @@ def verify(
     not be read. With --state the packages that are verified are remembered, and none may go back behind them.
     --attest writes its signed summary whatever the verdict. Nothing is fetched from a network.
     """
-    from hpbuild.cli.attesting import attestation, refuse_hollow, write_summary
-    from hpbuild.cli.remembering import Remembering
-    from hpbuild.cli.verifying import Comparand, check_packages, given_time, make_policy
-    from hpbuild.report import verify as report
+    from hpbuild.cli.verifying import run
 
-    at = given_time(time)
-    within = bounds(max_memory, max_cpu, max_seconds)
-    output = Output(format=format, quiet=quiet, verbose=verbose, color=color)
-    trust = make_policy(
-        key or [], threshold, lowest_tier, allow_unsigned=allow_unsigned, policy=policy, command="verify"
+    return run(
+        bundles,
+        policy=policy,
+        key=key or (),
+        threshold=threshold,
+        installed=installed,
+        pid=pid,
+        dump=dump,
+        lowest_tier=lowest_tier,
+        allow_unsigned=allow_unsigned,
+        time=time,
+        state=state,
+        no_record=no_record,
+        state_wait=state_wait,
+        attest=attest,
+        attest_key=attest_key,
+        attest_host=attest_host,
+        within=bounds(max_memory, max_cpu, max_seconds),
+        output=Output(format=format, quiet=quiet, verbose=verbose, color=color),
     )
-    inputs = (*bundles, *(key or ()), policy, installed, dump, state)
-    wanted = attestation(attest, attest_key, attest_host, inputs)
-    if wanted is not None:
-        refuse_hollow(trust, at)
-    with Remembering(state, no_record, state_wait).opened(trust, "verify", at) as kept:
-        comparand = Comparand(installed, pid, dump)
-        packages, status = check_packages(bundles, trust, comparand, output, within, kept, at)
-    if wanted is not None:
-        write_summary(wanted, packages, status, trust.sha256, output)
-    document = report.document(packages, status)
-    output.emit(document, lambda entries: report.blocks(entries, full=output.full))
-    return status

@@ -4,13 +4,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from hpbuild.bundle.output import read_bounded
-from hpbuild.cli.bounds import Bounds
+from hpbuild.cli.bounds import Bounds, bounds
+from hpbuild.cli.choices import STATE_WAIT, LowestTier
 from hpbuild.cli.confined import confined
 from hpbuild.cli.output import Output
-from hpbuild.cli.remembering import accept_reported, lines_of
-from hpbuild.cli.trust import LowestTier
+from hpbuild.cli.remembering import Remembering, accept_reported, lines_of
 from hpbuild.codes import cli as codes
 from hpbuild.codes.verify import POLICY_CONTRADICTS
 from hpbuild.errors import ExitStatus, HpbuildError
@@ -18,7 +19,6 @@ from hpbuild.manifest.model import SCHEMA_ID
 from hpbuild.manifest.schema import prepare
 from hpbuild.report import verify as report
 from hpbuild.report.document import Document
-from hpbuild.servicing import StateFile
 from hpbuild.sign.keys import read_public
 from hpbuild.values import Digest, parse_moment
 from hpbuild.verify.line import AcceptedLines
@@ -27,6 +27,55 @@ from hpbuild.verify.request import VerifyRequest
 from hpbuild.verify.states import Tier
 from hpbuild.verify.verdict import worst
 from hpbuild.verify.verifier import verify
+
+if TYPE_CHECKING:
+    from hpbuild.servicing import StateFile
+
+
+def run(
+    bundles: Sequence[Path],
+    *,
+    policy: Path | None = None,
+    key: Sequence[Path] = (),
+    threshold: int | None = None,
+    installed: Path | None = None,
+    pid: int | None = None,
+    dump: Path | None = None,
+    lowest_tier: LowestTier | None = None,
+    allow_unsigned: bool = False,
+    time: str | None = None,
+    state: Path | None = None,
+    no_record: bool = False,
+    state_wait: float = STATE_WAIT,
+    attest: Path | None = None,
+    attest_key: str | None = None,
+    attest_host: str | None = None,
+    within: Bounds | None = None,
+    output: Output | None = None,
+) -> ExitStatus:
+    """``hpbuild verify`` with what its options say. Raises HpbuildError for options that do not fit; what is
+    wrong with a package is in the result."""
+    at = given_time(time)
+    shown = output or Output()
+    trust = make_policy(
+        key, threshold, lowest_tier, allow_unsigned=allow_unsigned, policy=policy, command="verify"
+    )
+    wanted = None
+    if (attest, attest_key, attest_host) != (None, None, None):
+        from hpbuild.cli.attesting import attestation, refuse_hollow, write_summary
+
+        inputs = (*bundles, *key, policy, installed, dump, state)
+        wanted = attestation(attest, attest_key, attest_host, inputs)
+    if wanted is not None:
+        refuse_hollow(trust, at)
+    with Remembering(state, no_record, state_wait).opened(trust, "verify", at) as kept:
+        comparand = Comparand(installed, pid, dump)
+        packages, status = check_packages(bundles, trust, comparand, shown, within or bounds(), kept, at)
+    if wanted is not None:
+        write_summary(wanted, packages, status, trust.sha256, shown)
+    document = report.document(packages, status)
+    shown.emit(document, lambda entries: report.blocks(entries, full=shown.full))
+    return status
 
 
 def make_policy(
@@ -93,7 +142,7 @@ def check_packages(
     comparand: Comparand,
     output: Output,
     bounds: Bounds,
-    state: StateFile | None = None,
+    state: "StateFile | None" = None,
     now: datetime | None = None,
 ) -> tuple[list[Document], ExitStatus]:
     """Every package's document, and the exit status of the worst. Each is looked at in a child process of its

@@ -18,7 +18,6 @@ from typing import Final
 
 from iced_x86 import FlowControl, Instruction, Mnemonic, OpKind, Register
 
-from hpbuild.code.decode import instructions
 from hpbuild.code.effects import (
     ARGUMENT_REGISTERS,
     LARGEST_SLOT,
@@ -32,7 +31,7 @@ from hpbuild.code.effects import (
     Place,
     Trace,
     Value,
-    effect_of,
+    effects_of,
     register_place,
 )
 
@@ -89,16 +88,17 @@ def calls(code: bytes, start: int) -> tuple[tuple[int, int], ...]:
 
 
 def _walk(code: bytes, start: int) -> tuple[list[Argument], "_Flow | None"]:
-    body = instructions(code, start)
-    if not body or len(body) > MAX_INSTRUCTIONS:
+    body, effects = effects_of(code, start, MAX_INSTRUCTIONS)
+    if not effects:
         return [], None
-    flow = _Flow(body)
+    flow = _Flow(body, effects)
     found: list[Argument] = []
     for number, (first, last) in enumerate(flow.blocks):
         state = dict(flow.entries[number] or {})
         for insn, effect in zip(body[first:last], flow.effects[first:last], strict=True):
-            found += flow.use(state, insn, effect)
-            flow.step(state, effect)
+            if effect.uses or effect.writes or effect.source is not None or effect.call:
+                found += flow.use(state, insn, effect)
+                flow.step(state, effect)
         if flow.ends_in_a_call(body, number):
             found += flow.pass_on(state, body[last - 1])
         else:
@@ -110,8 +110,8 @@ class _Flow:
     """The control flow of one function, what is known where each of its basic blocks begins, and the sites
     of constants that are used ``otherwise`` than as arguments; ``called`` are calls and their callees."""
 
-    def __init__(self, body: Sequence[Instruction]) -> None:
-        self.effects = [effect_of(insn) for insn in body]
+    def __init__(self, body: Sequence[Instruction], effects: list[Effect]) -> None:
+        self.effects = effects
         self.locals = min((each.local for each in self.effects if each.local >= 0), default=LARGEST_SLOT)
         self.blocks, self.successors = _blocks(body)
         self.otherwise: set[int] = set()
@@ -130,7 +130,8 @@ class _Flow:
             state = dict(self.entries[number] or {})
             first, last = self.blocks[number]
             for effect in self.effects[first:last]:
-                self.step(state, effect)
+                if effect.writes or effect.call:
+                    self.step(state, effect)
             for successor in self.successors[number]:
                 merged = self._merge(self.entries[successor], state)
                 if merged != self.entries[successor]:

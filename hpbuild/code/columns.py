@@ -1,6 +1,7 @@
 """Columns of numbers: what numpy offers too slowly. Its ``unique`` hashes, or compares rows as bytes."""
 
 import numpy as np
+import numpy.typing as npt
 
 from hpbuild.code.model import I64
 
@@ -18,3 +19,12 @@ def distinct_pairs(left: I64, right: I64) -> tuple[I64, I64]:
     """The pairs of two columns of numbers in [0, 2**31), ascending, each once."""
     keys = distinct(left << 32 | right)
     return keys >> 32, keys & 0xFFFFFFFF
+
+
+def among(values: npt.NDArray[np.integer], ordered: I64) -> npt.NDArray[np.bool_]:
+    """Which of the values are in ``ordered``, an ascending column."""
+    if not len(ordered):
+        return np.zeros(len(values), dtype=np.bool_)
+    place = np.minimum(np.searchsorted(ordered, values), len(ordered) - 1)
+    found: npt.NDArray[np.bool_] = ordered[place] == values
+    return found

@@ -1,4 +1,4 @@
-"""Linear decoding of one run of code into its references. The only hot loop of the package.
+"""Linear decoding of one run of code into its references, an instruction at a time.
 
 The decoder is iced-x86; addresses given to it are RVAs, so branch and RIP-relative targets come out as
 RVAs. Formats: Intel SDM volume 2, chapter 2 (ModRM, SIB and RIP-relative addressing).
@@ -8,8 +8,10 @@ from array import array
 from dataclasses import dataclass
 from enum import IntEnum
 
+import numpy as np
 from iced_x86 import (
     Code,
+    ConstantOffsets,
     Decoder,
     FlowControl,
     Instruction,
@@ -20,6 +22,8 @@ from iced_x86 import (
     Register,
     RegisterExt,
 )
+
+from hpbuild.code.model import I64
 
 
 class RefKind(IntEnum):
@@ -80,6 +84,10 @@ class ReferenceColumns:
         self.target.append(target if 0 <= target < MAX_TARGET else MAX_TARGET)
         self.meta.append(meta)
 
+    def rows(self) -> I64:
+        """The columns as one: rows of sites, targets, ``meta``."""
+        return np.array([self.site, self.target, self.meta], dtype=np.int64)
+
 
 KIND_MASK = 15
 """The bits of ``meta`` that hold the kind."""
@@ -111,34 +119,51 @@ def scan(code: bytes, start: int, columns: ReferenceColumns) -> Run:
     """Decode ``code`` (lying at RVA ``start``) and append every reference that leaves it.
 
     RIP-relative operands are always references, also when they point into the run (tables in code).
+    ``scanning`` does the same for many runs at once.
     """
     end = start + len(code)
     decoder = Decoder(64, code, ip=start)
-    offsets = decoder.get_constant_offsets
-    add = columns.add
     bad, last, registers = -1, _NEXT, set[int]()
     for insn in decoder:
-        flow = last = insn.flow_control
-        if flow in _BRANCHES and insn.op0_kind == _NEAR:
-            target = insn.near_branch_target
-            if start <= target < end and flow != _CALL:
-                continue
-            width = offsets(insn).immediate_size if flow != _CALL else 4
-            add(insn.next_ip - width, target, (_CALL_KIND if flow == _CALL else _BRANCH_KIND) | width << 4)
-        elif insn.is_ip_rel_memory_operand:
-            place = offsets(insn).displacement_offset
-            target = insn.ip_rel_memory_address
-            if insn.mnemonic == _LEA:
-                add(insn.ip + place, target, _LEA_FIELD | insn.len - place - 4 << 8)
-                if target == 0:
-                    registers.add(insn.op0_register)
-            else:
-                size = _ACCESS.get(insn.memory_size, 0)
-                add(insn.ip + place, target, _MEMORY_FIELD | insn.len - place - 4 << 8 | size << 12)
-        elif insn.code == 0:
+        last = insn.flow_control
+        if insn.code == 0:
             bad = insn.ip
             break
+        row = reference(insn, decoder.get_constant_offsets(insn), start, end)
+        if row is None:
+            continue
+        columns.add(*row)
+        if row[1] == 0 and row[2] & KIND_MASK == RefKind.LEA:
+            registers.add(insn.op0_register)
     return Run(bad, last in _PASSES and _runs_on(code), frozenset(registers))
+
+
+def reference(
+    insn: Instruction, offsets: ConstantOffsets, start: int, end: int
+) -> tuple[int, int, int] | None:
+    """(site, target, meta) of the reference that ``insn`` makes, of a run ``[start, end)``, if any."""
+    flow = insn.flow_control
+    if flow in _BRANCHES and insn.op0_kind == _NEAR:
+        target = insn.near_branch_target
+        if start <= target < end and flow != _CALL:
+            return None
+        width = offsets.immediate_size if flow != _CALL else 4
+        return insn.next_ip - width, target, (_CALL_KIND if flow == _CALL else _BRANCH_KIND) | width << 4
+    if insn.is_ip_rel_memory_operand:
+        place = offsets.displacement_offset
+        fields, access = insn.len - place - 4 << 8, memory_access(insn)
+        kind = _LEA_FIELD if access == ADDRESS_ONLY else _MEMORY_FIELD | access << 12
+        return insn.ip + place, insn.ip_rel_memory_address, kind | fields
+    return None
+
+
+ADDRESS_ONLY = -1
+"""What LEA accesses."""
+
+
+def memory_access(insn: Instruction) -> int:
+    """The bytes of memory that ``insn`` reads or writes; ``ADDRESS_ONLY`` for LEA."""
+    return ADDRESS_ONLY if insn.mnemonic == _LEA else _ACCESS.get(insn.memory_size, 0)
 
 
 def _runs_on(code: bytes) -> bool:
@@ -148,6 +173,11 @@ def _runs_on(code: bytes) -> bool:
         if insn.mnemonic != Mnemonic.NOP:
             flow = insn.flow_control
     return flow in _PASSES
+
+
+def goes_on(insn: Instruction) -> bool:
+    """True when control can pass from ``insn`` to the next; of calls it is not believed."""
+    return insn.flow_control in _PASSES
 
 
 def image_base_operands(

@@ -4,10 +4,13 @@ Only what is needed to follow constants and addresses; every other effect makes 
 other use of a place is told, because a constant that is computed with is no mere argument.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import Final
 
 from iced_x86 import (
+    Code,
+    Decoder,
     FlowControl,
     Instruction,
     InstructionInfo,
@@ -56,6 +59,8 @@ _KEEPS: Final = frozenset(
 """Accesses after which the value that was there lives on in some way."""
 _WORD: Final = 4
 """Bytes of a constant: what moves fewer takes a part of it."""
+_SHAPES: Final = 1 << 14
+"""Effects that are kept, most lately used first."""
 _IMMEDIATES: Final = frozenset((OpKind.IMMEDIATE32, OpKind.IMMEDIATE32TO64))
 _INFO: Final = InstructionInfoFactory()
 _CALLS: Final = frozenset((FlowControl.CALL, FlowControl.INDIRECT_CALL))
@@ -111,6 +116,51 @@ class Effect:
     source: Place | None
     callee: int | None
     local: int
+
+
+def effects_of(code: bytes, start: int, most: int) -> tuple[list[Instruction], list[Effect]]:
+    """The instructions of ``code`` at RVA ``start`` up to the first byte that is none, and their effects; no
+    effects where there are more than ``most`` of them."""
+    decoder = Decoder(64, code, ip=start)
+    body, shapes = list[Instruction](), list[bytes]()
+    for insn in decoder:
+        if insn.code == Code.INVALID:
+            break
+        at = insn.ip - start
+        raw = code[at : at + insn.len]
+        if insn.op0_kind == OpKind.NEAR_BRANCH64:
+            fields = decoder.get_constant_offsets(insn)
+            raw = _without(raw, fields.immediate_offset, fields.immediate_size)
+        elif insn.is_ip_rel_memory_operand:
+            fields = decoder.get_constant_offsets(insn)
+            raw = _without(raw, fields.displacement_offset, fields.displacement_size)
+        body.append(insn)
+        shapes.append(raw)
+    if len(body) > most:
+        return body, []
+    effects = [_shape(raw) for raw in shapes]
+    for number, shape in enumerate(effects):
+        if shape.callee is not None or shape.value is not None:
+            effects[number] = _placed(shape, body[number])
+    return body, effects
+
+
+def _without(raw: bytes, first: int, size: int) -> bytes:
+    """An instruction with zeros for the ``size`` bytes that say how far something lies from it."""
+    return raw[:first] + bytes(size) + raw[first + size :]
+
+
+@lru_cache(maxsize=_SHAPES)
+def _shape(raw: bytes) -> Effect:
+    """The effect of an instruction, wherever it lies: programs repeat a few thousand of them all the time."""
+    return effect_of(Decoder(64, raw).decode())
+
+
+def _placed(shape: Effect, insn: Instruction) -> Effect:
+    """``shape`` with the addresses of ``insn``, which has the same effect otherwise."""
+    if shape.call:
+        return replace(shape, callee=_called(insn)[0])
+    return replace(shape, value=_moved(insn)[1])
 
 
 def effect_of(insn: Instruction) -> Effect:

@@ -62,13 +62,19 @@ def _read_record(image: Image, rva: int, forms: HandlerForms) -> Record:
 def _language(image: Image, rva: int, place: int, forms: HandlerForms) -> tuple[Language | None, bool]:
     """The language data at ``place`` in the first form that it has, None for no known one; and whether it may
     be something else as well."""
-    handler = image.u32(place - 4)
+    handler, first = image.u32(place - 4), image.u32(place)
     if handler in forms.numbers:
         return cookie_words(image, place), False
-    for read in (_scope_table, _lsda, func_info, stack_cookie):
-        found = read(image, place)
-        if found is not None:
-            return found, False
+    # What the first word tells at once is not tried: of many records in one form that is most of the work.
+    found = _scope_table(image, place) if 1 <= first <= _MAX_SCOPES else None
+    if found is None and first & 0xFF == _OMIT:
+        found = _lsda(image, place)
+    if found is None and first % 4 == 0:
+        found = func_info(image, place)
+    if found is None:
+        found = stack_cookie(image, place)
+    if found is not None:
+        return found, False
     if handler not in forms.others and in_frame(image, rva, place):
         return None, True
     return func_info4(image, place), False
@@ -111,33 +117,37 @@ def _scope_table(image: Image, place: int) -> Language | None:
 
 
 class _Cursor:
-    """Reads the variable-length numbers of an LSDA (DWARF, section "Variable Length Data")."""
+    """Reads the variable-length numbers of an LSDA (DWARF, section "Variable Length Data"). IndexError behind
+    the image, and in front of it."""
 
-    __slots__ = ("_image", "at")
+    __slots__ = ("_octets", "at")
 
     def __init__(self, image: Image, at: int) -> None:
-        self._image = image
+        if at < 0:
+            raise IndexError(f"{at:#x} leaves the image")
+        self._octets = image.memory.data
         self.at = at
 
     def byte(self) -> int:
-        value = int(self._image.read(self.at, 1)[0])
         self.at += 1
-        return value
+        return self._octets[self.at - 1]
 
     def uleb(self) -> int:
         value = shift = 0
         while shift < 63:
-            byte = self.byte()
+            byte = self._octets[self.at]
+            self.at += 1
+            if byte < 0x80:
+                return value | byte << shift
             value |= (byte & 0x7F) << shift
             shift += 7
-            if byte < 0x80:
-                return value
         raise IndexError("a ULEB128 number is too long")
 
     def sleb(self) -> int:
         value = shift = 0
         while shift < 63:
-            byte = self.byte()
+            byte = self._octets[self.at]
+            self.at += 1
             value |= (byte & 0x7F) << shift
             shift += 7
             if byte < 0x80:

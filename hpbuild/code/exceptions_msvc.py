@@ -4,6 +4,7 @@ Source: the structures of Microsoft's public ehdata.h and ehdata4_export.h (Func
 magic numbers; the compressed FH4 tables).
 """
 
+import struct
 from collections.abc import Iterable
 from dataclasses import dataclass
 
@@ -24,6 +25,7 @@ class Language:
     funclets: tuple[int, ...]
 
 
+_RVA = FieldForm.ADDR32NB
 _MAGIC = (0x19930520, 0x19930521, 0x19930522)
 _MAX_ROWS = 1 << 16
 _FUNC_INFO, _UNWIND, _TRY, _HANDLER, _STATE = 40, 8, 20, 20, 8
@@ -35,12 +37,13 @@ def func_info(image: Image, place: int) -> Language | None:
     start = image.u32(place)
     if start % 4 or start + _FUNC_INFO > image.size_of_image or image.u32(start) & 0x1FFFFFFF not in _MAGIC:
         return None
-    states, unwind, tries, blocks, points, map_ = (image.u32(start + at) for at in range(4, 28, 4))
+    states, unwind, tries, blocks, points, map_ = struct.unpack("<6I", image.read(start + 4, 24))
     if max(states, tries, points) > _MAX_ROWS:
         return None
     fields = [(place, start, FieldForm.ADDR32NB, 0)]
-    fields += _present(image, (start + 8, start + 16, start + 24, start + 32))
-    funclets = [site for row in range(states) if image.u32(site := unwind + _UNWIND * row + 4)]
+    fields += _column(image, start + 8, 4, 8)
+    actions = _column(image, unwind + 4, states, _UNWIND)
+    funclets = [site for site, *_ in actions]
     for block in range(blocks, blocks + _TRY * tries, _TRY):
         fields += _present(image, (block + 16,))
         handlers, count = image.u32(block + 16), image.u32(block + 12)
@@ -49,29 +52,49 @@ def func_info(image: Image, place: int) -> Language | None:
         for row in range(handlers, handlers + _HANDLER * count, _HANDLER):
             fields += _present(image, (row + 4,))
             funclets.append(row + 12)
-    fields += _present(image, (map_ + _STATE * row for row in range(points)))
-    return Language(4, tuple(fields + _present(image, funclets)), tuple(funclets))
+    fields += _column(image, map_, points, _STATE) + actions
+    return Language(4, tuple(fields + _present(image, funclets[len(actions) :])), tuple(funclets))
+
+
+def _column(image: Image, first: int, rows: int, size: int) -> list[Field]:
+    """``_present`` of one word in each of ``rows`` rows of ``size`` bytes."""
+    if not rows:
+        return []
+    octets = image.read(first, size * (rows - 1) + 4)
+    values = struct.unpack(f"<{len(octets) // 4}I", octets)[:: size // 4]
+    sites = range(first, first + size * rows, size)
+    return [(site, target, _RVA, 0) for site, target in zip(sites, values, strict=True) if target]
+
+
+_EXTRA = tuple(next((size for size in range(4) if not low >> size & 1), 4) for low in range(16))
+"""How many bytes of a compressed number follow the first, by the low bits of that."""
 
 
 class _Reader:
     """Reads the compressed numbers of the FH4 tables: the low bits of the first byte say how many follow."""
 
-    __slots__ = ("_image", "at")
+    __slots__ = ("_octets", "at")
 
     def __init__(self, image: Image, at: int) -> None:
-        self._image = image
+        self._octets = image.memory.data
         self.at = at
 
     def byte(self) -> int:
+        """The next byte; IndexError behind the image, as everywhere here."""
         self.at += 1
-        return int(self._image.read(self.at - 1, 1)[0])
+        return self._octets[self.at - 1]
 
     def number(self) -> int:
         """One unsigned number: ...0 1 byte, ..01 2, .011 3, 0111 4, 1111 5 bytes."""
-        first = self._image.read(self.at, 1)[0]
-        extra = next((size for size in range(4) if not first >> size & 1), 4)
-        raw = int.from_bytes(self._image.read(self.at, extra + 1), "little")
-        self.at += extra + 1
+        at = self.at
+        first = self._octets[at]
+        extra = _EXTRA[first & 15]
+        self.at = at + extra + 1
+        if not extra:
+            return first >> 1
+        if self.at > len(self._octets):
+            raise IndexError(f"the number at {at:#x} leaves the image")
+        raw = int.from_bytes(self._octets[at : self.at], "little")
         return raw >> 8 if extra == 4 else raw >> (extra + 1)
 
     def address(self) -> int:
@@ -110,12 +133,18 @@ def func_info4(image: Image, place: int) -> Language | None:
     fine = _unwind_map4(image, unwind, calls, funclets) and _try_map4(image, tries, addresses, funclets)
     if fine and header & _SEPARATED:
         fine = _separated4(image, image.u32(points), addresses)
-    if not fine or not all(_code(image, image.u32(site)) for site in (*calls, *funclets)):
+    if not fine:
         return None
-    fields = _present(image, (*addresses, *calls, *funclets))
+    code: list[Field] = []
+    for site in (*calls, *funclets):
+        target = image.u32(site)
+        if not _code(image, target):
+            return None
+        code.append((site, target, _RVA, 0))
+    fields = _present(image, addresses)
     if any(image.section_at(target) is None for _, target, _, _ in fields):
         return None
-    return Language(4, tuple(fields), tuple(funclets))
+    return Language(4, (*fields, *code), tuple(funclets))
 
 
 def _code(image: Image, rva: int) -> bool:
@@ -195,4 +224,4 @@ def _separated4(image: Image, rva: int, addresses: list[int]) -> bool:
 
 def _present(image: Image, sites: Iterable[int]) -> list[Field]:
     """ADDR32NB fields of the sites that hold an address (0 means none)."""
-    return [(site, image.u32(site), FieldForm.ADDR32NB, 0) for site in sites if image.u32(site)]
+    return [(site, target, _RVA, 0) for site in sites if (target := image.u32(site))]

@@ -1,130 +1,23 @@
 """Fields in data that name addresses: what the image relocates, and what only their structures tell."""
 
-from bisect import bisect_left
-from collections.abc import Iterator
-from dataclasses import dataclass
-from itertools import chain
+from collections.abc import Iterable
 
 import numpy as np
 import numpy.typing as npt
 
-from hpbuild.code.columns import distinct
+from hpbuild.code.columns import among
 from hpbuild.code.decode import RefKind
-from hpbuild.code.exceptions import read_record
 from hpbuild.code.layout import Layout
-from hpbuild.code.model import I64, DataFields, Exceptions, FieldForm, Fragments, References
+from hpbuild.code.model import I64, U32, DataFields, FieldForm, Fragments, References
 from hpbuild.code.rtti import locator_sites, throw_sites
-from hpbuild.code.stack_cookies import handler_forms
-from hpbuild.code.tables import address_tables, relative_entries, relative_tables, rva_entries
+from hpbuild.code.table_readers import read_tables
+from hpbuild.code.tables import relative_entries, rva_entries
 from hpbuild.pe.image import Image
-from hpbuild.pe.unwind import RuntimeFunctions
 
-FieldRow = tuple[int, int, int, int]
-"""(site, target, form, origin) as in DataFields."""
-
-_TRAILER = 12
-"""Most bytes of stack-cookie data that can follow the language data of another handler."""
-
-
-@dataclass(frozen=True, slots=True)
-class Records:
-    """Unwind records as read: sizes by RVA, those of unknown form, all fields, addresses of funclets."""
-
-    sizes: dict[int, int]
-    unknown: frozenset[int]
-    rows: list[FieldRow]
-    funclets: frozenset[int]
-
-    def code(self) -> set[int]:
-        """Every RVA that a field of a record holds: handlers, filters, labels, and some of data."""
-        return {target for _, target, form, _ in self.rows if form == FieldForm.ADDR32NB}
-
-
-def read_records(image: Image, table: RuntimeFunctions) -> Records:
-    """Every unwind record of the exception directory with its language data."""
-    sizes: dict[int, int] = {}
-    unknown: set[int] = set()
-    rows: list[FieldRow] = []
-    funclets: set[int] = set()
-    odd: dict[int, list[tuple[int, int]]] = {}
-    owners = _owners(table)
-    forms = handler_forms(image, owners)
-    for unwind, spans in owners.items():
-        record = read_record(image, unwind, forms)
-        if record is None:
-            unknown.add(unwind)
-            continue
-        sizes[unwind] = record.size
-        rows.extend((site, target, int(form), origin) for site, target, form, origin in record.fields)
-        funclets.update(image.u32(site) for site in record.funclets)
-        if _begins_in_a_frame(image, unwind):
-            funclets.update(begin for begin, _ in spans)
-        if not record.known:
-            unknown.add(unwind)
-            if not record.doubtful:
-                odd[unwind] = spans
-    for site, target in _labels(image, sizes, odd):
-        rows.append((site, target, int(FieldForm.ADDR32NB), 0))
-    return Records(sizes, frozenset(unknown), rows, frozenset(funclets))
-
-
-def _owners(table: RuntimeFunctions) -> dict[int, list[tuple[int, int]]]:
-    """Unwind record -> the runs of code that have it, by RVA of the record."""
-    found: dict[int, list[tuple[int, int]]] = {}
-    order = np.argsort(table.unwind, kind="stable")
-    columns = (table.unwind[order].tolist(), table.begin[order].tolist(), table.end[order].tolist())
-    for unwind, begin, end in zip(*columns, strict=True):
-        if unwind:
-            found.setdefault(unwind, []).append((begin, end))
-    return found
-
-
-def _labels(
-    image: Image, sizes: dict[int, int], odd: dict[int, list[tuple[int, int]]]
-) -> Iterator[tuple[int, int]]:
-    """(site, target) of the words of language data in a form that nobody knows which lie in the code that the
-    record describes: handlers in assembly are given labels of their function."""
-    ordered = sorted(sizes)
-    for unwind, spans in odd.items():
-        following = bisect_left(ordered, unwind + 1)
-        stop = ordered[following] if following < len(ordered) else image.size_of_image
-        site = unwind + sizes[unwind]
-        while site + 4 <= stop:
-            target = image.u32(site)
-            if not any(begin < target <= end for begin, end in spans):
-                break
-            yield site, target
-            site += 4
-
-
-def _begins_in_a_frame(image: Image, unwind: int) -> bool:
-    """The record has unwind codes but no prolog, and is chained to none: its code is a part split off another
-    function (GNU's ``.cold``), entered by a jump with that function's frame in place. Version 1 only: version
-    2 keeps epilogs among the codes."""
-    head, prolog, codes = image.read(unwind, 3)
-    return head & 0x27 == 1 and not prolog and codes > 0
-
-
-def unwind_records(records: Records, fragments: Fragments) -> tuple[Exceptions, list[FieldRow]]:
-    """The records with what lies between them, the code that runs on another frame, and all fields."""
-    known = Exceptions(
-        records=tuple(_with_trailers(records.sizes)),
-        unknown=records.unknown,
-        funclets=records.funclets & set(fragments.start.tolist()),
-    )
-    return known, records.rows
-
-
-def _with_trailers(records: dict[int, int]) -> list[tuple[int, int]]:
-    """Records ascending, each with the few bytes up to the next one: data of the stack-cookie handler that
-    wraps another handler follows that handler's own. None reaches into the next: a handler without any
-    data looks like one whose data is the next record's head."""
-    ordered = sorted(records.items())
-    following = [start for start, _ in [*ordered[1:], (0, 0)][: len(ordered)]]
-    return [
-        (start, after - start if start < after <= start + size + _TRAILER else size)
-        for (start, size), after in zip(ordered, following, strict=True)
-    ]
+_RELOCATED = 8
+"""Bytes of a field that the image relocates; all others have 4."""
+_SITE, _TARGET, _FORM, _ORIGIN = range(4)
+"""Columns of rows of fields."""
 
 
 def data_fields(
@@ -134,61 +27,84 @@ def data_fields(
     references: References,
     sites: I64,
     pointers: I64,
-    unwind: list[FieldRow],
+    unwind: I64,
 ) -> DataFields:
-    """Base relocations outside of code, jump tables, relative tables, unwind records, type information."""
-    rows = {row[0]: row for row in unwind}
-    taken = np.unique(references.target[references.kind == RefKind.LEA])
-    for site, target in chain(locator_sites(image), throw_sites(image, taken)):
-        rows[site] = (site, target, int(FieldForm.ADDR32NB), 0)
-    known = np.array([at for row in rows.values() for at in row[:2]], dtype=np.int64)
-    own_tables = np.array(sorted(layout.tables), dtype=np.int64)
-    direct = references.target[~_below_tables(fragments, references)]
-    anchors = distinct(
-        np.concatenate([direct, pointers, known, sites, fragments.start, fragments.unwind, own_tables])
+    """Base relocations outside of code, jump tables, relative tables, unwind records, type information.
+    ``unwind`` are the rows of the unwind records. Of two fields at one address that of the later source
+    counts; base relocations, which are never in doubt, come last."""
+    taken = references.target[references.kind == RefKind.LEA]
+    types = np.array([*locator_sites(image), *throw_sites(image, taken)], dtype=np.int64).reshape(-1, 2)
+    known = _last_of_each([unwind, _filled(types[:, 0], types[:, 1], FieldForm.ADDR32NB)])
+    anchors = _anchors(
+        [known[:, _SITE], known[:, _TARGET], sites, pointers, fragments.start, fragments.unwind],
+        references.target[~_below_tables(fragments, references)],
+        layout,
     )
-    anchors_list: list[int] = anchors.tolist()
-    bounds = _bounds(fragments)
-    reads = (references.kind == RefKind.IMAGE_BASE) & (references.access == 4)
-    image_base_sites: list[int] = references.site[reads].tolist()
-    named_by = dict(zip(image_base_sites, references.target[reads].tolist(), strict=True))
+    rows = _last_of_each(
+        [
+            known,
+            *_own_tables(image, layout, fragments, anchors),
+            *_other_tables(image, fragments, references, anchors),
+            _filled(sites, pointers, FieldForm.ADDR64),
+        ]
+    )
+    kept = np.flatnonzero(_apart(rows) & ~in_code(fragments, rows[:, _SITE]))
+    return DataFields(
+        site=rows[kept, _SITE],
+        target=rows[kept, _TARGET],
+        form=rows[kept, _FORM].astype(np.uint8),
+        origin=rows[kept, _ORIGIN],
+    )
+
+
+def _anchors(known: list[I64], direct: I64, layout: Layout) -> U32:
+    """All known addresses, ascending: no table reaches over one. What is no address is a very high one then:
+    no image has 2 GiB."""
+    tables = np.fromiter(layout.tables, dtype=np.int64, count=len(layout.tables))
+    anchors: U32 = np.concatenate([*known, direct, tables], dtype=np.uint32, casting="unsafe")
+    anchors.sort()
+    return anchors
+
+
+def _filled(sites: I64, targets: I64, form: FieldForm, origin: int = 0) -> I64:
+    """Rows of fields of one form."""
+    rows = np.empty((len(sites), 4), dtype=np.int64)
+    rows[:, _SITE], rows[:, _TARGET], rows[:, _FORM], rows[:, _ORIGIN] = sites, targets, form, origin
+    return rows
+
+
+def _last_of_each(parts: list[I64]) -> I64:
+    """All rows ascending by site, of those of one site the last."""
+    rows = np.concatenate(parts)
+    order = np.argsort(rows[:, _SITE], kind="stable")
+    ordered = rows[order, _SITE]
+    last = np.ones(len(rows), dtype=np.bool_)
+    last[:-1] = ordered[1:] != ordered[:-1]
+    chosen: I64 = rows[order[last]]
+    return chosen
+
+
+def _own_tables(image: Image, layout: Layout, fragments: Fragments, anchors: U32) -> Iterable[I64]:
+    """Rows of each table that code reads behind the image base to jump."""
+    bounds = _bounds(fragments, {root for root, width in layout.tables.values() if width == 4})
     for table, (root, width) in layout.tables.items():
         if width == 4:
-            stop = _next(anchors, anchors_list, table, image)
-            targets = rva_entries(image, table, stop, bounds.get(root, []))
-            rows.update(
-                {table + 4 * n: (table + 4 * n, t, int(FieldForm.ADDR32NB), 0) for n, t in enumerate(targets)}
-            )
-    for start, end, opaque in zip(
-        fragments.start.tolist(), fragments.end.tolist(), fragments.opaque.tolist(), strict=True
-    ):
-        if opaque:
-            continue
-        code = image.read(start, end - start)
-        named = {site: named_by[site] for site in _between(image_base_sites, start, end)}
-        tables = dict.fromkeys(relative_tables(code, start), FieldForm.TABLE32)
-        tables.update(dict.fromkeys(address_tables(code, start, named), FieldForm.ADDR32NB) if named else {})
-        for table, form in sorted(tables.items()):
-            if form is FieldForm.ADDR32NB and _in_text(image, table):  # bounded by its function, above
-                continue
-            origin = table if form is FieldForm.TABLE32 else 0
-            stop = _next(anchors, anchors_list, table, image)
-            for n, target in enumerate(relative_entries(image, table, stop, origin)):
-                rows[table + 4 * n] = (table + 4 * n, target, int(form), origin)
-    rows.update({s: (s, t, _ADDR64, 0) for s, t in zip(sites.tolist(), pointers.tolist(), strict=True)})
-    table_rows = np.array(_disjoint([rows[site] for site in sorted(rows)]), dtype=np.int64).reshape(-1, 4)
-    table_rows = table_rows[~in_code(fragments, table_rows[:, 0])]
-    return DataFields(
-        site=table_rows[:, 0].copy(),
-        target=table_rows[:, 1].copy(),
-        form=table_rows[:, 2].astype(np.uint8),
-        origin=table_rows[:, 3].copy(),
-    )
+            targets = rva_entries(image, table, _next(anchors, table, image), bounds.get(root, []))
+            yield _entries(table, targets, FieldForm.ADDR32NB, 0)
 
 
-def _in_text(image: Image, rva: int) -> bool:
-    section = image.section_at(rva)
-    return section is not None and section.executable
+def _other_tables(image: Image, fragments: Fragments, references: References, anchors: U32) -> Iterable[I64]:
+    """Rows of each table whose entries code makes addresses."""
+    for table, form in read_tables(image, fragments, references):
+        origin = table if form is FieldForm.TABLE32 else 0
+        targets = relative_entries(image, table, _next(anchors, table, image), origin)
+        if targets:  # an address outside of any image has none, and may need more than 63 bits
+            yield _entries(table, targets, form, origin)
+
+
+def _entries(table: int, targets: list[int], form: FieldForm, origin: int) -> I64:
+    sites = np.arange(table, table + 4 * len(targets), 4, dtype=np.int64)
+    return _filled(sites, np.array(targets, dtype=np.int64), form, origin)
 
 
 def _below_tables(fragments: Fragments, references: References) -> npt.NDArray[np.bool_]:
@@ -196,29 +112,40 @@ def _below_tables(fragments: Fragments, references: References) -> npt.NDArray[n
     the operand may name a place before it, even inside the table before."""
     found: npt.NDArray[np.bool_] = references.kind == RefKind.IMAGE_BASE
     if len(fragments):
-        place = np.searchsorted(fragments.start, references.target, side="right") - 1
-        found &= (place >= 0) & (references.target < fragments.end[np.maximum(place, 0)])
+        based = np.flatnonzero(found)
+        target = references.target[based]
+        place = np.searchsorted(fragments.start, target, side="right") - 1
+        found[based] = (place >= 0) & (target < fragments.end[np.maximum(place, 0)])
     return found
 
 
-def _between(ordered: list[int], start: int, end: int) -> list[int]:
-    """The members of an ascending list in ``[start, end)``."""
-    return ordered[bisect_left(ordered, start) : bisect_left(ordered, end)]
-
-
-_ADDR64 = int(FieldForm.ADDR64)
-
-
-def _disjoint(rows: list[FieldRow]) -> list[FieldRow]:
-    """``rows`` (ascending) without those that overlap another one; base relocations are never in doubt."""
-    kept: list[FieldRow] = []
-    for row in rows:
-        sure = row[2] == _ADDR64
-        while sure and kept and kept[-1][2] != _ADDR64 and kept[-1][0] + 4 > row[0]:
-            kept.pop()
-        if sure or not kept or kept[-1][0] + (8 if kept[-1][2] == _ADDR64 else 4) <= row[0]:
-            kept.append(row)
+def _apart(rows: I64) -> npt.NDArray[np.bool_]:
+    """Which of ``rows`` (ascending) overlap no other one; base relocations are never in doubt."""
+    kept = np.ones(len(rows), dtype=np.bool_)
+    if not len(rows):
+        return kept
+    ends = rows[:, _SITE] + np.where(rows[:, _FORM] == FieldForm.ADDR64, _RELOCATED, 4)
+    touched = np.zeros(len(rows) + 1, dtype=np.bool_)
+    touched[1:-1] = rows[1:, _SITE] < np.maximum.accumulate(ends)[:-1]  # overlaps one before
+    for first in np.flatnonzero(touched[1:] & ~touched[:-1]).tolist():
+        stop = first + 1 + int(np.argmin(touched[first + 1 :]))
+        columns = (range(first, stop), rows[first:stop, _SITE].tolist(), ends[first:stop].tolist())
+        kept[first:stop] = False
+        kept[_survivors(list(zip(*columns, strict=True)))] = True
     return kept
+
+
+def _survivors(rows: list[tuple[int, int, int]]) -> list[int]:
+    """Numbers of those rows (number, start, end; ascending) that stay: of two relocated fields both, of a
+    relocated one and another the relocated one, of two others the first."""
+    kept: list[tuple[int, int, int]] = []
+    for row in rows:
+        sure = row[2] - row[1] == _RELOCATED
+        while sure and kept and kept[-1][2] - kept[-1][1] != _RELOCATED and kept[-1][2] > row[1]:
+            kept.pop()
+        if sure or not kept or kept[-1][2] <= row[1]:
+            kept.append(row)
+    return [number for number, _, _ in kept]
 
 
 def in_code(fragments: Fragments, sites: I64) -> npt.NDArray[np.bool_]:
@@ -230,21 +157,23 @@ def in_code(fragments: Fragments, sites: I64) -> npt.NDArray[np.bool_]:
     return inside
 
 
-def _bounds(fragments: Fragments) -> dict[int, list[tuple[int, int]]]:
-    """Ranges of every function by the start of its root fragment."""
+def _bounds(fragments: Fragments, roots: set[int]) -> dict[int, list[tuple[int, int]]]:
+    """Ranges of each of these functions by the start of its root fragment."""
     found: dict[int, list[tuple[int, int]]] = {}
-    roots = fragments.start[fragments.root] if len(fragments) else fragments.start
-    code = ~fragments.opaque
-    for root, start, end in zip(
-        roots[code].tolist(), fragments.start[code].tolist(), fragments.end[code].tolist(), strict=True
-    ):
-        found.setdefault(root, []).append((start, end))
+    if not len(fragments):
+        return found
+    root = fragments.start[fragments.root]
+    code = np.flatnonzero(~fragments.opaque & among(root, np.array(sorted(roots), dtype=np.int64)))
+    columns = (root[code], fragments.start[code], fragments.end[code])
+    for owner, start, end in zip(*(column.tolist() for column in columns), strict=True):
+        found.setdefault(owner, []).append((start, end))
     return found
 
 
-def _next(anchors: I64, listed: list[int], address: int, image: Image) -> int:
+def _next(anchors: U32, address: int, image: Image) -> int:
     """The next known address behind ``address``, at most the end of its section."""
     section = image.section_at(address)
-    limit = section.rva + section.virtual_size if section else address
-    index = int(np.searchsorted(anchors, address, side="right"))
-    return min(listed[index], limit) if index < len(listed) else limit
+    if section is None:
+        return address
+    index = int(np.searchsorted(anchors, np.uint32(address), side="right"))
+    return min(int(anchors[index]) if index < len(anchors) else section.range.end, section.range.end)

@@ -6,10 +6,12 @@ compilers show it by what they put behind: nothing, or a trap.
 
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterable
+from functools import cached_property
 
 import numpy as np
 from iced_x86 import FlowControl, Instruction, InstructionInfoFactory, Mnemonic, OpAccess, OpKind
 
+from hpbuild.code.columns import distinct
 from hpbuild.code.decode import RefKind, instructions
 from hpbuild.code.model import FieldForm, Program
 
@@ -32,6 +34,7 @@ _CALL_SLOT = (0xFF, 0x15)
 _UD2 = (0x0F, 0x0B)
 _INT3, _NOP = 0xCC, 0x90
 _NEAR = int(OpKind.NEAR_BRANCH64)
+_TURNS = (FlowControl.CONDITIONAL_BRANCH, FlowControl.UNCONDITIONAL_BRANCH)
 
 
 def final_callees(program: Program) -> frozenset[int]:
@@ -55,15 +58,36 @@ def final_callees(program: Program) -> frozenset[int]:
     return frozenset(known.union(references.target[rows[final]].tolist()))
 
 
-def endless_loop(program: Program, fragments: Iterable[int], final: frozenset[int]) -> int:
-    """RVA of the first instruction from which control never leaves the function made of ``fragments``, its
-    entry first; -1 when there is none, or when what goes round does nothing at all.
+class Loops:
+    """Answers where a function of one program never ends. ``final`` are the callees that do not return."""
 
-    Left is a function by a return, a jump out of it, or a call that does not return (of one of ``final``, or
-    with nothing behind it).
-    """
-    code = _Code(program, tuple(fragments), final)
-    inner = code.reached()
+    __slots__ = ("_cases", "_final", "_program")
+
+    def __init__(self, program: Program, final: frozenset[int]) -> None:
+        fields = program.fields
+        self._program, self._final = program, final
+        self._cases = distinct(fields.target[fields.form != FieldForm.END32NB])
+
+    def endless(self, fragments: Iterable[int]) -> int:
+        """RVA of the first instruction from which control never leaves the function made of ``fragments``,
+        its entry first; -1 when there is none, or when what goes round does nothing at all.
+
+        Left is a function by a return, a jump out of it, or a call that does not return (of one of ``final``,
+        or with nothing behind it).
+        """
+        table, members = self._program.fragments, tuple(fragments)
+        runs = sorted((int(table.start[one]), int(table.end[one])) for one in members)
+        cases: list[int] = []
+        for start, end in runs:
+            low, high = self._cases.searchsorted((start + 1, end)).tolist()
+            cases += self._cases[low:high].tolist()
+        code = _Code(self._program, runs, cases, self._final)
+        return -1 if code.all_lead_out() else _endless(code, int(table.start[members[0]]))
+
+
+def _endless(code: "_Code", entry: int) -> int:
+    """``Loops.endless``, for a function in which something does not lead out: but is it reached?"""
+    inner = code.reached(entry)
     before: dict[int, list[int]] = {}
     pending = []
     for address in inner:
@@ -80,6 +104,14 @@ def endless_loop(program: Program, fragments: Iterable[int], final: frozenset[in
                 pending.append(address)
     stuck = _rounds(inner - leaving, before)
     return min(stuck) if any(code.works(address) for address in stuck) else -1
+
+
+def jump_targets(insns: Iterable[Instruction]) -> set[int]:
+    """Where direct jumps lead, with or without a condition on the flags."""
+    jumps = [insn for insn in insns if insn.flow_control in _TURNS]
+    return {
+        insn.near_branch_target for insn in jumps if insn.is_jmp_short_or_near or insn.is_jcc_short_or_near
+    }
 
 
 def _rounds(stuck: set[int], before: dict[int, list[int]]) -> set[int]:
@@ -101,26 +133,62 @@ def _rounds(stuck: set[int], before: dict[int, list[int]]) -> set[int]:
 
 
 class _Code:
-    """The instructions of one function and where each leads."""
+    """The instructions of one function, which lies in ``runs``, and where each leads; ``cases`` are the
+    places inside it that jump tables or relocated pointers lead to, ascending."""
 
-    def __init__(self, program: Program, fragments: tuple[int, ...], final: frozenset[int]) -> None:
-        table = program.fragments
-        self._final = final
-        self._entry = int(table.start[fragments[0]])
+    def __init__(
+        self, program: Program, runs: list[tuple[int, int]], cases: list[int], final: frozenset[int]
+    ) -> None:
+        self._final, self._cases = final, cases
         self._insns: dict[int, Instruction] = {}
-        runs = []
-        for fragment in fragments:
-            start, end = int(table.start[fragment]), int(table.end[fragment])
+        self._last: set[int] = set()
+        for start, end in runs:
             found = instructions(program.image.read(start, end - start), start)
-            self._insns.update((insn.ip, insn) for insn in found)
-            runs.append((start, end))
-        self._order = sorted(self._insns)
-        self._cases = _table_targets(program, runs)
+            places = [insn.ip for insn in found]
+            self._insns.update(zip(places, found, strict=True))
+            self._last.update(places[-1:])
 
-    def reached(self) -> set[int]:
+    @cached_property
+    def _order(self) -> list[int]:
+        return list(self._insns)  # runs are ascending, and so is what lies in each
+
+    def all_lead_out(self) -> bool:
+        """From every instruction, reached or not, control can leave the function.
+
+        Only those count that may go on elsewhere than behind themselves: all before lead to the next of them.
+        """
+        calls, last = (FlowControl.CALL, FlowControl.INDIRECT_CALL), self._last
+        turns = [
+            address
+            for address, insn in self._insns.items()
+            if ((flow := insn.flow_control) and (flow not in calls or self._does_not_return(insn)))
+            or address in last
+        ]
+        if not any(self._may_go_round(address) for address in turns):
+            return True
+        ways, out = [], []
+        for address in turns:
+            following, leaves = self.following(address)
+            ways.append([bisect_left(turns, target) for target in following if target in self._insns])
+            out.append(leaves)
+        back, count = range(len(turns) - 1, -1, -1), -1
+        while count != (count := sum(out)) and count < len(turns):
+            for place in back:
+                if not out[place]:
+                    out[place] = any(out[way] for way in ways[place])
+        return count == len(turns)
+
+    def _may_go_round(self, address: int) -> bool:
+        """Control may go on from an instruction at a lower address, or at any of the ``cases``."""
+        insn = self._insns[address]
+        if insn.op0_kind == _NEAR and insn.flow_control in _TURNS:
+            return bool(insn.near_branch_target <= address)
+        return bool(insn.flow_control == FlowControl.INDIRECT_BRANCH and self._cases)
+
+    def reached(self, entry: int) -> set[int]:
         """Every instruction that control can come to from the entry."""
         found: set[int] = set()
-        pending = [self._entry]
+        pending = [entry]
         while pending:
             address = pending.pop()
             if address in self._insns and address not in found:
@@ -139,7 +207,7 @@ class _Code:
         if self._does_not_return(insn):
             return [], True
         targets = []
-        if flow in (FlowControl.CONDITIONAL_BRANCH, FlowControl.UNCONDITIONAL_BRANCH):
+        if flow in _TURNS:
             if insn.op0_kind != _NEAR:
                 return [], True
             targets.append(insn.near_branch_target)
@@ -169,16 +237,6 @@ class _Code:
         at = bisect_left(self._order, address)
         before = [self._insns[place] for place in self._order[max(0, at - _BACK) : at]]
         return any(step.mnemonic in _TABLE_STEPS for step in before)
-
-
-def _table_targets(program: Program, runs: list[tuple[int, int]]) -> list[int]:
-    """Places inside the function that jump tables or relocated pointers lead to."""
-    fields = program.fields
-    found: set[int] = set()
-    for start, end in runs:
-        inside = (fields.target > start) & (fields.target < end) & (fields.form != FieldForm.END32NB)
-        found.update(fields.target[inside].tolist())
-    return sorted(found)
 
 
 def writes_or_hands_out(program: Program, row: int) -> bool:

@@ -5,6 +5,7 @@ known start, or a 16-byte boundary; behind a lone jump in any case (linkers lay 
 where the table of a jump through a register begins.
 """
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import Enum
@@ -17,6 +18,7 @@ from hpbuild.code.tables import first_table
 _BRANCH_FLOWS = frozenset((int(FlowControl.CONDITIONAL_BRANCH), int(FlowControl.UNCONDITIONAL_BRANCH)))
 _INDIRECT = int(FlowControl.INDIRECT_BRANCH)
 _LONG_JUMP = 5
+_INT3S = re.compile(rb"\xcc+")
 _FILLER = frozenset((int(Mnemonic.INT3), int(Mnemonic.NOP)))
 
 
@@ -36,12 +38,16 @@ def split_gap(code: bytes, start: int, starts: frozenset[int] | set[int]) -> lis
     end = start + len(code)
     bounds = sorted(address for address in starts if start < address < end)
     for begin, stop in zip([start, *bounds], [*bounds, end], strict=True):
-        run = code[begin - start : stop - start]
-        zeros = _zero_run(run, 0) if begin in starts else 0
-        if zeros:  # something names these zeros: they are data, not filler
-            pieces.append(Piece(begin, begin + zeros, "opaque"))
-        pieces.extend(_split_run(run[zeros:], begin + zeros, begin in starts and not zeros))
+        pieces.extend(split_run(code[begin - start : stop - start], begin, begin in starts))
     return pieces
+
+
+def split_run(code: bytes, start: int, named: bool) -> Iterator[Piece]:
+    """Pieces of a run without a known start inside; ``named``: something names its first byte."""
+    zeros = _zero_run(code, 0) if named else 0
+    if zeros:  # something names these zeros: they are data, not filler
+        yield Piece(start, start + zeros, "opaque")
+    yield from _split_rest(code[zeros:], start + zeros, named and not zeros)
 
 
 def _zero_run(code: bytes, at: int) -> int:
@@ -52,7 +58,7 @@ def _zero_run(code: bytes, at: int) -> int:
     return stop - at if stop - at >= 8 or stop == len(code) else 0
 
 
-def _split_run(code: bytes, start: int, named: bool) -> Iterator[Piece]:
+def _split_rest(code: bytes, start: int, named: bool) -> Iterator[Piece]:
     """Pieces of a run; ``named``: something names its first byte, which therefore is no filler (a function
     may begin with no-operations, or consist of one int3)."""
     at = 0
@@ -87,7 +93,9 @@ def _filler_length(code: bytes, at: int, start: int) -> int:
     length = _zero_run(code, at)
     if length:
         return length
-    for insn in _decoder(code, at, start):
+    match = _INT3S.match(code, at)
+    length = match.end() - at if match else 0
+    for insn in _decoder(code, at + length, start):
         if insn.mnemonic not in _FILLER or insn.code == 0:
             break
         length += insn.len

@@ -4,7 +4,7 @@ from bisect import bisect_right
 from collections.abc import Container
 
 from hpbuild.code.decode import ReferenceColumns, image_base_operands
-from hpbuild.code.layout import Layout, Piece, truncate
+from hpbuild.code.layout import Layout, Piece, rescan, truncate
 from hpbuild.code.tables import address_tables
 from hpbuild.pe.image import Image
 
@@ -27,9 +27,9 @@ def add_image_base_operands(image: Image, layout: Layout, pieces: list[Piece], c
     if cut:
         _cut_tables(image, layout)
     for piece, columns in zip(users, operands, strict=True):
-        if piece.opaque or piece.start not in layout.columns:
+        if piece.opaque or layout.pieces.get(piece.start) is not piece:
             continue
-        kept = layout.columns[piece.start]
+        kept = piece.more = piece.more or ReferenceColumns()
         for site, target, meta in zip(columns.site, columns.target, columns.meta, strict=True):
             inside = site + 4 + (meta >> _TRAILING_SHIFT & 15) <= piece.end
             if inside and _is_table(image, target, spans[piece.root]):
@@ -121,6 +121,7 @@ def _image_base_rows(image: Image, piece: Piece, registers: set[int]) -> Referen
 def _cut_tables(image: Image, layout: Layout) -> None:
     """Make every table that lies inside a fragment an opaque fragment of its own."""
     starts = sorted(layout.pieces)
+    shorter: dict[int, Piece] = {}
     for table in sorted(layout.tables, reverse=True):
         place = bisect_right(starts, table) - 1
         piece = layout.pieces.get(starts[place]) if place >= 0 else None
@@ -128,9 +129,11 @@ def _cut_tables(image: Image, layout: Layout) -> None:
             continue
         if piece.start == table:  # a chained unwind row of its own, or one that was cut already
             if piece.root != piece.start:
-                truncate(image, layout, piece, table)
+                truncate(layout, piece, table)
         elif piece.opaque:
             layout.pieces[table] = Piece(table, piece.end, piece.root, 0, True)
             piece.end = table
         else:
-            truncate(image, layout, piece, table)
+            truncate(layout, piece, table)
+            shorter[piece.start] = piece
+    rescan(image, layout, [piece for start, piece in shorter.items() if layout.pieces[start] is piece])

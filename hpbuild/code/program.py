@@ -1,21 +1,23 @@
 """From an image to a program: fragments, references, data fields, names."""
 
-from array import array
 from collections.abc import Callable, Iterable
 
 import numpy as np
 
 from hpbuild.code.boundaries import find_fragments
+from hpbuild.code.columns import among, distinct
 from hpbuild.code.decode import RefKind
-from hpbuild.code.fields import data_fields, in_code, read_records, unwind_records
+from hpbuild.code.fields import data_fields, in_code
 from hpbuild.code.layout import Layout
 from hpbuild.code.model import I64, Fragments, Program, References
 from hpbuild.code.rtti import thrown_functions
+from hpbuild.code.unwind_records import read_records, unwind_records
+from hpbuild.pe.access import values_at
 from hpbuild.pe.exports import exports
 from hpbuild.pe.image import Image
 from hpbuild.pe.imports import imports
 from hpbuild.pe.load_config import load_config
-from hpbuild.pe.metadata import metadata_extents
+from hpbuild.pe.metadata import loader_structures
 from hpbuild.pe.relocations import relocation_sites
 from hpbuild.pe.symbols import SymbolKind, Symbols
 from hpbuild.pe.tls import tls
@@ -30,21 +32,19 @@ def load_program(image: Image, symbols: Symbols, tick: Tick = lambda done, total
     Raises HpbuildError from the table readers of ``hpbuild.pe``.
     """
     rows = runtime_functions(image)
-    metadata = tuple(
-        (name, run.start, run.end) for name, run in metadata_extents(image) if name != "unwind-information"
-    )
+    metadata = loader_structures(image)
     code = executable_runs(image, metadata)
     names, exported = _names(image, symbols)
     sites = relocation_sites(image).astype(np.int64)
     pointers = _pointer_values(image, sites)
     records = read_records(image, rows)
-    starts = _starts(image, names, pointers) | records.code() | thrown_functions(image)
+    starts = _starts(image, names, pointers, records.code()) | thrown_functions(image)
     layout = find_fragments(image, rows, _roots(image, rows), code, starts, tick)
     fragments = _fragments(layout)
     references = _references(layout, fragments, sites, pointers)
-    exceptions, unwind_fields = unwind_records(records, fragments)
-    fields = data_fields(image, layout, fragments, references, sites, pointers, unwind_fields)
-    index = {start: number for number, start in enumerate(fragments.start.tolist())}
+    exceptions = unwind_records(records, fragments)
+    fields = data_fields(image, layout, fragments, references, sites, pointers, records.rows)
+    index = _fragment_numbers(fragments, names)
     return Program(
         image=image,
         symbols=symbols,
@@ -59,6 +59,13 @@ def load_program(image: Image, symbols: Symbols, tick: Tick = lambda done, total
         metadata=metadata,
         padding=np.array(layout.padding, dtype=np.int64).reshape(-1, 2),
     )
+
+
+def _fragment_numbers(fragments: Fragments, rvas: Iterable[int]) -> dict[int, int]:
+    """RVA -> number of the fragment that begins there, of those of ``rvas`` where one does."""
+    wanted = distinct(np.fromiter(rvas, dtype=np.int64))
+    wanted = wanted[among(wanted, fragments.start)]
+    return dict(zip(wanted.tolist(), np.searchsorted(fragments.start, wanted).tolist(), strict=True))
 
 
 def _import_name(library: str, name: str, ordinal: int | None) -> str:
@@ -105,16 +112,15 @@ def _pointer_values(image: Image, sites: I64) -> I64:
     """RVAs stored at base relocation sites; values outside the image become -1."""
     if not len(sites):
         return np.zeros(0, dtype=np.int64)
-    octets = image.memory[sites[:, None] + np.arange(8)]
-    values = np.ascontiguousarray(octets).view("<u8")[:, 0] - np.uint64(image.image_base)
+    values = values_at(image, sites, "<u8") - np.uint64(image.image_base)
     inside = values < np.uint64(image.size_of_image + 1)
     return np.where(inside, values, np.uint64(0)).astype(np.int64) - (~inside).astype(np.int64)
 
 
-def _starts(image: Image, names: dict[int, str], pointers: I64) -> set[int]:
-    """Addresses that evidence outside of code calls a start."""
+def _starts(image: Image, names: dict[int, str], pointers: I64, records: I64) -> set[int]:
+    """Addresses that evidence outside of code calls a start; ``records`` are those of the unwind records."""
     starts = set(names)
-    starts.update(pointers[pointers > 0].tolist())
+    starts.update(distinct(pointers[pointers > 0]).tolist(), distinct(records).tolist())
     starts.add(image.entry_point)
     config = load_config(image)
     if config is not None:
@@ -150,10 +156,7 @@ def _fragments(layout: Layout) -> Fragments:
 
 def _references(layout: Layout, fragments: Fragments, sites: I64, pointers: I64) -> References:
     """All references of code; base relocations inside decoded fragments count as ABSOLUTE."""
-    parts = [layout.columns[start] for start in sorted(layout.columns)]
-    site = _joined([part.site for part in parts])
-    target = _joined([part.target for part in parts])
-    meta = _joined([part.meta for part in parts])
+    site, target, meta = layout.references(layout.pieces.values())
     inside = in_code(fragments, sites)
     extra = sites[inside]
     site = np.concatenate([site, extra])
@@ -170,9 +173,3 @@ def _references(layout: Layout, fragments: Fragments, sites: I64, pointers: I64)
         access=meta >> 12,
         fragment=np.searchsorted(fragments.start, site, side="right") - 1,
     )
-
-
-def _joined(parts: "list[array[int]]") -> I64:
-    if not parts:
-        return np.zeros(0, dtype=np.int64)
-    return np.concatenate([np.asarray(part, dtype=np.int64) for part in parts])

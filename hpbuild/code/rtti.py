@@ -7,13 +7,18 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from hpbuild.code.columns import distinct
 from hpbuild.code.model import I64
+from hpbuild.code.sections import Mask, in_code_sections, in_constants
+from hpbuild.pe.access import values_at
 from hpbuild.pe.image import Image
 
 _SELF, _TYPE, _HIERARCHY = 20, 12, 16
 """Offsets in CompleteObjectLocator (24 bytes)."""
 _HAS_HIERARCHY = 0x40
 _MAX_BASES = 4096
+_PIECE = 1 << 16
+"""Words that are looked through at once: they stay in the processor's cache."""
 _MAX_CATCHABLE = 256
 _THROW = 16
 _ATTRIBUTES = 0x17
@@ -29,11 +34,13 @@ def locator_sites(image: Image) -> Iterator[tuple[int, int]]:
             continue
         start = int(section.rva)
         words = image.memory[start : start + section.raw_size // 4 * 4].view("<u4")
-        places = np.arange(len(words), dtype=np.int64) * 4 + start
-        found = np.flatnonzero(words == places - _SELF)
-        for index in found[found >= 5].tolist():
-            if words[index - 5] == 1:
-                yield from _locator(image, int(places[index]) - _SELF, seen)
+        offsets = np.arange(0, 4 * _PIECE, 4, dtype=np.uint32)
+        for at in range(0, len(words) - 5, _PIECE):
+            piece = words[at + 5 : at + 5 + _PIECE]
+            itself = piece - offsets[: len(piece)] == start + 4 * at
+            for index in np.flatnonzero(itself).tolist():
+                if words[at + index] == 1:
+                    yield from _locator(image, start + 4 * (at + index), seen)
 
 
 def _locator(image: Image, rva: int, seen: set[int]) -> Iterator[tuple[int, int]]:
@@ -72,8 +79,22 @@ def _hierarchy(image: Image, rva: int, seen: set[int]) -> Iterator[tuple[int, in
 def throw_sites(image: Image, candidates: I64) -> Iterator[tuple[int, int]]:
     """(site, target) of every RVA in ThrowInfos among ``candidates`` (addresses that code takes): attributes,
     destructor, 0, array of catchable types; each of those leads to a type descriptor."""
-    for rva in candidates.tolist():
+    rvas = candidates[candidates % 4 == 0]
+    rvas = rvas[in_constants(image, rvas, _THROW)]
+    rvas = rvas[(values_at(image, rvas) & ~np.uint32(_ATTRIBUTES) == 0) & (values_at(image, rvas + 8) == 0)]
+    for rva in distinct(rvas[_lead_on(image, rvas)]).tolist():
         yield from _throw(image, rva)
+
+
+def _lead_on(image: Image, rvas: I64) -> Mask:
+    """Which ThrowInfos in the image may have a destructor or none, and an array of catchable types."""
+    destructor = values_at(image, rvas + 4).astype(np.int64)
+    array = values_at(image, rvas + 12).astype(np.int64)
+    found: Mask = (array % 4 == 0) & in_constants(image, array, 4)
+    found &= (destructor == 0) | in_code_sections(image, destructor)
+    count = values_at(image, array[found])
+    found[found] = (count >= 1) & (count <= _MAX_CATCHABLE)
+    return found
 
 
 def _throw(image: Image, rva: int) -> Iterator[tuple[int, int]]:
@@ -94,14 +115,13 @@ def throws_within(image: Image, start: int, end: int) -> Iterator[int]:
     """RVAs of the ThrowInfos in ``[start, end)``, a run of the image."""
     first = (start + 3) & ~3
     words = image.memory[first : first + max(0, end - first) // 4 * 4].view("<u4")
-    if 4 * len(words) < _THROW:
-        return
-    array, limit = words[3:], image.size_of_image
-    alike = (words[:-3] & ~np.uint32(_ATTRIBUTES) == 0) & (words[2:-1] == 0)
-    alike &= (array != 0) & (array % 4 == 0) & (array < limit) & (words[1:-2] < limit)
-    for index in np.flatnonzero(alike).tolist():
-        if any(_throw(image, first + 4 * index)):
-            yield first + 4 * index
+    for at in range(0, len(words) - 3, _PIECE):
+        piece = words[at : at + _PIECE + 3]
+        alike = (piece[:-3] & ~np.uint32(_ATTRIBUTES) == 0) & (piece[2:-1] == 0) & (piece[3:] != 0)
+        places = np.flatnonzero(alike) * 4 + (first + 4 * at)
+        for rva in places[_lead_on(image, places)].tolist():
+            if any(_throw(image, rva)):
+                yield rva
 
 
 def thrown_functions(image: Image) -> set[int]:

@@ -11,7 +11,12 @@ handler is judged by all its records: the cookie of a frame lies inside of what 
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+import numpy as np
+import numpy.typing as npt
+
 from hpbuild.code.exceptions_msvc import Language
+from hpbuild.code.model import I64, U8
+from hpbuild.pe.access import values_at
 from hpbuild.pe.image import Image
 
 _HANDLED = 3
@@ -38,39 +43,48 @@ NOTHING_KNOWN = HandlerForms()
 
 def handler_forms(image: Image, records: Iterable[int]) -> HandlerForms:
     """Judge the handlers of the unwind records at these RVAs; those outside of the image are left out."""
-    small: set[int] = set()
-    others: set[int] = set()
-    for rva in records:
-        try:
-            place = _handler_place(image, rva)
-            if place is None:
-                continue
-            handler = image.u32(place)
-            if not in_frame(image, rva, place + 4):
-                others.add(handler)
-            elif image.u32(place + 4) < _lowest(image):
-                small.add(handler)
-        except IndexError:
-            continue
-    return HandlerForms(numbers=frozenset(small - others), others=frozenset(others))
-
-
-def _handler_place(image: Image, rva: int) -> int | None:
-    """Where the record at ``rva`` has its handler's address; None when it has none."""
-    head, _, count, _ = image.read(rva, 4)
-    return rva + 4 + 2 * (count + count % 2) if head >> 3 & 7 in (1, 2, _HANDLED) else None
+    rvas = np.fromiter(records, dtype=np.int64)
+    rvas = rvas[rvas + 4 <= image.size_of_image]
+    rvas = rvas[np.isin(image.memory[rvas] >> 3 & 7, (1, 2, _HANDLED))]
+    codes = image.memory[rvas + 2].astype(np.int64)
+    places = rvas + 4 + 2 * (codes + codes % 2)
+    inside = places + 8 <= image.size_of_image
+    rvas, places = rvas[inside], places[inside]
+    handlers, fits = values_at(image, places), _in_frames(image, rvas, places + 4)
+    small = (fits == _FITS) & (values_at(image, places + 4) < _lowest(image))
+    others = frozenset(handlers[fits == _NO_PLACE].tolist())
+    return HandlerForms(numbers=frozenset(handlers[small].tolist()) - others, others=others)
 
 
 def in_frame(image: Image, record: int, place: int) -> bool:
-    """The words at ``place`` can be the place of a cookie in the frame that the unwind record describes."""
-    value = image.u32(place)
-    room = allocated(image, record)
-    if value & _WRAPS or not value & ~_FLAGS < room:
-        return False
-    if not value & _ALIGNED:
-        return True
-    base, alignment = image.u32(place + 4), image.u32(place + 8)
-    return base <= room and alignment.bit_count() == 1 and alignment <= room
+    """The words at ``place`` can be the place of a cookie in the frame that the unwind record describes.
+
+    Raises IndexError when one of them leaves the image.
+    """
+    image.u32(place)
+    fits = int(_in_frames(image, np.array([record]), np.array([place]))[0])
+    if fits == _OUTSIDE:
+        raise IndexError(f"the words at {place:#x} leave the image")
+    return fits == _FITS
+
+
+_NO_PLACE, _FITS, _OUTSIDE = 0, 1, 2
+
+
+def _in_frames(image: Image, records: I64, places: I64) -> U8:
+    """The same of many: whether the words at ``places``, the first of which lies in the image, are no place
+    of a cookie, may be one, or leave the image."""
+    value, room = values_at(image, places).astype(np.int64), _allocated(image, records)
+    fits: npt.NDArray[np.bool_] = (value & _WRAPS == 0) & (value & ~_FLAGS < room)
+    found = fits.astype(np.uint8)
+    aligned = np.flatnonzero(fits & (value & _ALIGNED != 0))
+    found[aligned] = _OUTSIDE
+    aligned = aligned[places[aligned] + 12 <= image.size_of_image]
+    base = values_at(image, places[aligned] + 4).astype(np.int64)
+    alignment = values_at(image, places[aligned] + 8).astype(np.int64)
+    one_bit = (alignment != 0) & (alignment & (alignment - 1) == 0)
+    found[aligned] = (base <= room[aligned]) & one_bit & (alignment <= room[aligned])
+    return found
 
 
 def allocated(image: Image, record: int) -> int:
@@ -78,29 +92,44 @@ def allocated(image: Image, record: int) -> int:
 
     Raises IndexError when the record leaves the image.
     """
-    head, _, count, _ = image.read(record, 4)
-    version = head & 7
-    at, stop, total = record + 4, record + 4 + 2 * count, 0
-    while at < stop:
-        operation, information = (byte := image.read(at, 2)[1]) & 15, byte >> 4
-        if operation >= len(_SLOTS) or (operation == _LARGE and information > 1):
-            return 0
-        slots = _SLOTS[operation] + (operation == _LARGE and information)
-        if operation == _EPILOG and version == 2:  # one slot for each epilog
-            slots = 1
-        if at + 2 * slots > stop:
-            return 0
-        if operation == _PUSH:
-            total += _SLOT
-        elif operation == _SMALL:
-            total += _SLOT * information + _SLOT
-        elif operation == _LARGE:
-            number = int.from_bytes(image.read(at + 2, 4 if information else 2), "little")
-            total += number if information else _SLOT * number
-        elif operation == _MACHINE:
-            total += _MACHINE_FRAME + _SLOT * information
-        at += 2 * slots
+    count = image.read(record, 4)[2]
+    image.read(record, 4 + 2 * count)
+    return int(_allocated(image, np.array([record]))[0])
+
+
+def _allocated(image: Image, records: I64) -> I64:
+    """The same of many records, which lie in the image: of all of them one unwind code after the other."""
+    version, total = image.memory[records] & 7, np.zeros(len(records), dtype=np.int64)
+    at = records + 4
+    stop = at + 2 * image.memory[records + 2].astype(np.int64)
+    rows = np.flatnonzero(at < stop)
+    while len(rows):
+        byte = image.memory[at[rows] + 1].astype(np.int64)
+        operation, information = byte & 15, byte >> 4
+        slots = np.array(_SLOTS)[np.minimum(operation, _MACHINE)] + (operation == _LARGE) * information
+        slots[(operation == _EPILOG) & (version[rows] == 2)] = 1  # one slot for each epilog
+        fine = (operation <= _MACHINE) & ((operation != _LARGE) | (information <= 1))
+        fine &= at[rows] + 2 * slots <= stop[rows]
+        total[rows[~fine]] = 0
+        rows, operation, information, slots = (
+            column[fine] for column in (rows, operation, information, slots)
+        )
+        total[rows] += _taken(image, at[rows], operation, information)
+        at[rows] += 2 * slots
+        rows = rows[at[rows] < stop[rows]]
     return total
+
+
+def _taken(image: Image, at: I64, operation: I64, information: I64) -> I64:
+    """Bytes of stack that single unwind codes allocate."""
+    taken = np.where(operation == _PUSH, _SLOT, 0)
+    taken[operation == _SMALL] = _SLOT * information[operation == _SMALL] + _SLOT
+    taken[operation == _MACHINE] = _MACHINE_FRAME + _SLOT * information[operation == _MACHINE]
+    short = (operation == _LARGE) & (information == 0)
+    taken[short] = _SLOT * values_at(image, at[short] + 2, "<u2").astype(np.int64)
+    long = (operation == _LARGE) & (information == 1)
+    taken[long] = values_at(image, at[long] + 2)
+    return taken
 
 
 def cookie_words(image: Image, place: int) -> Language:
@@ -114,5 +143,5 @@ def stack_cookie(image: Image, place: int) -> Language | None:
 
 
 def _lowest(image: Image) -> int:
-    """The lowest RVA behind the headers that anything can have."""
-    return int(min((section.rva for section in image.sections), default=image.size_of_headers))
+    """The lowest RVA behind the headers that anything can have: sections are ascending."""
+    return int(image.sections[0].rva if image.sections else image.size_of_headers)

@@ -6,15 +6,18 @@ are relative to the table, in read-only data.
 """
 
 import re
+from collections.abc import Iterator
 
 import numpy as np
-from iced_x86 import Instruction, Mnemonic, OpKind, Register
+import numpy.typing as npt
+from iced_x86 import Decoder, Instruction, Mnemonic, OpKind, Register
 
 from hpbuild.code.decode import full_register, instructions
+from hpbuild.code.sections import Mask, section_numbers
 from hpbuild.pe.image import Image
 
 # REX.W 63 /r with a SIB byte of scale 4: 4x 63 [mod rm=100] [10......]
-_MOVSXD = re.compile(
+_SCALED_LOAD = re.compile(
     rb"[\x48-\x4f]\x63[\x04\x0c\x14\x1c\x24\x2c\x34\x3c\x44\x4c\x54\x5c\x64\x6c\x74\x7c][\x80-\xbf]"
 )
 
@@ -22,27 +25,31 @@ _MOVSXD = re.compile(
 def relative_tables(code: bytes, start: int) -> set[int]:
     """RVAs of the tables that the fragment ``code`` at ``start`` reads as table-relative: an entry loaded
     with sign extension, to which the table's own address is added."""
-    if not _MOVSXD.search(code):
+    if not _SCALED_LOAD.search(code):
         return set()
     holds: dict[int, int] = {}
     loaded: dict[int, int] = {}
     tables: set[int] = set()
-    for insn in instructions(code, start):
-        first = full_register(insn.op0_register) if insn.op0_kind == OpKind.REGISTER else 0
-        if insn.mnemonic == Mnemonic.LEA and insn.is_ip_rel_memory_operand:
+    for insn in Decoder(64, code, ip=start):
+        mnemonic = insn.mnemonic
+        if mnemonic == _LEA and insn.is_ip_rel_memory_operand:
+            first = _FULL[insn.op0_register]
             holds[first] = insn.ip_rel_memory_address
             loaded.pop(first, None)
             continue
-        if insn.mnemonic in _ONLY_READS:
+        if not mnemonic:  # no instruction
+            break
+        if mnemonic in _ONLY_READS or (not loaded and mnemonic != _MOVSXD):
             continue
-        if insn.mnemonic == Mnemonic.ADD and insn.op1_kind == OpKind.REGISTER:
-            second = full_register(insn.op1_register)
+        first = _FULL[insn.op0_register] if insn.op0_kind == _REGISTER else 0
+        if mnemonic == _ADD and insn.op1_kind == _REGISTER:
+            second = _FULL[insn.op1_register]
             for entry, base in ((first, second), (second, first)):
                 if entry in loaded and holds.get(base) == loaded[entry]:
                     tables.add(loaded[entry])
         loaded.pop(first, None)
-        if insn.mnemonic == Mnemonic.MOVSXD and insn.op1_kind == OpKind.MEMORY:
-            base = full_register(insn.memory_base)
+        if mnemonic == _MOVSXD and insn.op1_kind == _MEMORY:
+            base = _FULL[insn.memory_base]
             if insn.memory_index_scale == 4 and insn.memory_index != Register.NONE and base in holds:
                 loaded[first] = holds[base]
     return tables
@@ -71,27 +78,40 @@ def address_tables(code: bytes, start: int, sites: dict[int, int]) -> set[int]:
     loaded: dict[int, tuple[int, set[int]]] = {}
     holders: set[int] = set()
     tables: set[int] = set()
-    for insn in instructions(code, start):
-        first = full_register(insn.op0_register) if insn.op0_kind == OpKind.REGISTER else 0
-        if insn.mnemonic in (Mnemonic.ADD, Mnemonic.LEA):
+    ahead = sorted((site for site in sites if site >= start), reverse=True)
+    for insn in Decoder(64, code, ip=start):
+        mnemonic = insn.mnemonic
+        if not mnemonic or not (ahead or loaded):  # no instruction; nothing left to find
+            break
+        first = _FULL[insn.op0_register] if insn.op0_kind == _REGISTER else 0
+        if loaded and mnemonic in _SUMS:
             for one, other in _summands(insn, first):
                 if one in loaded and other in loaded[one][1] | holders:
                     tables.add(loaded[one][0])
-        if insn.mnemonic in _ONLY_READS:
+        if mnemonic in _ONLY_READS:
             continue
-        loaded.pop(first, None)
-        for bases in (holders, *(bases for _, bases in loaded.values())):
-            bases.discard(first)
-        if insn.mnemonic == Mnemonic.LEA and insn.is_ip_rel_memory_operand and not insn.ip_rel_memory_address:
+        holders.discard(first)
+        if loaded:
+            loaded.pop(first, None)
+            for _, bases in loaded.values():
+                bases.discard(first)
+        if mnemonic == _LEA and insn.is_ip_rel_memory_operand and not insn.ip_rel_memory_address:
             holders.add(first)
-        if insn.mnemonic not in (Mnemonic.MOV, Mnemonic.MOVSXD) or insn.op1_kind != OpKind.MEMORY:
+        if mnemonic not in _LOADS or insn.op1_kind != _MEMORY:
             continue
-        table = next((sites[at] for at in range(insn.ip, insn.next_ip) if at in sites), None)
-        if table is not None:
-            loaded[first] = table, _bases(insn) - {first}
+        while ahead and ahead[-1] < insn.ip:
+            ahead.pop()
+        if ahead and ahead[-1] < insn.next_ip:
+            loaded[first] = sites[ahead[-1]], _bases(insn) - {first}
     return tables
 
 
+_LEA, _ADD, _MOVSXD = int(Mnemonic.LEA), int(Mnemonic.ADD), int(Mnemonic.MOVSXD)
+_REGISTER, _MEMORY = int(OpKind.REGISTER), int(OpKind.MEMORY)
+_SUMS = frozenset((_ADD, _LEA))
+_LOADS = frozenset((int(Mnemonic.MOV), _MOVSXD))
+_FULL = tuple(map(full_register, range(1 + max(n for n in vars(Register).values() if isinstance(n, int)))))
+"""``full_register`` of every register."""
 _ONLY_READS = frozenset((Mnemonic.CMP, Mnemonic.TEST, Mnemonic.PUSH, Mnemonic.BT))
 """What leaves its first register as it was."""
 
@@ -117,34 +137,51 @@ def relative_entries(image: Image, table: int, stop: int, origin: int) -> list[i
     """Targets of the entries of the table at ``table``, relative to ``origin`` (the table itself, or 0 for
     RVAs), up to ``stop`` (the next thing known there). A table that begins with a code address ends at the
     first entry that is none, another one at the first entry that is a code address or outside the image."""
-    if not 0 <= table < image.size_of_image:  # an address that code made, perhaps of nothing
-        return []
-    count = max(0, min(stop, image.size_of_image) - table) // 4
-    values = np.frombuffer(image.read(table, count * 4), dtype="<i4").astype(np.int64) + origin
     kept: list[int] = []
+    if not image.sections:
+        return kept
     jumps = False
-    for target in values.tolist():
-        section = image.section_at(target)
-        if section is None:
-            break
+    executable = np.array([section.executable for section in image.sections], dtype=np.bool_)
+    for values in _words(image, table, stop, "<i4"):
+        targets = values.astype(np.int64) + origin
+        number = section_numbers(image, targets)
         if not kept:
-            jumps = section.executable
-        if section.executable != jumps:
+            jumps = bool(number[0] >= 0 and executable[number[0]])
+        fits = (number >= 0) & (executable[number] == jumps)
+        kept += targets[: _leading(fits)].tolist()
+        if not fits.all():
             break
-        kept.append(target)
     return kept
 
 
 def rva_entries(image: Image, table: int, stop: int, bounds: list[tuple[int, int]]) -> list[int]:
     """Targets of the RVA table at ``table`` up to ``stop``: entries that point into ``bounds``."""
-    kept = []
-    for at in range(table, min(stop, image.size_of_image) - 3, 4):
-        target = image.u32(at)
-        if not _inside(target, bounds):
+    kept: list[int] = []
+    for values in _words(image, table, stop, "<u4"):
+        fits = np.zeros(len(values), dtype=np.bool_)
+        for start, end in bounds:
+            fits |= (values >= start) & (values < end)
+        kept += values[: _leading(fits)].tolist()
+        if not fits.all():
             break
-        kept.append(target)
     return kept
 
 
-def _inside(rva: int, bounds: list[tuple[int, int]]) -> bool:
-    return any(start <= rva < end for start, end in bounds)
+def _leading(fits: Mask) -> int:
+    """How many of the first are true."""
+    return len(fits) if fits.all() else int(np.argmin(fits))
+
+
+def _words(image: Image, table: int, stop: int, kind: str) -> Iterator[npt.NDArray[np.integer]]:
+    """The 4-byte values from ``table`` up to ``stop``, in pieces that grow: most tables end soon."""
+    if not 0 <= table < image.size_of_image:  # an address that code made, perhaps of nothing
+        return
+    left = max(0, min(stop, image.size_of_image) - table) // 4
+    size = _FIRST_PIECE
+    while left:
+        count = min(size, left)
+        yield image.memory[table : table + 4 * count].view(kind)
+        table, left, size = table + 4 * count, left - count, 2 * size
+
+
+_FIRST_PIECE = 32

@@ -59,7 +59,8 @@ BAD_ENVIRONMENT = Code(
     severity=Severity.REFUSE,
     exit=ExitStatus.USAGE,
     why="The variable decides what is written; ignoring a wrong value would silently give another package.",
-    remedy="Correct or unset the variable. SOURCE_DATE_EPOCH is a whole number of seconds since 1970-01-01.",
+    remedy="Correct or unset the variable. SOURCE_DATE_EPOCH is a whole number of seconds since 1970-01-01, "
+    "HPBUILD_CACHE_SIZE a whole number of MiB.",
 )
 NO_SUCH_NAME = Code(
     id="HP9008",

@@ -39,7 +39,12 @@ def encode(manifest: model.Manifest) -> bytes:
 
 def decode(data: bytes, document: str = DOCUMENT, limits: JsonLimits = DEFAULT_LIMITS) -> model.Manifest:
     """The manifest in ``data``; refuses with HP40xx whatever is not exactly the canonical wire form."""
-    return _read(root(parse_canonical(data, document, limits), document))
+    return from_document(parse_canonical(data, document, limits), document)
+
+
+def from_document(value: JsonValue, document: str = DOCUMENT) -> model.Manifest:
+    """The manifest in ``value``, which ``parse_canonical`` gave. Raises as ``decode``."""
+    return _read(root(value, document))
 
 
 def to_document(manifest: model.Manifest) -> dict[str, JsonValue]:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from hpbuild.codes import manifest as codes
 from hpbuild.errors import HpbuildError
+from hpbuild.manifest.schema_subset import Judge, judge
 from hpbuild.manifest.strict_json import JsonValue
 
 if TYPE_CHECKING:
@@ -40,7 +41,9 @@ def schema_id(name: str) -> str:
 
 def name_of(identifier: str) -> str:
     """Name of the schema whose ``$id`` is ``identifier``; HP4102 when there is none."""
-    for name in names():
+    known = names()
+    likely = "-".join(identifier.split(":")[-2:])  # urn:hpbuild:schema:manifest:1 is in manifest-1
+    for name in sorted(known, key=lambda name: name != likely):
         if schema_id(name) == identifier:
             return name
     raise HpbuildError(codes.NO_SUCH_SCHEMA, identifier[:80], "no schema has this id")
@@ -52,6 +55,9 @@ def validate(document: JsonValue, identifier: str, place: str) -> None:
     Raises HP4101 with the path of the deepest failure when the document does not meet it, HP4102 when
     there is no such schema.
     """
+    judged = _judge(identifier)
+    if judged is not None and judged(document):
+        return
     from jsonschema.exceptions import best_match
 
     error = best_match(_validator(identifier).iter_errors(document))
@@ -60,8 +66,14 @@ def validate(document: JsonValue, identifier: str, place: str) -> None:
 
 
 def prepare(identifier: str) -> None:
-    """Load what ``validate`` needs for ``identifier`` now rather than at its first use. Raises HP4102."""
-    _validator(identifier)
+    """Load what ``validate`` needs for a sound document of ``identifier`` now rather than at its first use.
+    Raises HP4102."""
+    _judge(identifier)
+
+
+@cache
+def _judge(identifier: str) -> Judge | None:
+    return judge(load_schema(name_of(identifier)))
 
 
 @cache

@@ -6,7 +6,7 @@ from enum import IntEnum
 import numpy as np
 
 from hpbuild.code.model import I64
-from hpbuild.match.agreement import Agreement, DataPairs, agree, expand, same_forms
+from hpbuild.match.agreement import Agreement, DataPairs, Testimony, expand, same_forms
 from hpbuild.match.alignment import aligned_atoms
 from hpbuild.match.atoms import Memory
 from hpbuild.match.content import MAX_PADDING
@@ -50,7 +50,8 @@ def map_data(fixed: Side, baseline: Side, pairing: Pairing, aligned: Columns) ->
     by_name, by_loader = _named(fixed, baseline), _in_structures(fixed, baseline)
     named = np.concatenate([by_name[0], by_loader[0]]), np.concatenate([by_name[1], by_loader[1]])
     extra = named
-    agreement = agree(fixed, baseline, pairing, extra)
+    testimony = Testimony(fixed, baseline, pairing)
+    agreement = testimony.agreement(extra)
     data = _settle(fixed, baseline, agreement.data, named, extra)
     for _ in range(4):
         fresh = _neighbours(fixed, baseline, pairing, data)
@@ -58,7 +59,7 @@ def map_data(fixed: Side, baseline: Side, pairing: Pairing, aligned: Columns) ->
             break
         extra = (np.concatenate([extra[0], fresh[0]]), np.concatenate([extra[1], fresh[1]]))
         before = int((data.baseline >= 0).sum())
-        agreement = agree(fixed, baseline, pairing, extra)
+        agreement = testimony.agreement(extra)
         data = _settle(fixed, baseline, agreement.data, named, extra)
         if int((data.baseline >= 0).sum()) == before:
             break
@@ -160,7 +161,7 @@ def _neighbours(fixed: Side, baseline: Side, pairing: Pairing, data: DataMap) ->
     Writable atoms only where both distances agree or one side has no mapped atom."""
     mapped = np.flatnonzero(data.baseline >= 0)
     free = np.flatnonzero(data.baseline < 0)
-    if not len(free):
+    if not len(free) or not len(baseline.atoms):
         return np.zeros(0, dtype=np.int64), np.zeros(0, dtype=np.int64)
     has_before, has_after, shift_before, shift_after = _nearest(fixed, data, mapped, free)
     taken = np.zeros(len(baseline.atoms), dtype=np.bool_)

@@ -15,8 +15,9 @@ from hpbuild.code.columns import distinct
 from hpbuild.code.model import I64
 from hpbuild.match.atoms import Memory
 from hpbuild.match.content import contents_agree
-from hpbuild.match.pairing import Pairing
-from hpbuild.match.sides import Places, Side, locate
+from hpbuild.match.pairing import Pairing, once
+from hpbuild.match.places import Places, locate
+from hpbuild.match.sides import Side
 
 Bool = np.ndarray[tuple[int], np.dtype[np.bool_]]
 
@@ -69,52 +70,76 @@ def same_forms(fixed: Side, baseline: Side, pairing: Pairing) -> I64:
     return kept
 
 
-def agree(fixed: Side, baseline: Side, pairing: Pairing, extra: tuple[I64, I64]) -> Agreement:
-    """Which pairs of equal form are identical functions, and what their data correspondences are.
+class Testimony:
+    """What all pairs of equal form say of what they name in the same place, before the data is judged: each
+    row is the ``owner`` fragment, the ``row`` of its references (-2, -3 as in ``Agreement``), whether the two
+    ends may agree, and the pair of atoms that this rests on."""
 
-    ``extra`` are further pairs of atoms to judge (from neighbours or names), columns fixed and baseline.
-    """
-    same_form = same_forms(fixed, baseline, pairing)
-    owner, row = expand(fixed.first, fixed.last, same_form)
-    other = baseline.first[pairing.fixed[owner]] + row - fixed.first[owner]
-    agreed, left, right = judge(
-        fixed, baseline, pairing, take(fixed.targets, row), take(baseline.targets, other)
+    __slots__ = (
+        "_agreed",
+        "_baseline",
+        "_fixed",
+        "_keys",
+        "_number",
+        "_owner",
+        "_pairing",
+        "_row",
+        "_same_form",
+        "_votes",
     )
-    unwind_f, unwind_b = _unwind_places(fixed, baseline, pairing, same_form)
-    unwind = judge(fixed, baseline, pairing, unwind_f, unwind_b)
-    holder, inside_f, inside_b = _inside_places(fixed, baseline, pairing, same_form)
-    inside = judge(fixed, baseline, pairing, inside_f, inside_b)
-    owner = np.concatenate([owner, same_form, holder])
-    row = np.concatenate([row, np.full(len(same_form), -2), np.full(len(holder), -3)])
-    agreed, left, right = (
-        np.concatenate(parts) for parts in zip((agreed, left, right), unwind, inside, strict=True)
-    )
-    pairs, index = _closure(fixed, baseline, pairing, left, right, extra)
-    agreed &= (index < 0) | pairs.valid[np.maximum(index, 0)] if len(pairs) else index < 0
-    identical = np.zeros(len(fixed.forms), dtype=np.bool_)
-    identical[same_form] = True
-    identical[owner[~agreed]] = False
-    first_bad = np.full(len(fixed.forms), -1, dtype=np.int64)
-    bad = np.flatnonzero(~agreed)[::-1]
-    first_bad[owner[bad]] = row[bad]
-    return Agreement(identical=identical, first_bad=first_bad, data=pairs)
 
+    def __init__(self, fixed: Side, baseline: Side, pairing: Pairing) -> None:
+        self._fixed, self._baseline, self._pairing = fixed, baseline, pairing
+        self._same_form = same_form = same_forms(fixed, baseline, pairing)
+        owner, row = expand(fixed.first, fixed.last, same_form)
+        other = baseline.first[pairing.fixed[owner]] + row - fixed.first[owner]
+        named = judge(fixed, baseline, pairing, (fixed.targets, row), (baseline.targets, other))
+        unwind_f, unwind_b = _unwind_places(fixed, baseline, pairing, same_form)
+        every = np.arange(len(same_form))
+        unwind = judge(fixed, baseline, pairing, (unwind_f, every), (unwind_b, every))
+        holder, inside_f, inside_b = _inside_places(fixed, baseline, pairing, same_form)
+        every = np.arange(len(holder))
+        inside = judge(fixed, baseline, pairing, (inside_f, every), (inside_b, every))
+        self._owner = np.concatenate([owner, same_form, holder])
+        self._row = np.concatenate([row, np.full(len(same_form), -2), np.full(len(holder), -3)])
+        self._agreed, left, right = (
+            np.concatenate(parts) for parts in zip(named, unwind, inside, strict=True)
+        )
+        keys = np.where(left >= 0, left * (len(baseline.atoms) + 1) + right, -1)
+        rows = np.flatnonzero(keys >= 0)
+        order = np.argsort(keys[rows])
+        ordered = keys[rows[order]]
+        first = np.ones(len(rows), dtype=np.bool_)
+        first[1:] = ordered[1:] != ordered[:-1]
+        self._keys = ordered[first]
+        self._number = np.full(len(keys), -1, dtype=np.int64)
+        self._number[rows[order]] = np.cumsum(first) - 1
+        self._votes = np.diff(np.append(np.flatnonzero(first), len(rows)))
 
-def take(places: Places, rows: I64) -> Places:
-    """The given rows of ``places``."""
-    return Places(
-        code=places.code[rows],
-        atom=places.atom[rows],
-        offset=places.offset[rows],
-        other=places.other[rows],
-        edge=places.edge[rows],
-    )
+    def agreement(self, extra: tuple[I64, I64]) -> Agreement:
+        """Which pairs of equal form are identical functions, and what their data correspondences are.
+
+        ``extra`` are further pairs of atoms to judge (from neighbours or names), columns fixed and baseline.
+        """
+        fixed, baseline = self._fixed, self._baseline
+        pairs, place = _closure(fixed, baseline, self._pairing, (self._keys, self._votes), extra)
+        wrong = ~pairs.valid[place]
+        agreed = self._agreed.copy()
+        rows = np.flatnonzero(self._number >= 0)
+        agreed[rows[wrong[self._number[rows]]]] = False
+        bad = np.flatnonzero(~agreed)[::-1]
+        identical = np.zeros(len(fixed.forms), dtype=np.bool_)
+        identical[self._same_form] = True
+        identical[self._owner[bad]] = False
+        first_bad = np.full(len(fixed.forms), -1, dtype=np.int64)
+        first_bad[self._owner[bad]] = self._row[bad]
+        return Agreement(identical=identical, first_bad=first_bad, data=pairs)
 
 
 def _unwind_places(fixed: Side, baseline: Side, pairing: Pairing, rows: I64) -> tuple[Places, Places]:
     def places(side: Side, fragments: I64) -> Places:
         unwind = side.program.fragments.unwind[fragments]
-        atom = np.where(unwind > 0, side.atoms.at(unwind), -1)
+        atom = side.links.unwind[fragments]
         none = np.where(unwind > 0, 0, 1)
         zeros = np.zeros(len(unwind), dtype=np.int64)
         return Places(code=zeros - 1, atom=atom, offset=zeros, other=none, edge=zeros)
@@ -145,45 +170,51 @@ def _inside_places(fixed: Side, baseline: Side, pairing: Pairing, rows: I64) -> 
 
 
 def judge(
-    fixed: Side, baseline: Side, pairing: Pairing, left: Places, right: Places
+    fixed: Side, baseline: Side, pairing: Pairing, left: tuple[Places, I64], right: tuple[Places, I64]
 ) -> tuple[Bool, I64, I64]:
-    """Compare two columns of places: (agreed or not yet known, atom pairs to check or -1)."""
-    count = len(left.code)
-    if not count:
-        return np.zeros(0, dtype=np.bool_), np.zeros(0, dtype=np.int64), np.zeros(0, dtype=np.int64)
-    offset = left.offset == right.offset
-    code = np.maximum(left.code, 0)
-    both_code = (left.code >= 0) & (right.code >= 0)
-    partner = pairing.fixed[code]
-    inner = fixed.forms[code] == baseline.forms[np.maximum(partner, 0)]
-    code_ok = both_code & offset & (partner == right.code) & ((left.offset == 0) | inner)
-    both_atom = (left.atom >= 0) & (right.atom >= 0)
-    if len(fixed.atoms) and len(baseline.atoms):
-        writable = fixed.atoms.memory[np.maximum(left.atom, 0)] != Memory.RODATA
-        writable_b = baseline.atoms.memory[np.maximum(right.atom, 0)] != Memory.RODATA
-        both_atom &= writable == writable_b
-    atom_ok = both_atom & offset
-    neither = (left.code < 0) & (right.code < 0) & (left.atom < 0) & (right.atom < 0)
-    other_ok = neither & (left.other == right.other) & (left.other != 0)
-    agreed: Bool = code_ok | atom_ok | other_ok | _same_edge(left, right) | _same_edge(right, left)
-    return agreed, np.where(atom_ok, left.atom, -1), np.where(atom_ok, right.atom, -1)
+    """Compare two columns of places, rows of a table each: (agreed or not yet known, atom pairs to check or
+    -1)."""
+    (ours, row), (theirs, other) = left, right
+    agreed = ours.offset[row] == theirs.offset[other]
+    atom_f, atom_b = ours.atom[row], theirs.atom[other]
+    code, mate = ours.code[row], theirs.code[other]
+    both_code, both_atom = (code >= 0) & (mate >= 0), (atom_f >= 0) & (atom_b >= 0)
+    agreed &= both_code | both_atom
+    rows = np.flatnonzero(agreed & both_code)
+    ok = pairing.fixed[code[rows]] == mate[rows]
+    agreed[rows[~ok]] = False
+    inner = rows[ok & (ours.offset[row[rows]] != 0)]
+    agreed[inner[fixed.forms[code[inner]] != baseline.forms[mate[inner]]]] = False
+    rows = np.flatnonzero(agreed & both_atom)
+    writable = fixed.atoms.memory[atom_f[rows]] != Memory.RODATA
+    agreed[rows[writable != (baseline.atoms.memory[atom_b[rows]] != Memory.RODATA)]] = False
+    atom_ok = agreed & both_atom
+    rest = np.flatnonzero(~agreed)
+    agreed[rest[_same_others(ours, row[rest], theirs, other[rest])]] = True
+    return agreed, np.where(atom_ok, atom_f, -1), np.where(atom_ok, atom_b, -1)
 
 
-def _same_edge(one: Places, two: Places) -> Bool:
-    """The end of a section, which coincides with the start of the next one on side ``two`` alone."""
-    beyond = (one.code < 0) & (one.atom < 0) & (one.other == two.edge) & (two.edge != 0)
-    same: Bool = beyond & (two.other != two.edge)
+def _same_others(ours: Places, row: I64, theirs: Places, other: I64) -> Bool:
+    """Rows whose ends are one named thing of the loader, or the end of one section."""
+    left, right = ours.other[row], theirs.other[other]
+    bare = (ours.code[row] < 0) & (ours.atom[row] < 0), (theirs.code[other] < 0) & (theirs.atom[other] < 0)
+    same: Bool = bare[0] & bare[1] & (left == right) & (left != 0)
+    # The end of a section coincides with the start of the next one on one side alone.
+    for beyond, one, edge, two in (
+        (bare[0], left, theirs.edge[other], right),
+        (bare[1], right, ours.edge[row], left),
+    ):
+        same |= beyond & (one == edge) & (edge != 0) & (two != edge)
     return same
 
 
 def _closure(
-    fixed: Side, baseline: Side, pairing: Pairing, left: I64, right: I64, extra: tuple[I64, I64]
+    fixed: Side, baseline: Side, pairing: Pairing, named: tuple[I64, I64], extra: tuple[I64, I64]
 ) -> tuple[DataPairs, I64]:
-    """All data pairs that follow from the given ones, judged; and each given row's index into them."""
+    """All data pairs that follow from the given ones, judged; and the place of each ``named`` one among them.
+    ``named`` are keys of pairs, ascending, and how often code names them."""
     width = len(baseline.atoms) + 1
-    keys = np.where(left >= 0, left * width + right, -1)
-    known = distinct(np.concatenate([keys[keys >= 0], extra[0] * width + extra[1]]))
-    votes = _votes(known, keys)
+    known = distinct(np.concatenate([named[0], extra[0] * width + extra[1]]))
     fresh, edges = known, _Edges()
     same = np.zeros(0, dtype=np.bool_)
     content: dict[str, list[np.ndarray[tuple[int], np.dtype[np.int64]]]] = {"key": [], "same": []}
@@ -196,17 +227,14 @@ def _closure(
         candidates = distinct(child[child >= 0])
         place = np.minimum(np.searchsorted(known, candidates), len(known) - 1)
         fresh = candidates[known[place] != candidates]
-        known = np.sort(np.concatenate([known, fresh]), kind="stable")
+        known = np.sort(np.concatenate([known, fresh]))
     if content["key"]:
         order = np.argsort(np.concatenate(content["key"]))
         same = np.concatenate(content["same"])[order].astype(np.bool_)
-    pairs = _strike(fixed, baseline, known, width, same, edges, votes)
-    return pairs, np.where(keys >= 0, np.searchsorted(known, keys), -1)
-
-
-def _votes(known: I64, keys: I64) -> dict[int, int]:
-    values, counts = np.unique(keys[keys >= 0], return_counts=True)
-    return dict(zip(values.tolist(), counts.tolist(), strict=True)) if len(known) else {}
+    place = np.searchsorted(known, named[0])
+    votes = np.zeros(len(known), dtype=np.int64)
+    votes[place] = named[1]
+    return _strike(fixed, baseline, known, width, same, edges, votes), place
 
 
 class _Edges:
@@ -238,12 +266,12 @@ def _children(fixed: Side, baseline: Side, pairing: Pairing, keys: I64, width: i
     number, row = expand(fixed.atoms.first_field[left], fixed.atoms.last_field[left], order)
     other = baseline.atoms.first_field[right[number]] + row - fixed.atoms.first_field[left[number]]
     agreed, atom_f, atom_b = judge(
-        fixed, baseline, pairing, take(fixed.pointers, row), take(baseline.pointers, other)
+        fixed, baseline, pairing, (fixed.pointers, row), (baseline.pointers, other)
     )
     child = np.where(atom_f >= 0, atom_f * width + atom_b, -1)
     tables = fixed.program.fields.form[row] == 2
     origin, origin_f, origin_b = judge(
-        fixed, baseline, pairing, take(fixed.origins, row[tables]), take(baseline.origins, other[tables])
+        fixed, baseline, pairing, (fixed.origins, row[tables]), (baseline.origins, other[tables])
     )
     headed, head, both = _heads(fixed, baseline, keys, width)
     parent = np.concatenate([keys[number], keys[number[tables]], headed])
@@ -262,21 +290,23 @@ def _heads(fixed: Side, baseline: Side, keys: I64, width: int) -> tuple[I64, I64
 
 
 def _strike(
-    fixed: Side, baseline: Side, known: I64, width: int, same: Bool, edges: _Edges, votes: dict[int, int]
+    fixed: Side, baseline: Side, known: I64, width: int, same: Bool, edges: _Edges, votes: I64
 ) -> DataPairs:
     """Strike out pairs until nothing contradicts: competing writable pairs, unequal constants, parents of
     struck pairs."""
     left, right = known // width, known % width
     soft = _soft(fixed, baseline, left, right)
     valid = np.ones(len(known), dtype=np.bool_)
-    valid[_losers(fixed, known, left, right, votes)] = False
+    valid[_losers(fixed, left, right, votes)] = False
     parent, child, agreed = edges.columns()
     parent_at = np.searchsorted(known, parent)
-    child_at = np.where(child >= 0, np.searchsorted(known, child), -1)
+    same = same.copy()
+    same[parent_at[~agreed]] = False
+    rows = np.flatnonzero(agreed & (child >= 0))
+    parent_at, child_at = parent_at[rows], np.searchsorted(known, child[rows])
     while True:
-        child_ok = agreed & ((child_at < 0) | valid[np.maximum(child_at, 0)]) if len(child) else agreed
         content = same.copy()
-        content[parent_at[~child_ok]] = False
+        content[parent_at[~valid[child_at]]] = False
         settled = valid & (content | soft)
         if np.array_equal(settled, valid) and np.array_equal(content, same):
             return DataPairs(fixed=left, baseline=right, valid=valid, same=same)
@@ -294,12 +324,14 @@ def _soft(fixed: Side, baseline: Side, left: I64, right: I64) -> Bool:
     return soft
 
 
-def _losers(fixed: Side, known: I64, left: I64, right: I64, votes: dict[int, int]) -> list[int]:
-    """Pairs of writable atoms that contradict a pair with more testimony."""
+def _losers(fixed: Side, left: I64, right: I64, votes: I64) -> list[int]:
+    """Pairs of writable atoms that contradict a pair with more testimony; of as much, with a lower one."""
     if not len(left):
         return []
-    rows = np.flatnonzero(fixed.atoms.memory[left] != Memory.RODATA).tolist()
-    ranked = sorted(rows, key=lambda row: (-votes.get(int(known[row]), 0), int(known[row])))
+    rows = np.flatnonzero(fixed.atoms.memory[left] != Memory.RODATA)
+    rivals = ~(once(left[rows]) & once(right[rows]))
+    rows = rows[rivals]
+    ranked = rows[np.lexsort((rows, -votes[rows]))].tolist()
     taken_f: set[int] = set()
     taken_b: set[int] = set()
     losers = []

@@ -27,13 +27,13 @@ def steps(side: Side, fragment: int) -> list[Step]:
     fragments, references = side.program.fragments, side.program.references
     start, end = int(fragments.start[fragment]), int(fragments.end[fragment])
     row, last = int(side.first[fragment]), int(side.last[fragment])
-    found = []
+    sites: list[int] = references.site[row:last].tolist()
+    text, at, found = side.masked[start:end].tobytes(), 0, list[Step]()
     for insn in instructions(side.program.image.read(start, end - start), start):
-        rows = []
-        while row < last and references.site[row] < insn.next_ip:
-            rows.append(row)
-            row += 1
-        found.append(Step(side.masked[insn.ip : insn.next_ip].tobytes(), int(insn.ip), tuple(rows)))
+        rva, behind, first = int(insn.ip), int(insn.next_ip), at
+        while at < len(sites) and sites[at] < behind:
+            at += 1
+        found.append(Step(text[rva - start : behind - start], rva, tuple(range(row + first, row + at))))
     return found
 
 

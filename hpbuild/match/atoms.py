@@ -4,9 +4,9 @@ Every address that code, data or symbols name begins an atom, so a reference alw
 first byte. What the loader owns (metadata) and code are no atoms; data inside executable sections is.
 """
 
-import hashlib
 from dataclasses import dataclass
 from enum import IntEnum
+from hashlib import blake2b
 
 import numpy as np
 
@@ -63,21 +63,18 @@ class Atoms:
 def masked_memory(program: Program) -> U8:
     """The mapped image with every reference of code and every data field zeroed."""
     memory = program.image.memory.copy()
-    references = program.references
-    for width in (1, 4, 8):
-        sites = references.site[references.width == width]
-        memory[sites[:, None] + np.arange(width)] = 0
-    for form, width in ((0, 8), (1, 4), (2, 4), (3, 4)):
-        sites = program.fields.site[program.fields.form == form]
-        memory[sites[:, None] + np.arange(width)] = 0
+    references, fields = program.references, program.fields
+    runs = [(references.site[references.width == width], width) for width in (1, 4, 8)]
+    runs += [(fields.site[fields.form == form], 8 if form is FieldForm.ADDR64 else 4) for form in FieldForm]
+    for sites, width in runs:
+        for place in range(width):
+            memory[sites + place] = 0
     return memory
 
 
 def cut_atoms(program: Program, masked: U8) -> Atoms:
     """All atoms of a program. ``masked`` is the result of ``masked_memory``."""
-    runs = _data_runs(program)
-    starts = np.array([run[0] for run in runs], dtype=np.int64)
-    ends = np.array([run[1] for run in runs], dtype=np.int64)
+    starts, ends, sections = _data_runs(program)
     heads = table_heads(program)
     texts = identification(program.image)
     anchors = _anchors(program, starts, heads, np.array([run.start for run in texts], dtype=np.int64))
@@ -85,7 +82,7 @@ def cut_atoms(program: Program, masked: U8) -> Atoms:
     inside = (owner >= 0) & (anchors < ends[np.maximum(owner, 0)]) if len(starts) else np.zeros(0, dtype=bool)
     start, owner = anchors[inside], owner[inside]
     end = np.minimum(np.append(start[1:], ends[-1] if len(ends) else 0), ends[owner]) if len(start) else start
-    section = np.array([run[2] for run in runs], dtype=np.int64)[owner]
+    section = sections[owner]
     first = np.searchsorted(program.fields.site, start)
     last = np.searchsorted(program.fields.site, end)
     return Atoms(
@@ -102,28 +99,33 @@ def cut_atoms(program: Program, masked: U8) -> Atoms:
     )
 
 
-def _data_runs(program: Program) -> list[tuple[int, int, int]]:
+def _data_runs(program: Program) -> tuple[I64, I64, I64]:
     """Runs (start, end, section index) that are neither code nor filler in code nor loader structures."""
-    fragments = program.fragments
+    fragments, padding = program.fragments, program.padding
     code = ~fragments.opaque
-    taken = list(zip(fragments.start[code].tolist(), fragments.end[code].tolist(), strict=True))
-    taken += [(start, end) for start, end in program.padding.tolist()]
-    taken += [(start, end) for _, start, end in program.metadata]
-    taken.sort()
-    runs, index = [], 0
+    loader = np.array([run[1:] for run in program.metadata], dtype=np.int64).reshape(-1, 2)
+    start = np.concatenate([fragments.start[code], padding[:, 0], loader[:, 0]])
+    end = np.concatenate([fragments.end[code], padding[:, 1], loader[:, 1]])
+    order = np.lexsort((end, start))
+    start, end, first = start[order], end[order], 0
+    runs = []
     for number, section in enumerate(program.image.sections):
-        at, stop = int(section.rva), section.rva + section.virtual_size
-        while index < len(taken) and taken[index][0] < stop:
-            start, end = taken[index]
-            if start > at:
-                runs.append((at, start, number))
-            at = max(at, end)
-            if end > stop:
-                break
-            index += 1
-        if at < stop:
-            runs.append((at, stop, number))
-    return runs
+        stop = section.rva + section.virtual_size
+        last = max(first, int(np.searchsorted(start, stop)))
+        taken = np.maximum.accumulate(np.append(section.rva, end[first:last]))
+        until = np.minimum(np.append(start[first:last], stop), stop)
+        free = taken < until
+        runs.append((taken[free], until[free], np.full(np.count_nonzero(free), number)))
+        # What reaches beyond the section counts in the next one too.
+        beyond = np.flatnonzero(end[first:last] > stop)
+        first = first + int(beyond[0]) if len(beyond) else last
+    none = np.zeros(0, dtype=np.int64)
+    starts, ends, sections = (
+        (np.concatenate([none, *columns]) for columns in zip(*runs, strict=True))
+        if runs
+        else (none, none, none)
+    )
+    return starts, ends, sections
 
 
 def _anchors(program: Program, runs: I64, heads: tuple[I64, ...], texts: I64) -> I64:
@@ -191,17 +193,23 @@ def _memory(program: Program, start: I64, section: I64) -> U8:
 
 def _digests(program: Program, masked: U8, start: I64, end: I64, first: I64, last: I64) -> I64:
     fields = program.fields
-    view = memoryview(masked.data)
-    digests = np.zeros(len(start), dtype=np.int64)
-    blake = hashlib.blake2b
-    rows = zip(start.tolist(), end.tolist(), first.tolist(), last.tolist(), strict=True)
-    for number, (begin, stop, low, high) in enumerate(rows):
-        state = blake(view[begin:stop], digest_size=8)
+    holder = np.repeat(np.arange(len(start)), last - first)
+    held = np.arange(len(holder)) - np.repeat(np.cumsum(last - first) - last, last - first)
+    places = (fields.site[held] - start[holder]).astype("<i8").tobytes()
+    forms = fields.form[held].tobytes()
+    ends = np.cumsum(last - first)
+    pieces = map(slice, start.tolist(), end.tolist())
+    rows = zip(pieces, (ends - (last - first)).tolist(), ends.tolist(), strict=True)
+    view, fresh = memoryview(masked.data), blake2b(digest_size=8).copy
+    found = bytearray()
+    for piece, low, high in rows:
+        state = fresh()
+        state.update(view[piece])
         if high > low:
-            state.update((fields.site[low:high] - begin).tobytes())
-            state.update(fields.form[low:high].tobytes())
-        digests[number] = int.from_bytes(state.digest(), "little", signed=True)
-    return digests
+            state.update(places[low * 8 : high * 8])
+            state.update(forms[low:high])
+        found += state.digest()
+    return np.frombuffer(bytes(found), dtype="<i8").astype(np.int64)
 
 
 def _names(program: Program, start: I64) -> dict[int, str]:
@@ -217,8 +225,8 @@ def _names(program: Program, start: I64) -> dict[int, str]:
     for symbol, place in zip(symbols, places.tolist(), strict=True):
         if place < len(start) and start[place] == symbol.rva:
             names.setdefault(place, symbol.name)
-    index = {rva: place for place, rva in enumerate(start.tolist())} if program.exported_data else {}
-    for rva, name in program.exported_data:
-        if rva in index:
-            names.setdefault(index[rva], name)
+    exported = np.searchsorted(start, np.array([rva for rva, _ in program.exported_data], dtype=np.int64))
+    for (rva, name), place in zip(program.exported_data, exported.tolist(), strict=True):
+        if place < len(start) and start[place] == rva:
+            names.setdefault(place, name)
     return names

@@ -11,6 +11,7 @@ from typing import Final
 import numpy as np
 
 from hpbuild.code.model import I64
+from hpbuild.match.agreement import expand
 from hpbuild.match.names import named_apart
 from hpbuild.match.pairing import Level, Pairing
 from hpbuild.match.sides import Side
@@ -117,14 +118,12 @@ def _named_by_data(side: Side) -> np.ndarray[tuple[int], np.dtype[np.bool_]]:
 
 def _callers(side: Side, wanted: I64) -> dict[int, set[int]]:
     """For each wanted fragment the other fragments that refer to its start."""
-    chosen = np.zeros(len(side.forms), dtype=np.bool_)
-    chosen[wanted] = True
-    code = side.targets.code
-    rows = np.flatnonzero((code >= 0) & (side.targets.offset == 0))
-    rows = rows[chosen[code[rows]]]
+    number, at = expand(side.links.first, side.links.last, wanted)
+    rows = side.links.rows[at]
+    start = side.targets.offset[rows] == 0
     found: dict[int, set[int]] = {each: set() for each in wanted.tolist()}
-    owners = side.program.references.fragment[rows]
-    for target, owner in zip(code[rows].tolist(), owners.tolist(), strict=True):
+    owners = side.program.references.fragment[rows[start]]
+    for target, owner in zip(number[start].tolist(), owners.tolist(), strict=True):
         if owner != target:
             found[target].add(owner)
     return found

@@ -19,17 +19,23 @@ MAX_CANDIDATES = 4_000_000
 
 def pair_by_reference(fixed: Side, baseline: Side, pairing: Pairing, shapes: tuple[Shapes, Shapes]) -> int:
     """Pair free fragments that references of paired, equal forms name in the same place."""
-    owners = np.flatnonzero((pairing.fixed >= 0) & (fixed.forms != 0))
-    owners = owners[fixed.forms[owners] == baseline.forms[pairing.fixed[owners]]]
-    owner, row = expand(fixed.first, fixed.last, owners)
-    other = baseline.first[pairing.fixed[owner]] + row - fixed.first[owner]
-    left, right = fixed.targets.code[row], baseline.targets.code[other]
-    ok = (left >= 0) & (right >= 0) & (fixed.targets.offset[row] == 0) & (baseline.targets.offset[other] == 0)
-    left, right = left[ok], right[ok]
-    free = (pairing.fixed[left] < 0) & (pairing.baseline[right] < 0)
-    if not free.any():
+    if not len(baseline.forms):
         return 0
-    pairs, votes = np.unique(np.stack([left[free], right[free]]), axis=1, return_counts=True)
+    free = np.flatnonzero(pairing.fixed < 0)
+    left, at = expand(fixed.links.first, fixed.links.last, free)
+    row = fixed.links.rows[at]
+    owner = fixed.program.references.fragment[row]
+    mate = pairing.fixed[owner]
+    ok = (mate >= 0) & (fixed.forms[owner] != 0) & (fixed.forms[owner] == baseline.forms[mate])
+    ok &= (fixed.targets.offset[row] == 0) & (row < fixed.last[owner])
+    left, row, owner = left[ok], row[ok], owner[ok]
+    other = baseline.first[pairing.fixed[owner]] + row - fixed.first[owner]
+    right = baseline.targets.code[other]
+    ok = (right >= 0) & (baseline.targets.offset[other] == 0)
+    ok &= pairing.baseline[np.maximum(right, 0)] < 0
+    if not ok.any():
+        return 0
+    pairs, votes = np.unique(np.stack([left[ok], right[ok]]), axis=1, return_counts=True)
     return _take_best(pairs[0], pairs[1], votes, fixed, baseline, pairing, shapes)
 
 

@@ -17,7 +17,7 @@ from hpbuild.match.functions import FunctionFact, function_facts, groups
 from hpbuild.match.funnel import pair_fragments
 from hpbuild.match.line_only import LineSites, line_sites, without_lines
 from hpbuild.match.pairing import Pairing
-from hpbuild.match.sides import Side, prepare
+from hpbuild.match.sides import Contents, Side, prepare
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,9 +36,12 @@ class Comparison:
     baseline_functions: Mapping[int, tuple[int, ...]]
 
 
-def compare(baseline: Program, fixed: Program) -> Comparison:
-    """Compare two programs. Deterministic: the same programs give the same result."""
-    left, right = prepare(fixed), prepare(baseline)
+def compare(
+    baseline: Program, fixed: Program, contents: tuple[Contents | None, Contents | None] = (None, None)
+) -> Comparison:
+    """Compare two programs. Deterministic: the same programs give the same result. ``contents`` are those of
+    the baseline and of the fixed program, where they are known (``hpbuild.match.sides.contents``)."""
+    left, right = prepare(fixed, contents[1]), prepare(baseline, contents[0])
     pairing = pair_fragments(left, right)
     lines = line_sites(left, right, pairing)
     left, right = without_lines(left, lines.fixed), without_lines(right, lines.baseline)

@@ -1,13 +1,13 @@
 """From the working comparison to facts for people: functions, data, and where every byte belongs."""
 
+from bisect import bisect_left
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
 
 from hpbuild.code.decode import RefKind
-from hpbuild.code.model import I64
 from hpbuild.match.address_map import Evidence
 from hpbuild.match.alignment import first_difference
 from hpbuild.match.atoms import Memory
@@ -27,24 +27,25 @@ _MEMORY = {Memory.RODATA: "rodata", Memory.DATA: "data", Memory.BSS: "bss"}
 def describe(comparison: Comparison) -> Difference:
     """The report's facts: what is not identical, counts, and the byte account of the fixed image."""
     facts, theirs = comparison.functions, comparison.baseline_functions
+    others = [fact for fact in facts if not fact.identical or fact.line_only]
     changes = [
         change
-        for fact in facts
-        if not fact.identical or fact.line_only
+        for fact in others
         for change in _renamed(comparison, _function_change(comparison, fact, theirs), fact)
     ]
     changes += _removed(comparison, facts, theirs)
     data = data_changes(comparison)
-    account, mapped = byte_account(comparison, facts)
+    account, mapped = byte_account(comparison, others)
     count = Counter(change.change for change in changes if not change.line_only)
-    levels = Counter(Level(int(level)).label for level in comparison.pairing.level.tolist() if level)
+    numbers = np.bincount(comparison.pairing.level, minlength=len(Level)).tolist()
+    levels = {level.label: numbers[level] for level in Level if level and numbers[level]}
     kinds = Counter(change.change for change in data)
     summary = Summary(
         functions_baseline=len(theirs),
         functions_fixed=len(facts),
-        identical=sum(fact.identical and not fact.line_only for fact in facts),
+        identical=len(facts) - len(others),
         changed=count[Change.CHANGED],
-        line_only=sum(fact.line_only for fact in facts),
+        line_only=sum(fact.line_only for fact in others),
         added=count[Change.ADDED],
         removed=count[Change.REMOVED],
         data_changed=kinds[Change.CHANGED],
@@ -141,7 +142,11 @@ def reason(comparison: Comparison, fact: FunctionFact) -> str:
 def _line_reason(comparison: Comparison, fact: FunctionFact) -> str:
     """The line numbers in which a function differs: the first, and how many."""
     lines, program = comparison.lines, comparison.fixed.program
-    rows = [row for row, site in enumerate(lines.fixed) if program.fragment_at(site) in fact.fragments]
+    rows = [
+        row
+        for run in ranges(program, tuple(sorted(fact.fragments)))
+        for row in range(bisect_left(lines.fixed, run.start), bisect_left(lines.fixed, run.end))
+    ]
     new = program.image.u32(lines.fixed[rows[0]])
     old = comparison.baseline.program.image.u32(lines.baseline[rows[0]])
     more = f", and {len(rows) - 1} more" if len(rows) > 1 else ""
@@ -177,13 +182,11 @@ def data_changes(comparison: Comparison) -> list[DatumChange]:
     kept = np.zeros(len(baseline.atoms), dtype=np.bool_)
     places = baseline.atoms.at(data.baseline[data.baseline >= 0])
     kept[places[places >= 0]] = True
-    covering = np.flatnonzero((data.baseline >= 0) & data.same)
-    covering = covering[np.argsort(data.baseline[covering], kind="stable")]
-    theirs = referenced(baseline)
+    theirs, covered = referenced(baseline), _Covered(comparison)
     for atom in np.flatnonzero(~kept).tolist():
         if is_filler(baseline, atom, theirs) or reserved_class(baseline, atom, theirs):
             continue
-        if _covered(comparison, covering, int(baseline.atoms.start[atom])):
+        if covered.holds(int(baseline.atoms.start[atom])):
             continue
         run = Interval(int(baseline.atoms.start[atom]), int(baseline.atoms.end[atom]))
         found.append(
@@ -199,18 +202,29 @@ def data_changes(comparison: Comparison) -> list[DatumChange]:
     return found
 
 
-def _covered(comparison: Comparison, covering: I64, rva: int) -> bool:
-    """True when ``rva`` lies inside the counterpart of a longer fixed atom with equal content, filler at its
-    end aside. ``covering`` are such atoms by the address of their counterparts."""
-    places = comparison.data.baseline[covering]
-    index = int(np.searchsorted(places, rva, side="right"))
-    if not index:
-        return False
-    place = int(places[index - 1])
-    return any(
-        rva < place + agreed_length(comparison.fixed, comparison.baseline, atom, place)
-        for atom in covering[int(np.searchsorted(places, place)) : index].tolist()
-    )
+class _Covered:
+    """Which places lie inside the counterpart of a longer fixed atom with equal content, filler at its end
+    aside."""
+
+    __slots__ = ("_atoms", "_comparison", "_places")
+
+    def __init__(self, comparison: Comparison) -> None:
+        self._comparison, data = comparison, comparison.data
+        atoms = np.flatnonzero((data.baseline >= 0) & data.same)
+        self._atoms = atoms[np.argsort(data.baseline[atoms], kind="stable")]
+        self._places = data.baseline[self._atoms]
+
+    def holds(self, rva: int) -> bool:
+        """Whether ``rva`` of the baseline does."""
+        index = int(np.searchsorted(self._places, rva, side="right"))
+        if not index:
+            return False
+        place = int(self._places[index - 1])
+        fixed, baseline = self._comparison.fixed, self._comparison.baseline
+        return any(
+            rva < place + agreed_length(fixed, baseline, atom, place)
+            for atom in self._atoms[int(np.searchsorted(self._places, place)) : index].tolist()
+        )
 
 
 def _datum_change(comparison: Comparison, atom: int, place: int) -> DatumChange:
@@ -262,23 +276,19 @@ def reserved_class(side: Side, atom: int, named: np.ndarray[tuple[int], np.dtype
 
 
 def byte_account(
-    comparison: Comparison, facts: tuple[FunctionFact, ...]
+    comparison: Comparison, others: Sequence[FunctionFact]
 ) -> tuple[tuple[tuple[str, int], ...], int]:
-    """Bytes of the fixed image by class, and their total: headers and every section's virtual size."""
+    """Bytes of the fixed image by class, and their total: headers and every section's virtual size.
+    ``others`` are the functions that are not identical, or but for line numbers."""
     fixed, data = comparison.fixed, comparison.data
     program, sizes = fixed.program, Counter[str]()
-    length = program.fragments.end - program.fragments.start
-    for fact in facts:
-        klass = (
-            "line-only-code"
-            if fact.line_only
-            else "identical-code"
-            if fact.identical
-            else "added-code"
-            if fact.partner < 0
-            else "changed-code"
-        )
-        sizes[klass] += int(length[list(fact.fragments)].sum())
+    fragments = program.fragments
+    length = fragments.end - fragments.start
+    for fact in others:
+        klass = "line-only-code" if fact.line_only else "added-code" if fact.partner < 0 else "changed-code"
+        sizes[klass] += sum(int(length[part]) for part in fact.fragments)
+    code = ~fragments.opaque & ~fragments.opaque[fragments.root]
+    sizes["identical-code"] = int(length[code].sum()) - sizes.total()
     sizes["padding"] += int((program.padding[:, 1] - program.padding[:, 0]).sum())
     for name, start, end in program.metadata:
         sizes[name] += end - start

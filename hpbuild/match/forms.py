@@ -1,6 +1,6 @@
 """Canonical form of code fragments: equal forms differ at most in what their references name."""
 
-import hashlib
+from hashlib import blake2b
 
 import numpy as np
 
@@ -16,23 +16,19 @@ def fragment_forms(program: Program, masked: U8) -> I64:
     owner = references.fragment
     place = references.site - fragments.start[owner] if len(references) else references.site
     shape = place << 8 | references.kind.astype(np.int64) << 4 | references.width
-    view = memoryview(masked.data)
+    code = np.flatnonzero(~fragments.opaque)
+    pieces = map(slice, fragments.start[code].tolist(), fragments.end[code].tolist())
+    rows = zip(pieces, (first[code] * 8).tolist(), (last[code] * 8).tolist(), strict=True)
+    view, shapes, fresh = memoryview(masked.data), shape.astype("<i8").tobytes(), blake2b(digest_size=8).copy
+    found = bytearray()
+    for piece, low, high in rows:
+        state = fresh()
+        state.update(view[piece])
+        if low < high:
+            state.update(shapes[low:high])
+        found += state.digest()
     forms = np.zeros(len(fragments), dtype=np.int64)
-    blake = hashlib.blake2b
-    rows = zip(
-        fragments.start.tolist(),
-        fragments.end.tolist(),
-        first.tolist(),
-        last.tolist(),
-        fragments.opaque.tolist(),
-        strict=True,
-    )
-    for number, (start, end, low, high, opaque) in enumerate(rows):
-        if opaque:
-            continue
-        state = blake(view[start:end], digest_size=8)
-        state.update(shape[low:high].tobytes())
-        forms[number] = int.from_bytes(state.digest(), "little", signed=True) | 1
+    forms[code] = np.frombuffer(found, dtype="<i8") | 1
     return forms
 
 
@@ -46,7 +42,7 @@ def fragment_form(program: Program, masked: U8, fragment: int) -> int:
         | references.kind[low:high].astype(np.int64) << 4
         | references.width[low:high]
     )
-    state = hashlib.blake2b(masked[start:end].tobytes(), digest_size=8)
+    state = blake2b(masked[start:end].tobytes(), digest_size=8)
     state.update(shape.astype(np.int64).tobytes())
     return int.from_bytes(state.digest(), "little", signed=True) | 1
 

@@ -4,7 +4,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from hpbuild.code.model import Program
+from hpbuild.code.columns import distinct
+from hpbuild.code.model import I64, Program
 from hpbuild.match.agreement import Agreement
 from hpbuild.match.pairing import Pairing
 from hpbuild.match.sides import Side
@@ -30,32 +31,61 @@ def function_facts(
 ) -> tuple[FunctionFact, ...]:
     """All functions of the fixed image; a function is identical when all its fragments are, and pair with
     fragments of one baseline function. ``lines`` are fragments in which line numbers differ."""
-    partner: list[int] = pairing.fixed.tolist()
-    identical: list[bool] = agreement.identical.tolist()
-    home: list[int] = baseline.program.fragments.root.tolist()
-    facts = []
-    for root, members in groups(fixed.program).items():
-        mate = home[partner[root]] if partner[root] >= 0 else -1
-        same = all(identical[member] and home[partner[member]] == mate for member in members)
-        moved = same and not lines.isdisjoint(members)
-        facts.append(
-            FunctionFact(root=root, fragments=members, partner=mate, identical=same, line_only=moved)
+    members = groups(fixed.program)
+    roots = np.fromiter(members, dtype=np.int64, count=len(members))
+    if not len(roots):
+        return ()
+    partner = pairing.fixed[roots]
+    mates = (
+        np.where(partner >= 0, baseline.program.fragments.root[partner], -1)
+        if len(pairing.baseline)
+        else partner
+    )
+    same = _all_identical(fixed, baseline, pairing, agreement, roots, mates)
+    moved = np.zeros(len(fixed.forms), dtype=np.bool_)
+    for line in lines:
+        moved[[line, fixed.program.fragments.root[line]]] = True
+    return tuple(
+        FunctionFact(root=root, fragments=parts, partner=mate, identical=equal, line_only=line)
+        for (root, parts), mate, equal, line in zip(
+            members.items(), mates.tolist(), same.tolist(), (same & moved[roots]).tolist(), strict=True
         )
-    return tuple(facts)
+    )
+
+
+def _all_identical(
+    fixed: Side, baseline: Side, pairing: Pairing, agreement: Agreement, roots: I64, mates: I64
+) -> np.ndarray[tuple[int], np.dtype[np.bool_]]:
+    """By root: all fragments of the function are identical, and belong to one function of the baseline."""
+    root, home = fixed.program.fragments.root, baseline.program.fragments.root
+    same = np.zeros(len(root), dtype=np.bool_)
+    same[roots] = agreement.identical[roots]
+    mate = np.full(len(root), -1, dtype=np.int64)
+    mate[roots] = mates
+    parts = np.flatnonzero(~fixed.program.fragments.opaque)
+    equal = agreement.identical[parts].copy()
+    whole = parts[equal]
+    equal[equal] = home[pairing.fixed[whole]] == mate[root[whole]]
+    same[root[parts[~equal]]] = False
+    return same[roots]
 
 
 def groups(program: Program) -> dict[int, tuple[int, ...]]:
     """Root fragment -> all its code fragments, root first, in address order."""
-    opaque = program.fragments.opaque
-    roots: list[int] = program.fragments.root.tolist()
-    found: dict[int, list[int]] = {}
-    for index in np.flatnonzero(~opaque).tolist():
-        found.setdefault(roots[index], []).append(index)
-    return {
-        root: (root, *(member for member in members if member != root))
-        for root, members in sorted(found.items())
-        if not opaque[root]
-    }
+    opaque, root = program.fragments.opaque, program.fragments.root
+    code = np.flatnonzero(~opaque)
+    code = code[~opaque[root[code]]]
+    roots: list[int] = distinct(root[code]).tolist()
+    found: dict[int, tuple[int, ...]] = dict(zip(roots, zip(roots, strict=True), strict=True))
+    parts = code[root[code] != code]
+    parts = parts[np.argsort(root[parts], kind="stable")]
+    owners = root[parts]
+    first = np.flatnonzero(np.concatenate([[True], owners[1:] != owners[:-1]])) if len(parts) else parts
+    members: list[int] = parts.tolist()
+    bounds = [*first.tolist(), len(members)]
+    for number, owner in enumerate(owners[first].tolist()):
+        found[owner] = (owner, *members[bounds[number] : bounds[number + 1]])
+    return found
 
 
 def ranges(program: Program, fragments: tuple[int, ...]) -> tuple[Interval, ...]:

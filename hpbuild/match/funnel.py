@@ -14,7 +14,7 @@ from hpbuild.match.names import pair_by_name
 from hpbuild.match.pairing import Pairing
 from hpbuild.match.sides import Side
 from hpbuild.match.similarity import Shapes
-from hpbuild.match.surroundings import pair_by_surroundings, pair_twins
+from hpbuild.match.surroundings import Surroundings, pair_by_surroundings, pair_twins
 from hpbuild.match.witness import drop_outvoted, pair_by_witness, witnesses
 
 ROUNDS = 6
@@ -29,10 +29,12 @@ def pair_fragments(fixed: Side, baseline: Side) -> Pairing:
     pair_by_form(fixed, baseline, pairing)
     _settle(fixed, baseline, pairing, shapes)
     _witness(fixed, baseline, pairing, shapes)
-    while pair_by_surroundings(fixed, baseline, pairing):
+    around = Surroundings(fixed, baseline, pairing)
+    while pair_by_surroundings(around, pairing):
         _settle(fixed, baseline, pairing, shapes)
         _witness(fixed, baseline, pairing, shapes)
-    if pair_twins(fixed, baseline, pairing, even=True):
+        around = Surroundings(fixed, baseline, pairing)
+    if pair_twins(fixed, baseline, pairing, around, even=True):
         _settle(fixed, baseline, pairing, shapes)
     for step in (pair_by_layout, pair_by_similarity):
         if step(fixed, baseline, pairing, shapes):
@@ -46,7 +48,8 @@ def pair_fragments(fixed: Side, baseline: Side) -> Pairing:
             break
         pair_by_witness(fixed, baseline, pairing, shapes, votes)
         _settle(fixed, baseline, pairing, shapes)
-    if pair_twins(fixed, baseline, pairing, even=False):
+    around = Surroundings(fixed, baseline, pairing)
+    if pair_twins(fixed, baseline, pairing, around, even=False):
         _settle(fixed, baseline, pairing, shapes)
     colours = final_colours(fixed, baseline, pairing, ROUNDS)
     if pair_by_order(fixed, baseline, pairing, colours):
@@ -61,7 +64,9 @@ def pair_fragments(fixed: Side, baseline: Side) -> Pairing:
 def _witness(fixed: Side, baseline: Side, pairing: Pairing, shapes: tuple[Shapes, Shapes]) -> None:
     """Follow references through data too, until that makes no new pair."""
     for _ in range(ROUNDS):
-        if not pair_by_witness(fixed, baseline, pairing, shapes, witnesses(fixed, baseline, pairing)):
+        if not pair_by_witness(
+            fixed, baseline, pairing, shapes, witnesses(fixed, baseline, pairing, free=True)
+        ):
             return
         _settle(fixed, baseline, pairing, shapes)
 

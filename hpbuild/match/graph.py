@@ -14,27 +14,32 @@ from hpbuild.code.columns import distinct_pairs
 from hpbuild.code.model import I64
 from hpbuild.match.agreement import expand, same_forms
 from hpbuild.match.atoms import Memory
-from hpbuild.match.colours import U64, mix, summed
+from hpbuild.match.mixing import U64, mix, summed
 from hpbuild.match.pairing import Pairing, once
 from hpbuild.match.sides import Side
 
 DEPTH = 4
 """Most steps through data from paired code to data that it testifies about."""
+Bool = np.ndarray[tuple[int], np.dtype[np.bool_]]
 _REFERENCE, _FIELD, _UNWIND, _HEAD, _PART = range(1, 6)
 _CODE, _DATA = np.array([[0x5851F42D4C957F2D], [0x14057B7EF767814F]], dtype=np.uint64)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Graph:
-    """``base`` is what a node is by itself; ``known`` its label where it has a counterpart, else 0. Edges
-    have at least one end that is not known; ``kind`` says by which means and at which place one names the
-    other. The first ``fragments`` nodes are code."""
+    """``base`` is what a node is by itself; ``known`` its label where it has a counterpart, else 0; ``open``
+    are the nodes without. Edges have at least one end that is open; ``kind`` says by which means and at which
+    place one names the other. ``naming`` are the edges whose source is open, ``named`` those whose target is;
+    each with the number of that node in ``open``. The first ``fragments`` nodes are code."""
 
     base: U64
     known: U64
+    open: I64
     source: I64
     target: I64
     kind: U64
+    naming: tuple[I64, I64]
+    named: tuple[I64, I64]
     fragments: int
 
 
@@ -49,14 +54,19 @@ def graphs(fixed: Side, baseline: Side, pairing: Pairing) -> tuple[Graph, Graph]
     )
 
 
-def refined(graph: Graph, colours: U64) -> U64:
-    """One round: every node that is not known mixed with what it names and with who names it."""
-    source = mix(colours[graph.source], graph.kind)
-    target = mix(colours[graph.target], graph.kind)
-    outgoing = summed(target, graph.source, len(colours))
-    incoming = summed(source, graph.target, len(colours))
-    fresh = mix(mix(graph.base, outgoing), incoming)
-    return np.where(graph.known > 0, graph.known, fresh)
+def first_colours(graph: Graph) -> U64:
+    """What every node is by itself: the label of those that are known."""
+    return np.where(graph.known > 0, graph.known, graph.base)
+
+
+def refine(graph: Graph, colours: U64) -> None:
+    """One round, in place: every open node mixed with what it names and with who names it."""
+    count = len(graph.open)
+    edges, number = graph.naming
+    outgoing = summed(mix(colours[graph.target[edges]], graph.kind[edges]), number, count)
+    edges, number = graph.named
+    incoming = summed(mix(colours[graph.source[edges]], graph.kind[edges]), number, count)
+    colours[graph.open] = mix(mix(graph.base[graph.open], outgoing), incoming)
 
 
 def _testified(fixed: Side, baseline: Side, pairing: Pairing) -> tuple[I64, I64]:
@@ -67,8 +77,8 @@ def _testified(fixed: Side, baseline: Side, pairing: Pairing) -> tuple[I64, I64]
     other = baseline.first[pairing.fixed[owner]] + row - fixed.first[owner]
     start = (fixed.targets.offset[row] == 0) & (baseline.targets.offset[other] == 0)
     row, other = row[start], other[start]
-    left = np.concatenate([fixed.targets.atom[row], _unwind(fixed, owners)])
-    right = np.concatenate([baseline.targets.atom[other], _unwind(baseline, pairing.fixed[owners])])
+    left = np.concatenate([fixed.targets.atom[row], fixed.links.unwind[owners]])
+    right = np.concatenate([baseline.targets.atom[other], baseline.links.unwind[pairing.fixed[owners]]])
     left, right = fresh = _alike(fixed, baseline, left, right)
     for _ in range(DEPTH):
         holder, held = fresh
@@ -97,25 +107,25 @@ def _alike(fixed: Side, baseline: Side, left: I64, right: I64) -> tuple[I64, I64
     return left[same], right[same]
 
 
-def _unwind(side: Side, fragments: I64) -> I64:
-    unwind = side.program.fragments.unwind[fragments]
-    return np.where(unwind > 0, side.atoms.at(unwind), -1)
-
-
 def _graph(side: Side, code: tuple[I64, I64], data: tuple[I64, I64]) -> Graph:
     """``code`` and ``data`` are the nodes that are known, each with the number that labels it."""
     count = len(side.forms)
     known = np.zeros(count + len(side.atoms), dtype=np.uint64)
     known[code[0]] = mix((code[1] + 1).view(np.uint64), _CODE) | np.uint64(1)
     known[count + data[0]] = mix((data[1] + 1).view(np.uint64), _DATA) | np.uint64(1)
-    source, target, kind = _edges(side)
-    open_ = (known[source] == 0) | (known[target] == 0)
+    free = known == 0
+    source, target, kind = _edges(side, free)
+    number = np.cumsum(free) - 1
+    naming, named = np.flatnonzero(free[source]), np.flatnonzero(free[target])
     return Graph(
         base=np.concatenate([_code_base(side), _data_base(side)]),
         known=known,
-        source=source[open_],
-        target=target[open_],
-        kind=kind[open_],
+        open=np.flatnonzero(free),
+        source=source,
+        target=target,
+        kind=kind,
+        naming=(naming, number[source[naming]]),
+        named=(named, number[target[named]]),
         fragments=count,
     )
 
@@ -135,31 +145,36 @@ def _data_base(side: Side) -> U64:
     return mix(content, side.atoms.memory.astype(np.uint64))
 
 
-def _edges(side: Side) -> tuple[I64, I64, U64]:
-    """Columns source, target, kind."""
+def _edges(side: Side, free: Bool) -> tuple[I64, I64, U64]:
+    """Columns source, target, kind of the edges with an end that is ``free``."""
     count, references, fields = len(side.forms), side.program.references, side.program.fields
-    owner = references.fragment
-    named = _nodes(side.targets.code, side.targets.atom, count)
-    pointed = _nodes(side.pointers.code, side.pointers.atom, count)
-    holder = side.atoms.at(fields.site)
-    place = fields.site - side.atoms.start[holder] if len(side.atoms) else holder
-    fragments = np.arange(count)
-    unwind = _unwind(side, fragments)
+    owner, holder, unwind = references.fragment, side.links.holder, side.links.unwind
+    root, fragments = side.program.fragments.root, np.arange(count)
     heads = np.flatnonzero(side.atoms.heads[:-1])
-    root = side.program.fragments.root
-    zero = np.zeros(max(count, len(heads)), dtype=np.int64)
     parts = [
-        (owner, named, np.arange(len(owner)) - side.first[owner], side.targets.offset, _REFERENCE),
-        (np.where(holder >= 0, holder + count, -1), pointed, place, side.pointers.offset, _FIELD),
-        (fragments, np.where(unwind >= 0, unwind + count, -1), zero[:count], zero[:count], _UNWIND),
-        (heads + 1 + count, heads + count, zero[: len(heads)], zero[: len(heads)], _HEAD),
-        (fragments, np.where(root != fragments, root, -1), zero[:count], zero[:count], _PART),
+        (_REFERENCE, owner, _nodes(side.targets.code, side.targets.atom, count)),
+        (
+            _FIELD,
+            np.where(holder >= 0, holder + count, -1),
+            _nodes(side.pointers.code, side.pointers.atom, count),
+        ),
+        (_UNWIND, fragments, np.where(unwind >= 0, unwind + count, -1)),
+        (_HEAD, heads + 1 + count, heads + count),
+        (_PART, fragments, np.where(root != fragments, root, -1)),
     ]
     columns = []
-    for source, target, at, offset, kind in parts:
-        ok = (source >= 0) & (target >= 0)
-        label = mix(at[ok].view(np.uint64) << np.uint64(3) | np.uint64(kind), offset[ok].view(np.uint64))
-        columns.append((source[ok], target[ok], label))
+    for kind, source, target in parts:
+        # -1 is the last of ``free``: such rows are left out by the signs.
+        rows = np.flatnonzero((free[source] | free[target]) & (source >= 0) & (target >= 0))
+        label = np.full(len(rows), kind, dtype=np.uint64)
+        offset = np.zeros(len(rows), dtype=np.int64)
+        if kind == _REFERENCE:
+            label |= (rows - side.first[owner[rows]]).view(np.uint64) << np.uint64(3)
+            offset = side.targets.offset[rows]
+        elif kind == _FIELD:
+            label |= (fields.site[rows] - side.atoms.start[holder[rows]]).view(np.uint64) << np.uint64(3)
+            offset = side.pointers.offset[rows]
+        columns.append((source[rows], target[rows], mix(label, offset.view(np.uint64))))
     return (
         np.concatenate([column[0] for column in columns]),
         np.concatenate([column[1] for column in columns]),
@@ -168,4 +183,5 @@ def _edges(side: Side) -> tuple[I64, I64, U64]:
 
 
 def _nodes(code: I64, atom: I64, count: int) -> I64:
+    """The node of each place, -1 for what is neither code nor data."""
     return np.where(code >= 0, code, np.where(atom >= 0, atom + count, -1))

@@ -98,8 +98,10 @@ def groups(sites: Iterable[Site]) -> Mapping[Key, Sequence[Site]]:
 def imported(side: Side, callee: int) -> str:
     """What ``callee`` is in another image, "library!name"; '' when it is this image's own."""
     if _jumps_through_memory(side, callee):
-        field = side.program.references.site == callee + 2
-        callee = next(iter(side.program.references.target[field].tolist()), callee)
+        references = side.program.references
+        row = int(np.searchsorted(references.site, callee + len(_JUMP_MEMORY)))
+        if row < len(references) and references.site[row] == callee + len(_JUMP_MEMORY):
+            callee = int(references.target[row])
     return side.program.slots.get(callee, "")
 
 

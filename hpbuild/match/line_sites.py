@@ -12,6 +12,9 @@ from typing import Final
 import numpy as np
 
 from hpbuild.code.arguments import IMMEDIATE_SIZE, Argument, arguments
+from hpbuild.code.decode import instructions
+from hpbuild.code.effects import Constant, effect_of
+from hpbuild.code.model import I64
 from hpbuild.match.pairing import Pairing
 from hpbuild.match.sides import Side
 
@@ -68,7 +71,7 @@ def equal_sites(
     return {
         fragment: tuple(
             each
-            for each in _paired_sites(fixed, baseline, fragment, int(pairing.fixed[fragment]))
+            for each in _equal_sites(fixed, baseline, fragment, int(pairing.fixed[fragment]))
             if each.callee in called or any(rva in told for _, rva in each.addresses)
         )
         for fragment in owners.tolist()
@@ -95,11 +98,27 @@ def _all_explained(fixed: Side, baseline: Side, fragment: int, partner: int) -> 
     start, end = int(fixed.program.fragments.start[fragment]), int(fixed.program.fragments.end[fragment])
     other = int(baseline.program.fragments.start[partner])
     differ = np.flatnonzero(fixed.masked[start:end] != baseline.masked[other : other + end - start])
+    if not _all_constants(fixed, start, end, differ + start):
+        return ()
     sites = _paired_sites(fixed, baseline, fragment, partner)
     covered = np.zeros(end - start, dtype=np.bool_)
     for site in sites:
         covered[site.fixed - start : site.fixed - start + IMMEDIATE_SIZE] = True
     return sites if bool(covered[differ].all()) else ()
+
+
+def _all_constants(side: Side, start: int, end: int, places: I64) -> bool:
+    """True when all ``places``, ascending, lie in constants that instructions move: nothing else can be an
+    argument, and who differs elsewhere need not be followed."""
+    rest: list[int] = places.tolist()[::-1]
+    for insn in instructions(side.program.image.read(start, end - start), start):
+        if not rest or insn.next_ip <= rest[-1]:
+            continue
+        value = effect_of(insn).value
+        while rest and rest[-1] < insn.next_ip:
+            if not isinstance(value, Constant) or not 0 <= rest.pop() - value.site < IMMEDIATE_SIZE:
+                return False
+    return not rest
 
 
 def _paired_sites(fixed: Side, baseline: Side, fragment: int, partner: int) -> tuple[Site, ...]:
@@ -124,6 +143,41 @@ def _paired_sites(fixed: Side, baseline: Side, fragment: int, partner: int) -> t
         )
         for place, each in ours.items()
     )  # fmt: skip
+
+
+def _equal_sites(fixed: Side, baseline: Side, fragment: int, partner: int) -> tuple[Site, ...]:
+    """``_paired_sites`` of two fragments of one form. What is passed where follows from the code and from
+    which of the addresses in it are the same one: where these are so alike, one side tells of both."""
+    if not _named_in_step(fixed, baseline, fragment, partner):
+        return _paired_sites(fixed, baseline, fragment, partner)
+    program = baseline.program
+    shift = int(program.fragments.start[partner]) - int(fixed.program.fragments.start[fragment])
+    ours = {(each.site, each.call, each.position): each for each in _arguments(fixed, fragment)}
+    return tuple(
+        Site(
+            fragment=fragment, fixed=each.site, baseline=each.site + shift, new=each.value,
+            old=program.image.u32(each.site + shift), position=each.position, call=each.call,
+            callee=each.callee, addresses=each.addresses,
+        )
+        for each in ours.values()
+    )  # fmt: skip
+
+
+def _named_in_step(fixed: Side, baseline: Side, fragment: int, partner: int) -> bool:
+    """True when references of two fragments of one form name one thing on one side where they do on the
+    other, and the same place where they lead into the fragment itself."""
+    start, other = (
+        int(fixed.program.fragments.start[fragment]),
+        int(baseline.program.fragments.start[partner]),
+    )
+    size = int(fixed.program.fragments.end[fragment]) - start
+    rows = slice(fixed.first[fragment], fixed.last[fragment])
+    left: list[int] = (fixed.program.references.target[rows] - start).tolist()
+    rows = slice(baseline.first[partner], baseline.last[partner])
+    right: list[int] = (baseline.program.references.target[rows] - other).tolist()
+    pairs = set(zip(left, right, strict=True))
+    inside = all(one == two for one, two in pairs if 0 <= one < size or 0 <= two < size)
+    return inside and len(pairs) == len(set(left)) == len(set(right))
 
 
 def _arguments(side: Side, fragment: int) -> tuple[Argument, ...]:

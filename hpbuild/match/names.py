@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable
 
 import numpy as np
 
-from hpbuild.code.model import Program
+from hpbuild.code.model import I64, Program
 from hpbuild.match.pairing import Level, Pairing
 from hpbuild.match.sides import Side
 from hpbuild.pe.symbols import SymbolKind
@@ -32,19 +32,30 @@ def pair_by_name(fixed: Side, baseline: Side, pairing: Pairing) -> int:
 
 def _symbol_keys(key: Callable[[str, str], Key]) -> Callable[[Program], list[tuple[Key, int]]]:
     def keys(program: Program) -> list[tuple[Key, int]]:
-        start = {rva: index for index, rva in enumerate(program.fragments.start.tolist())}
-        opaque = program.fragments.opaque
+        symbols = [symbol for symbol in program.symbols.items if symbol.kind is SymbolKind.FUNCTION]
+        rva = np.array([symbol.rva for symbol in symbols], dtype=np.int64)
         return [
-            (key(symbol.linkage_name or symbol.name, symbol.file), start[symbol.rva])
-            for symbol in program.symbols.items
-            if symbol.kind is SymbolKind.FUNCTION and symbol.rva in start and not opaque[start[symbol.rva]]
+            (key(symbol.linkage_name or symbol.name, symbol.file), index)
+            for symbol, index in zip(symbols, _starting(program, rva).tolist(), strict=True)
+            if index >= 0
         ]
 
     return keys
 
 
+def _starting(program: Program, rva: I64) -> I64:
+    """The code fragment that begins at each address, or -1."""
+    fragments = program.fragments
+    if not len(fragments):
+        return np.full(len(rva), -1, dtype=np.int64)
+    index = np.minimum(np.searchsorted(fragments.start, rva), len(fragments) - 1)
+    return np.where((fragments.start[index] == rva) & ~fragments.opaque[index], index, -1)
+
+
 def _export_keys(program: Program) -> list[tuple[Key, int]]:
-    return [((name, ""), index) for index, name in program.exported if not program.fragments.opaque[index]]
+    opaque = program.fragments.opaque[np.array([index for index, _ in program.exported], dtype=np.int64)]
+    rows = zip(program.exported, opaque.tolist(), strict=True)
+    return [((name, ""), index) for (index, name), data in rows if not data]
 
 
 def _unique(rows: Iterable[tuple[Key, int]]) -> dict[Key, int]:

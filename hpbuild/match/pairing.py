@@ -71,9 +71,19 @@ class Pairing:
 
 def once(values: I64) -> np.ndarray[tuple[int], np.dtype[np.bool_]]:
     """True where a value occurs exactly once."""
-    _, inverse, counts = np.unique(values, return_inverse=True, return_counts=True)
-    single: np.ndarray[tuple[int], np.dtype[np.bool_]] = counts[inverse] == 1
+    order = np.argsort(values)
+    single = np.empty(len(values), dtype=np.bool_)
+    single[order] = _alone(values[order])
     return single
+
+
+def _alone(ordered: I64) -> np.ndarray[tuple[int], np.dtype[np.bool_]]:
+    """True where an ascending column has a value once."""
+    alone = np.ones(len(ordered), dtype=np.bool_)
+    differs = ordered[1:] != ordered[:-1]
+    alone[1:] &= differs
+    alone[:-1] &= differs
+    return alone
 
 
 def balanced(fixed: I64, baseline: I64, pairing: Pairing) -> np.ndarray[tuple[int], np.dtype[np.bool_]]:
@@ -93,13 +103,19 @@ def balanced(fixed: I64, baseline: I64, pairing: Pairing) -> np.ndarray[tuple[in
 def join_unique(left: I64, right: I64, left_free: I64, right_free: I64) -> tuple[I64, I64]:
     """Indices (into the whole columns) of rows whose key occurs once among the free rows of each side.
     ``left_free`` and ``right_free`` are the indices to consider."""
-    left_keys, left_rows = _single_keys(left[left_free], left_free)
-    right_keys, right_rows = _single_keys(right[right_free], right_free)
-    _, i, j = np.intersect1d(left_keys, right_keys, assume_unique=True, return_indices=True)
-    return left_rows[i], right_rows[j]
+    left_keys, left_rows = _single_keys(left, left_free)
+    right_keys, right_rows = _single_keys(right, right_free)
+    if not len(left_keys) or not len(right_keys):
+        return left_rows[:0], right_rows[:0]
+    place = np.minimum(np.searchsorted(right_keys, left_keys), len(right_keys) - 1)
+    common = right_keys[place] == left_keys
+    return left_rows[common], right_rows[place[common]]
 
 
-def _single_keys(keys: I64, rows: I64) -> tuple[I64, I64]:
-    values, index, counts = np.unique(keys, return_index=True, return_counts=True)
-    single = counts == 1
-    return values[single], rows[index[single]]
+def _single_keys(column: I64, rows: I64) -> tuple[I64, I64]:
+    """Keys that one of ``rows`` has alone, ascending, and that row of each."""
+    keys = column[rows]
+    order = np.argsort(keys)
+    keys = keys[order]
+    single = _alone(keys)
+    return keys[single], rows[order[single]]

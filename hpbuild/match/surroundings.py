@@ -10,8 +10,8 @@ from collections import deque
 import numpy as np
 
 from hpbuild.code.model import I64
-from hpbuild.match.colours import U64
-from hpbuild.match.graph import Graph, graphs, refined
+from hpbuild.match.graph import Graph, first_colours, graphs, refine
+from hpbuild.match.mixing import U64
 from hpbuild.match.names import named_apart
 from hpbuild.match.pairing import Level, Pairing, balanced, join_unique
 from hpbuild.match.sides import Side
@@ -22,43 +22,59 @@ MAX_TWINS = 4096
 """Most fragments of one surrounding that are paired one after the other."""
 
 
-def pair_by_surroundings(fixed: Side, baseline: Side, pairing: Pairing) -> int:
+class Surroundings:
+    """What surrounds the free fragments of two sides, as far as ``pairing`` knew when this was made. ``free``
+    are those fragments, ``rounds`` their colours after each round; nothing, when no two have one form.
+    ``graphs`` and ``colours`` are of all nodes, after the last round."""
+
+    __slots__ = ("colours", "free", "graphs", "rounds")
+
+    def __init__(self, fixed: Side, baseline: Side, pairing: Pairing) -> None:
+        self.free = _free(fixed, baseline, pairing)
+        self.rounds: list[tuple[I64, I64]] = []
+        if not np.isin(fixed.forms[self.free[0]], baseline.forms[self.free[1]]).any():
+            return
+        self.graphs = ours, theirs = graphs(fixed, baseline, pairing)
+        self.colours = left, right = first_colours(ours), first_colours(theirs)
+        for _ in range(ROUNDS):
+            refine(ours, left)
+            refine(theirs, right)
+            self.rounds.append((left[self.free[0]].view(np.int64), right[self.free[1]].view(np.int64)))
+
+
+def pair_by_surroundings(around: Surroundings, pairing: Pairing) -> int:
     """Pair free fragments that are alone with their surroundings on both sides; the number of pairs made."""
     made = 0
-    if not _hopeful(fixed, baseline, pairing):
-        return 0
-    ours, theirs = graphs(fixed, baseline, pairing)
-    left, right = _start(ours), _start(theirs)
-    for _ in range(ROUNDS):
-        left, right = refined(ours, left), refined(theirs, right)
-        rows = join_unique(left.view(np.int64), right.view(np.int64), *_free(fixed, baseline, pairing))
-        made += pairing.add(*rows, Level.CONTEXT)
+    ours, theirs = around.free
+    for left, right in around.rounds:
+        free = np.flatnonzero(pairing.fixed[ours] < 0), np.flatnonzero(pairing.baseline[theirs] < 0)
+        rows, others = join_unique(left, right, *free)
+        made += pairing.add(ours[rows], theirs[others], Level.CONTEXT)
     return made
 
 
-def pair_twins(fixed: Side, baseline: Side, pairing: Pairing, *, even: bool) -> int:
+def pair_twins(fixed: Side, baseline: Side, pairing: Pairing, around: Surroundings, *, even: bool) -> int:
     """Pair free fragments whose surroundings are those of as many on the other side, together with all that
     follows from each pair; with ``even`` only where as many fragments of their form are free on both sides,
-    so that none of them is new or gone. The number of pairs made."""
-    if not _hopeful(fixed, baseline, pairing):
+    so that none of them is new or gone. ``around`` is of this very pairing. The number of pairs made."""
+    if not around.rounds:
         return 0
-    ours, theirs = graphs(fixed, baseline, pairing)
-    left, right = _start(ours), _start(theirs)
-    for _ in range(ROUNDS):
-        left, right = refined(ours, left), refined(theirs, right)
-    free_f, free_b = _free(fixed, baseline, pairing)
+    ours, theirs = around.graphs
+    left, right = around.colours
+    free_f, free_b = around.free
     uneven = frozenset[int]()
     if even:
-        free_f = free_f[balanced(fixed.forms, baseline.forms, pairing)[free_f]]
-        uneven = frozenset(np.setdiff1d(_free(fixed, baseline, pairing)[0], free_f).tolist())
+        chosen = balanced(fixed.forms, baseline.forms, pairing)[free_f]
+        uneven, free_f = frozenset(free_f[~chosen].tolist()), free_f[chosen]
     walk = _Walk(ours, theirs, left, right, uneven)
     there = _by_colour(right, free_b)
     for colour, members in _by_colour(left, free_f).items():
         others = there.get(colour, [])
         if len(members) == len(others) <= MAX_TWINS:
+            rest = iter(others)
             for one in members:
                 if one not in walk.fixed:
-                    walk.follow(one, next(each for each in others if each not in walk.baseline))
+                    walk.follow(one, next(each for each in rest if each not in walk.baseline))
     made = 0
     for one, two in sorted(walk.fixed.items()):
         if one < ours.fragments and not named_apart(fixed, baseline, one, two):
@@ -107,32 +123,42 @@ class _Walk:
 class _Neighbours:
     """Who stands next to a node, of those that are not known, by how they do and by their colour."""
 
-    __slots__ = ("_colours", "_ends", "_graph", "_rows")
+    __slots__ = ("_ends", "_first", "_group", "_keys")
 
     def __init__(self, graph: Graph, colours: U64) -> None:
-        self._graph, self._colours = graph, colours
-        self._rows: list[tuple[I64, I64]] = []
-        for near in (graph.source, graph.target):
-            order = np.argsort(near, kind="stable")
-            self._rows.append((order, near[order]))
-        self._ends = graph.target, graph.source
+        near, ends, kinds, directions = [], [], [], []
+        for direction, (one, two) in enumerate(((graph.source, graph.target), (graph.target, graph.source))):
+            rows = np.flatnonzero(graph.known[two] == 0)
+            near.append(one[rows])
+            ends.append(two[rows])
+            kinds.append(graph.kind[rows])
+            directions.append(np.full(len(rows), direction))
+        node, end = np.concatenate(near), np.concatenate(ends)
+        kind, way = np.concatenate(kinds), np.concatenate(directions)
+        colour = colours[end]
+        order = np.lexsort((end, colour, kind, way, node))
+        node, end, kind, way, colour = node[order], end[order], kind[order], way[order], colour[order]
+        start = np.ones(len(order), dtype=np.bool_)
+        start[1:] = False
+        for column in (node, way, kind, colour):
+            start[1:] |= column[1:] != column[:-1]
+        groups = np.flatnonzero(start)
+        self._ends: list[int] = end.tolist()
+        self._group: list[int] = [*groups.tolist(), len(end)]
+        keys = way[groups].tolist(), kind[groups].tolist(), colour[groups].tolist()
+        self._keys: list[tuple[int, int, int]] = list(zip(*keys, strict=True))
+        nodes, first = np.unique(node[groups], return_index=True)
+        last = [*first[1:].tolist(), len(groups)]
+        runs = zip(first.tolist(), last, strict=False)
+        self._first = dict(zip(nodes.tolist(), runs, strict=False))
 
     def of(self, node: int) -> dict[tuple[int, int, int], list[int]]:
         """(direction, kind, colour) -> nodes, ascending."""
-        found: dict[tuple[int, int, int], list[int]] = {}
-        for direction, (order, near) in enumerate(self._rows):
-            low, high = np.searchsorted(near, (node, node + 1)).tolist()
-            rows = order[low:high]
-            ends = self._ends[direction][rows]
-            rows, ends = rows[self._graph.known[ends] == 0], ends[self._graph.known[ends] == 0]
-            kinds, colours = self._graph.kind[rows].tolist(), self._colours[ends].tolist()
-            for kind, colour, end in sorted(zip(kinds, colours, ends.tolist(), strict=True)):
-                found.setdefault((direction, kind, colour), []).append(end)
-        return found
-
-
-def _start(graph: Graph) -> U64:
-    return np.where(graph.known > 0, graph.known, graph.base)
+        group, ends = self._group, self._ends
+        return {
+            self._keys[number]: ends[group[number] : group[number + 1]]
+            for number in range(*self._first.get(node, (0, 0)))
+        }
 
 
 def _free(fixed: Side, baseline: Side, pairing: Pairing) -> tuple[I64, I64]:
@@ -140,12 +166,6 @@ def _free(fixed: Side, baseline: Side, pairing: Pairing) -> tuple[I64, I64]:
         np.flatnonzero((pairing.fixed < 0) & (fixed.forms != 0)),
         np.flatnonzero((pairing.baseline < 0) & (baseline.forms != 0)),
     )
-
-
-def _hopeful(fixed: Side, baseline: Side, pairing: Pairing) -> bool:
-    """Whether both sides have a free fragment of one form."""
-    left, right = _free(fixed, baseline, pairing)
-    return bool(np.isin(fixed.forms[left], baseline.forms[right]).any())
 
 
 def _by_colour(colours: U64, nodes: I64) -> dict[int, list[int]]:

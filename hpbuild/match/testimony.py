@@ -11,7 +11,8 @@ from hpbuild.match.alignment import MAX_INSTRUCTIONS, Step
 from hpbuild.match.atoms import Memory
 from hpbuild.match.comparison import Comparison
 from hpbuild.match.pairing import Level
-from hpbuild.match.sides import Places, Side
+from hpbuild.match.places import Places
+from hpbuild.match.sides import Side
 
 SHOWN = 5
 PREVIEW = 64

@@ -28,7 +28,7 @@ def table_heads(program: Program) -> tuple[I64, I64, I64]:
     pointers = fields.form == FieldForm.ADDR64
     site, target = fields.site[pointers], fields.target[pointers]
     own = (fields.form == FieldForm.ADDR32NB) & (fields.site == fields.target + _LOCATOR_SELF)
-    locators = site[np.isin(target, fields.target[own])]
+    locators = site[_among(target, distinct(fields.target[own]))]
     typed, heads, zeros = _itanium(program, site, target)
     start = np.concatenate([locators, heads])
     order = np.argsort(start, kind="stable")
@@ -42,9 +42,9 @@ def _itanium(program: Program, site: I64, target: I64) -> tuple[I64, I64, I64]:
     memory, limit = program.image.memory, program.image.size_of_image
     if not len(site):
         return site, site, site
-    known = np.isin(target, site) & np.isin(target + _WORD, site)
-    known &= ~np.isin(site - _WORD, site) & (site >= _WORD)
-    rows = np.flatnonzero(known)
+    rows = np.flatnonzero(~_among(site - _WORD, site) & (site >= _WORD))
+    rows = rows[_among(target[rows], site)]
+    rows = rows[_among(target[rows] + _WORD, site)]
     name = target[np.minimum(np.searchsorted(site, target[rows] + _WORD), len(site) - 1)]
     rows = rows[(name >= 0) & (name < limit) & name_starts(memory[np.clip(name, 0, limit - 1)])]
     octets = memory[(site[rows] - _WORD)[:, None] + np.arange(_WORD)] if len(rows) else memory[:0]
@@ -54,7 +54,7 @@ def _itanium(program: Program, site: I64, target: I64) -> tuple[I64, I64, I64]:
     based = np.isin(target[rows], np.array(sorted(types.with_virtual_bases(target[rows].tolist()))))
     after = np.minimum(np.searchsorted(site, site[rows] + _WORD), len(site) - 1)
     table = (site[after] == site[rows] + _WORD) & _in_code(program, target[after])
-    table |= based & _named(program, site[rows] + _WORD)
+    table[based] |= _named(program, site[rows[based]] + _WORD)
     typed, top, based = site[rows][table], top[table], based[table]
     heads, zeros = typed - _WORD, []
     if based.any():
@@ -111,7 +111,20 @@ class _Fronts:
 
 def _named(program: Program, rva: I64) -> Bool:
     """Which addresses code or data names."""
-    return np.isin(rva, program.references.target) | np.isin(rva, program.fields.target)
+    if not len(rva):
+        return np.zeros(0, dtype=np.bool_)
+    wanted = distinct(rva)
+    named = [column[_among(column, wanted)] for column in (program.references.target, program.fields.target)]
+    return _among(rva, distinct(np.concatenate(named)))
+
+
+def _among(values: I64, ordered: I64) -> Bool:
+    """Which of ``values`` are in the ascending column ``ordered``."""
+    if not len(ordered):
+        return np.zeros(len(values), dtype=np.bool_)
+    place = np.minimum(np.searchsorted(ordered, values), len(ordered) - 1)
+    found: Bool = ordered[place] == values
+    return found
 
 
 def _in_code(program: Program, rva: I64) -> Bool:

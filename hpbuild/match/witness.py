@@ -20,31 +20,39 @@ DEPTH = 4
 MIN_WITNESS = 0.15
 """Similarity below which code of different forms is not the same function, whoever names it."""
 
+Bool = np.ndarray[tuple[int], np.dtype[np.bool_]]
 Votes = tuple[I64, I64, I64]
 """Columns: fixed fragment, baseline fragment, number of witnesses."""
 
 
-def witnesses(fixed: Side, baseline: Side, pairing: Pairing) -> Votes:
-    """Every pair of fragments that paired fragments of equal form name at the same place."""
+def witnesses(fixed: Side, baseline: Side, pairing: Pairing, *, free: bool = False) -> Votes:
+    """Every pair of fragments that paired fragments of equal form name at the same place; with ``free`` at
+    least those of free fragments, in less time."""
+    if not len(fixed.forms) or not len(baseline.forms):
+        nothing = np.zeros(0, dtype=np.int64)
+        return nothing, nothing, nothing
+    alike = np.zeros(len(fixed.forms), dtype=np.bool_)
     owners = same_forms(fixed, baseline, pairing)
-    owner, row = expand(fixed.first, fixed.last, owners)
-    other = baseline.first[pairing.fixed[owner]] + row - fixed.first[owner]
-    start = (fixed.targets.offset[row] == 0) & (baseline.targets.offset[other] == 0)
-    row, other = row[start], other[start]
+    alike[owners] = True
+    unpaired = pairing.fixed < 0
+    row, other = _named_alike(fixed, baseline, pairing, alike, _leading(fixed, unpaired if free else None))
     left, right = [fixed.targets.code[row]], [baseline.targets.code[other]]
     weights = [np.ones(len(row), dtype=np.int64)]
+    wanted = _leads_to(fixed, unpaired) if free else np.ones(len(fixed.atoms), dtype=np.bool_)
+    row, other = _named_alike(fixed, baseline, pairing, alike, fixed.links.tables)
     atoms = _equal(
         fixed,
         baseline,
-        np.concatenate([fixed.targets.atom[row], _unwind(fixed, owners)]),
-        np.concatenate([baseline.targets.atom[other], _unwind(baseline, pairing.fixed[owners])]),
+        wanted,
+        np.concatenate([fixed.targets.atom[row], fixed.links.unwind[owners]]),
+        np.concatenate([baseline.targets.atom[other], baseline.links.unwind[pairing.fixed[owners]]]),
     )
     seen = np.zeros(0, dtype=np.int64)
     for _ in range(DEPTH):
         keys, counts = _counted(atoms[0] * (len(baseline.atoms) + 1) + atoms[1], atoms[2])
         fresh = ~_among(seen, keys)
         keys, counts = keys[fresh], counts[fresh]
-        seen = np.sort(np.concatenate([seen, keys]), kind="stable")
+        seen = np.sort(np.concatenate([seen, keys]))
         holder, held = keys // (len(baseline.atoms) + 1), keys % (len(baseline.atoms) + 1)
         number, row = expand(
             fixed.atoms.first_field[holder], fixed.atoms.last_field[holder], np.arange(len(keys))
@@ -56,23 +64,54 @@ def witnesses(fixed: Side, baseline: Side, pairing: Pairing) -> Votes:
         right.append(baseline.pointers.code[other])
         weights.append(counts[number])
         atoms = _equal(
-            fixed, baseline, fixed.pointers.atom[row], baseline.pointers.atom[other], counts[number]
+            fixed, baseline, wanted, fixed.pointers.atom[row], baseline.pointers.atom[other], counts[number]
         )
         if not len(atoms[0]):
             break
-    return _tally(np.concatenate(left), np.concatenate(right), np.concatenate(weights), len(baseline.forms))
+    columns = np.concatenate(left), np.concatenate(right), np.concatenate(weights)
+    return _tally(*columns, pairing)
 
 
-def _unwind(side: Side, fragments: I64) -> I64:
-    unwind = side.program.fragments.unwind[fragments]
-    return np.where(unwind > 0, side.atoms.at(unwind), -1)
+def _leading(side: Side, chosen: Bool | None) -> I64:
+    """References to code, or to the chosen fragments."""
+    links = side.links
+    if chosen is None:
+        return np.flatnonzero(side.targets.code >= 0)
+    return links.rows[expand(links.first, links.last, np.flatnonzero(chosen))[1]]
+
+
+def _named_alike(fixed: Side, baseline: Side, pairing: Pairing, alike: Bool, rows: I64) -> tuple[I64, I64]:
+    """Those of ``rows`` of the fixed references that fragments which are ``alike`` have to the start of
+    something, and that are so in the baseline too; and the baseline's rows."""
+    owner = fixed.program.references.fragment[rows]
+    kept = alike[owner] & (fixed.targets.offset[rows] == 0)
+    rows, owner = rows[kept], owner[kept]
+    others = baseline.first[pairing.fixed[owner]] + rows - fixed.first[owner]
+    start = baseline.targets.offset[others] == 0
+    return rows[start], others[start]
+
+
+def _leads_to(side: Side, chosen: Bool) -> Bool:
+    """By atom: in at most ``DEPTH`` steps it leads to the start of a chosen fragment."""
+    links, pointers = side.links, side.pointers
+    rows = np.flatnonzero((pointers.offset == 0) & (links.holder >= 0))
+    code, atom, holder = pointers.code[rows], pointers.atom[rows], links.holder[rows]
+    leads = np.zeros(len(side.atoms), dtype=np.bool_)
+    leads[holder[(code >= 0) & chosen[np.maximum(code, 0)]]] = True
+    holder, atom = holder[atom >= 0], atom[atom >= 0]
+    for _ in range(DEPTH - 1):
+        leads[holder[leads[atom]]] = True
+    return leads
 
 
 def _equal(
-    fixed: Side, baseline: Side, left: I64, right: I64, counts: I64 | None = None
+    fixed: Side, baseline: Side, wanted: Bool, left: I64, right: I64, counts: I64 | None = None
 ) -> tuple[I64, I64, I64]:
-    """The pairs of atoms with fields and equal content, with their counts (1 each where none are given)."""
+    """The pairs of ``wanted`` atoms with fields and equal content, with their counts (1 each where none are
+    given)."""
     ok = np.flatnonzero((left >= 0) & (right >= 0))
+    if len(wanted):
+        ok = ok[wanted[left[ok]]]
     a, b = left[ok], right[ok]
     same = fixed.atoms.digest[a] == baseline.atoms.digest[b] if len(ok) else np.zeros(0, dtype=np.bool_)
     same &= (fixed.atoms.memory[a] != Memory.BSS) & (fixed.atoms.last_field[a] > fixed.atoms.first_field[a])
@@ -82,25 +121,35 @@ def _equal(
 
 def _counted(keys: I64, weights: I64) -> tuple[I64, I64]:
     """Distinct keys, ascending, with the sums of their weights."""
-    order = np.argsort(keys, kind="stable")
+    order = np.argsort(keys)
     ordered = keys[order]
     first = np.flatnonzero(np.concatenate([[True], ordered[1:] != ordered[:-1]])) if len(keys) else keys
     sums = np.add.reduceat(weights[order], first) if len(keys) else weights
     return ordered[first], sums
 
 
-def _among(known: I64, keys: I64) -> np.ndarray[tuple[int], np.dtype[np.bool_]]:
+def _among(known: I64, keys: I64) -> Bool:
     if not len(known):
         return np.zeros(len(keys), dtype=np.bool_)
     place = np.minimum(np.searchsorted(known, keys), len(known) - 1)
-    found: np.ndarray[tuple[int], np.dtype[np.bool_]] = known[place] == keys
+    found: Bool = known[place] == keys
     return found
 
 
-def _tally(left: I64, right: I64, weights: I64, width: int) -> Votes:
-    ok = (left >= 0) & (right >= 0)
-    keys, votes = _counted(left[ok] * (width + 1) + right[ok], weights[ok])
-    return keys // (width + 1), keys % (width + 1), votes
+def _tally(left: I64, right: I64, weights: I64, pairing: Pairing) -> Votes:
+    ok = np.flatnonzero((left >= 0) & (right >= 0))
+    left, right, weights = left[ok], right[ok], weights[ok]
+    width = len(pairing.baseline) + 1
+    # Nearly all say what is known already: these need no sorting.
+    known = pairing.fixed[left] == right
+    votes = np.zeros(len(pairing.fixed), dtype=np.int64)
+    np.add.at(votes, left[known], weights[known])
+    told = np.flatnonzero(votes)
+    keys, counts = _counted((left * width + right)[~known], weights[~known])
+    keys = np.concatenate([told * width + pairing.fixed[told], keys])
+    order = np.argsort(keys)
+    keys, counts = keys[order], np.concatenate([votes[told], counts])[order]
+    return keys // width, keys % width, counts
 
 
 def pair_by_witness(

@@ -12,6 +12,7 @@ from hpbuild.pe.image import Image, Section
 from hpbuild.values import Interval, Rva
 
 Words = npt.NDArray[np.uint32]
+Places = npt.NDArray[np.int64]
 
 EXPORT, IMPORT, RESOURCE, EXCEPTION, CERTIFICATE, BASERELOC, DEBUG = range(7)
 TLS, LOAD_CONFIG, BOUND_IMPORT, IAT, DELAY_IMPORT, CLR = 9, 10, 11, 12, 13, 14
@@ -19,6 +20,8 @@ TLS, LOAD_CONFIG, BOUND_IMPORT, IAT, DELAY_IMPORT, CLR = 9, 10, 11, 12, 13, 14
 
 NAME_LIMIT = 16384
 """Longest name that is read, in bytes; compilers stop at 4096 characters for decorated names."""
+_TOGETHER = 4 << 20
+"""Bytes in which the names of one table usually lie."""
 MAX_NAMES = 64 << 20
 """Bytes that the names of one table may take in memory; real tables of 65,536 long names take a quarter."""
 
@@ -50,6 +53,15 @@ def words(image: Image, rva: int, count: int, code: Code, what: str) -> Words:
     return np.frombuffer(image.memory[rva : rva + 4 * count].tobytes(), dtype="<u4").astype(
         np.uint32, copy=False
     )
+
+
+def values_at(image: Image, rvas: Places, kind: str = "<u4") -> npt.NDArray[Any]:
+    """The values of type ``kind`` (a name that numpy has) at many RVAs, wherever they are aligned. Each must
+    lie in the image with all its bytes."""
+    view = np.dtype(kind)
+    count = max(len(image.memory) - view.itemsize + 1, 0)
+    places: npt.NDArray[Any] = np.ndarray((count,), dtype=view, buffer=image.memory, strides=(1,))
+    return places[rvas].astype(view.newbyteorder("="), copy=False)
 
 
 def name_bytes(image: Image, rva: int, code: Code, what: str) -> bytes:
@@ -85,6 +97,28 @@ class Names:
         self._spend(len(found))
         return found
 
+    def lengths(self, rvas: Places, what: str) -> Places:
+        """The lengths of ``raw`` at many RVAs."""
+        found = _lengths(self.image, rvas)
+        if found is None or int(found.sum()) > self.left:
+            return np.array([len(self.raw(rva, what)) for rva in rvas.tolist()], dtype=np.int64)
+        self.left -= int(found.sum())
+        return found
+
+    def all(self, rvas: Places, what: str) -> list[bytes]:
+        """``raw`` at many RVAs."""
+        sizes = self.lengths(rvas, what)
+        if not len(rvas):
+            return []
+        low = int(rvas.min())
+        if int(rvas.max()) - low > _TOGETHER:
+            return [
+                self.image.read(rva, size) for rva, size in zip(rvas.tolist(), sizes.tolist(), strict=True)
+            ]
+        octets = self.image.memory[low : int((rvas + sizes).max())].tobytes()
+        rows = zip((rvas - low).tolist(), sizes.tolist(), strict=True)
+        return [octets[at : at + size] for at, size in rows]
+
     def text(self, raw: bytes) -> str:
         """``printable(raw)``; what it takes beyond the bytes counts too."""
         text = printable(raw)
@@ -98,6 +132,18 @@ class Names:
         self.left -= size
         if self.left < 0:
             raise HpbuildError(self.limit, self.image.name, "the names are longer than the file")
+
+
+def _lengths(image: Image, rvas: Places) -> Places | None:
+    """Bytes before the NUL at every RVA when all names lie together and have their NUL within reach."""
+    if not len(rvas):
+        return np.zeros(0, dtype=np.int64)
+    low, high = int(rvas.min()), int(rvas.max()) + NAME_LIMIT
+    if low < 0 or high - low > _TOGETHER:
+        return None
+    ends = np.append(np.flatnonzero(image.memory[low:high] == 0) + low, high)
+    found = ends[np.searchsorted(ends, rvas)] - rvas
+    return found if int(found.max()) < NAME_LIMIT else None
 
 
 def file_bytes(image: Image) -> int:
@@ -127,17 +173,30 @@ def to_rva(image: Image, address: int, code: Code, what: str) -> Rva:
     return Rva(rva)
 
 
-def merged(starts: npt.NDArray[np.int64], ends: npt.NDArray[np.int64]) -> tuple[Interval, ...]:
-    """Sorted disjoint intervals that cover the given half-open ranges; empty ranges vanish."""
+def distinct(values: Words) -> Words:
+    """The values, ascending, each once; numpy's ``unique`` hashes, which takes far longer."""
+    ordered = np.sort(values)
+    return ordered[np.concatenate(([True], ordered[1:] != ordered[:-1]))] if len(ordered) else ordered
+
+
+def merged_runs(starts: Places, ends: Places) -> tuple[Places, Places]:
+    """Starts and ends of the sorted disjoint runs that cover the given half-open ranges; empty ranges
+    vanish."""
     keep = ends > starts
     starts, ends = starts[keep], ends[keep]
     if not len(starts):
-        return ()
+        return starts, ends
     order = np.argsort(starts, kind="stable")
     starts, ends = starts[order], np.maximum.accumulate(ends[order])
     first = np.flatnonzero(np.concatenate(([True], starts[1:] > ends[:-1])))
     last = np.concatenate((first[1:] - 1, [len(starts) - 1]))
-    return tuple(Interval(a, b) for a, b in zip(starts[first].tolist(), ends[last].tolist(), strict=True))
+    return starts[first], ends[last]
+
+
+def merged(starts: Places, ends: Places) -> tuple[Interval, ...]:
+    """``merged_runs`` as intervals."""
+    starts, ends = merged_runs(starts, ends)
+    return tuple(Interval(a, b) for a, b in zip(starts.tolist(), ends.tolist(), strict=True))
 
 
 def merged_intervals(intervals: "list[Interval] | tuple[Interval, ...]") -> tuple[Interval, ...]:

@@ -76,7 +76,8 @@ def _signed_content(image: Image) -> Interval | None:
     """File range that the digest speaks about; None when the layout is not strict."""
     data = image.data
     optional = _optional_header(image)
-    if int.from_bytes(data[optional + _DIRECTORY_COUNT_AT :][:4], "little") <= CERTIFICATE:
+    count = optional + _DIRECTORY_COUNT_AT
+    if int.from_bytes(data[count : count + 4], "little") <= CERTIFICATE:
         return None
     end = image.size_of_headers
     table = optional + int.from_bytes(data[optional - 4 : optional - 2], "little")

@@ -9,8 +9,9 @@ from hpbuild.errors import HpbuildError
 from hpbuild.pe.access import (
     EXPORT,
     Names,
+    Places,
     Words,
-    merged_intervals,
+    merged_runs,
     unpack,
     words,
 )
@@ -57,8 +58,8 @@ def exports(image: Image) -> tuple[Export, ...]:
         return ()
     named: dict[int, list[str]] = {}
     names = Names.of(image, codes.EXPORT_MALFORMED, codes.EXPORT_MALFORMED)
-    for rva, index in zip(tables.names.tolist(), tables.ordinals, strict=True):
-        named.setdefault(index, []).append(names.text(names.raw(rva, "name")))
+    for raw, index in zip(names.all(tables.names.astype(np.int64), "name"), tables.ordinals, strict=True):
+        named.setdefault(index, []).append(names.text(raw))
     found = []
     directory = image.directories[EXPORT]
     for index, rva in enumerate(tables.functions.tolist()):
@@ -78,24 +79,30 @@ def exports(image: Image) -> tuple[Export, ...]:
 
 def export_extents(image: Image) -> tuple[Interval, ...]:
     """RVAs of the directory, its three tables and every string; sorted, disjoint. As ``exports``."""
+    starts, ends = export_runs(image)
+    return tuple(Interval(start, end) for start, end in zip(starts.tolist(), ends.tolist(), strict=True))
+
+
+def export_runs(image: Image) -> tuple[Places, Places]:
+    """Starts and ends of the same."""
     tables = _tables(image)
     if tables is None:
-        return ()
+        return merged_runs(np.zeros(0, dtype=np.int64), np.zeros(0, dtype=np.int64))
     directory = image.directories[EXPORT]
-    strings = [rva for rva in tables.functions.tolist() if rva in directory]
-    strings += tables.names.tolist()
-    if tables.dll_name:
-        strings.append(tables.dll_name)
-    found = [Interval(directory.start, directory.start + _DIRECTORY_SIZE)]
-    for at, size in (
-        (tables.functions_at, 4 * len(tables.functions)),
-        (tables.names_at, 4 * len(tables.names)),
-        (tables.ordinals_at, 2 * len(tables.ordinals)),
-    ):
-        found.append(Interval(at, at + size))
+    functions = tables.functions
+    forwarders = functions[(functions >= directory.start) & (functions < directory.end)]
+    library = np.array([tables.dll_name] if tables.dll_name else [], dtype=np.uint32)
+    strings = np.concatenate((forwarders, tables.names, library)).astype(np.int64)
     names = Names.of(image, codes.EXPORT_MALFORMED, codes.EXPORT_MALFORMED)
-    found += [Interval(rva, rva + len(names.raw(rva, "name")) + 1) for rva in strings]
-    return merged_intervals(found)
+    starts = [directory.start, tables.functions_at, tables.names_at, tables.ordinals_at]
+    sizes = [
+        _DIRECTORY_SIZE, 4 * len(tables.functions), 4 * len(tables.names), 2 * len(tables.ordinals)
+    ]  # fmt: skip
+    begins = np.array(starts, dtype=np.int64)
+    return merged_runs(
+        np.concatenate((begins, strings)),
+        np.concatenate((begins + sizes, strings + names.lengths(strings, "name") + 1)),
+    )
 
 
 def _tables(image: Image) -> _Tables | None:
@@ -115,8 +122,9 @@ def _tables(image: Image) -> _Tables | None:
     if (address_table >= image.size_of_image).any():
         raise HpbuildError(codes.EXPORT_MALFORMED, image.name, "an exported address leaves the image")
     ordinal_table = _ordinals(image, ordinals, name_count)
+    used = address_table.tolist()
     for index in ordinal_table:
-        if index >= function_count or not address_table[index]:
+        if index >= function_count or not used[index]:
             raise HpbuildError(codes.EXPORT_ORDINAL, image.name, f"a name has ordinal index {index}")
     return _Tables(
         dll_name=Rva(library), base=base, functions_at=functions, functions=address_table, names_at=names,

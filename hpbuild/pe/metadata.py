@@ -5,9 +5,19 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from hpbuild.pe.access import BASERELOC, EXCEPTION, LOAD_CONFIG, RESOURCE, TLS, merged, merged_intervals
+from hpbuild.pe.access import (
+    BASERELOC,
+    EXCEPTION,
+    LOAD_CONFIG,
+    RESOURCE,
+    TLS,
+    Places,
+    distinct,
+    merged_intervals,
+    merged_runs,
+)
 from hpbuild.pe.debug import debug_info
-from hpbuild.pe.exports import export_extents
+from hpbuild.pe.exports import export_runs
 from hpbuild.pe.image import IMAGE_SCN_MEM_DISCARDABLE, Image
 from hpbuild.pe.imports import import_extents
 from hpbuild.pe.load_config import load_config
@@ -32,6 +42,7 @@ CLASSES = (
 )
 """Class names in order of precedence: a byte that two classes claim belongs to the earlier one."""
 
+_UNWIND = "unwind-information"
 Extents = tuple[Interval, ...]
 _DWARF_PREFIXES = (".debug_", ".zdebug_")
 
@@ -47,24 +58,35 @@ class MetadataRuns:
 
 def metadata_extents(image: Image) -> tuple[tuple[str, Interval], ...]:
     """(class name, RVAs) sorted by address, disjoint. Raises HpbuildError as the table readers do."""
+    return tuple((name, Interval(start, end)) for name, start, end in _rows(metadata_runs(image)))
+
+
+def loader_structures(image: Image) -> tuple[tuple[str, int, int], ...]:
+    """(class name, RVA of the first byte, RVA behind the last) of the same, without unwind information: a
+    row for every record would be very many."""
     runs = metadata_runs(image)
+    kept = runs.kinds != CLASSES.index(_UNWIND)
+    return _rows(MetadataRuns(runs.starts[kept], runs.ends[kept], runs.kinds[kept]))
+
+
+def _rows(runs: MetadataRuns) -> tuple[tuple[str, int, int], ...]:
     rows = zip(runs.kinds.tolist(), runs.starts.tolist(), runs.ends.tolist(), strict=True)
-    return tuple((CLASSES[kind], Interval(start, end)) for kind, start, end in rows)
+    return tuple((CLASSES[kind], start, end) for kind, start, end in rows)
 
 
 def metadata_runs(image: Image) -> MetadataRuns:
     """The same as arrays, for images with very many records."""
     classes = _classes(image)
-    starts = [np.array([i.start for i in classes[name]], dtype=np.int64) for name in CLASSES]
-    ends = [np.array([i.end for i in classes[name]], dtype=np.int64) for name in CLASSES]
     # Elementary segments between all borders; each goes to the first class that covers it.
-    borders = np.unique(np.concatenate(starts + ends))
+    borders = distinct(np.concatenate([column for name in CLASSES for column in classes[name]]))
     owner = np.full(len(borders), len(CLASSES), dtype=np.uint8)
     for kind in reversed(range(len(CLASSES))):
-        depth = np.zeros(len(borders), dtype=np.int64)
-        depth[np.searchsorted(borders, starts[kind])] += 1
-        depth[np.searchsorted(borders, ends[kind])] -= 1
-        owner[np.cumsum(depth) > 0] = kind
+        starts, ends = classes[CLASSES[kind]]
+        if len(starts):
+            depth = np.zeros(len(borders), dtype=np.int8)
+            depth[np.searchsorted(borders, starts)] += 1
+            depth[np.searchsorted(borders, ends)] -= 1
+            owner[np.cumsum(depth) > 0] = kind
     first = np.flatnonzero(np.concatenate(([True], owner[1:] != owner[:-1])))
     stop = np.append(borders[first[1:]], borders[-1])
     used = owner[first] < len(CLASSES)
@@ -73,39 +95,55 @@ def metadata_runs(image: Image) -> MetadataRuns:
     )
 
 
+def _columns(extents: Extents) -> tuple[Places, Places]:
+    """Starts and ends of intervals."""
+    rows = np.array([(run.start, run.end) for run in extents], dtype=np.int64).reshape(-1, 2)
+    return rows[:, 0], rows[:, 1]
+
+
 def unwind_extents(image: Image) -> Extents:
     """RVAs of every unwind record that the exception directory reaches, chained ones included, without
     language data; sorted, disjoint."""
-    pending = np.unique(runtime_functions(image).unwind)
-    starts, ends = [], []
+    starts, ends = _unwind_runs(image)
+    return tuple(Interval(start, end) for start, end in zip(starts.tolist(), ends.tolist(), strict=True))
+
+
+def _unwind_runs(image: Image) -> tuple[Places, Places]:
+    pending = distinct(runtime_functions(image).unwind)
+    known = np.zeros(0, dtype=np.int64)
+    ends = [known]
+    starts = [known]
     for _ in range(MAX_CHAIN + 1):
         if not len(pending):
             break
         table = unwind_table(image, pending)
         starts.append(pending.astype(np.int64))
         ends.append(pending.astype(np.int64) + table.size)
+        known = np.sort(np.concatenate((known, starts[-1])))
         linked = (table.flags & UNW_FLAG_CHAININFO) != 0
-        pending = np.setdiff1d(table.chained[linked, 2], np.concatenate(starts))
-    return merged(np.concatenate(starts), np.concatenate(ends)) if starts else ()
+        pending = distinct(table.chained[linked, 2])
+        place = np.minimum(np.searchsorted(known, pending), len(known) - 1)
+        pending = pending[known[place] != pending]
+    return merged_runs(np.concatenate(starts), np.concatenate(ends))
 
 
-def _classes(image: Image) -> dict[str, Extents]:
-    """Each class' extents, sorted and disjoint within the class."""
+def _classes(image: Image) -> dict[str, tuple[Places, Places]]:
+    """Each class' starts and ends, sorted and disjoint within the class."""
     found = import_extents(image)
     directories = image.directories
     return {
-        "headers": (Interval(0, image.size_of_headers),),
-        "exception-directory": _present(directories[EXCEPTION]),
-        "unwind-information": unwind_extents(image),
-        "relocations": _present(directories[BASERELOC]),
-        "exports": export_extents(image),
-        "import-address-table": found.slots,
-        "imports": found.tables,
-        "delay-imports": found.delay,
-        "resources": _present(directories[RESOURCE]),
-        "tls-directory": _tls(image),
-        "debug": merged_intervals([*debug_info(image).extents, *_dwarf(image)]),
-        **_load_config(image),
+        "headers": _columns((Interval(0, image.size_of_headers),)),
+        "exception-directory": _columns(_present(directories[EXCEPTION])),
+        _UNWIND: _unwind_runs(image),
+        "relocations": _columns(_present(directories[BASERELOC])),
+        "exports": export_runs(image),
+        "import-address-table": _columns(found.slots),
+        "imports": _columns(found.tables),
+        "delay-imports": _columns(found.delay),
+        "resources": _columns(_present(directories[RESOURCE])),
+        "tls-directory": _columns(_tls(image)),
+        "debug": _columns(merged_intervals([*debug_info(image).extents, *_dwarf(image)])),
+        **{name: _columns(extents) for name, extents in _load_config(image).items()},
     }
 
 

@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from hpbuild.codes import pe as codes
 from hpbuild.errors import Code, HpbuildError
-from hpbuild.pe.access import EXCEPTION, Words, mapped_bytes, unpack, words
+from hpbuild.pe.access import EXCEPTION, Words, mapped_bytes, unpack, values_at, words
 from hpbuild.pe.image import Image
 from hpbuild.values import Rva
 
@@ -195,23 +195,14 @@ def unwind_table(image: Image, rvas: Words) -> UnwindTable:
     end = tail + np.where(chain, _ROW, np.where(handled, 4, 0))
     _refuse_any(image, rvas, end > image.size_of_image, codes.UNWIND_OUTSIDE)
     handler = np.zeros(len(at), dtype=np.uint32)
-    handler[handled] = _gather(image, tail[handled])
+    handler[handled] = values_at(image, tail[handled])
     _refuse_any(image, rvas, handler >= image.size_of_image, codes.UNWIND_OUTSIDE)
     chained = np.zeros((len(at), 3), dtype=np.uint32)
-    for column in range(3):
-        chained[chain, column] = _gather(image, tail[chain] + 4 * column)
+    chained[chain] = values_at(image, tail[chain, None] + 4 * np.arange(3))
     return UnwindTable(
         flags=flags.astype(np.uint8), size=(end - at).astype(np.uint32), handler=handler,
         handler_data=np.where(handled, end, 0).astype(np.uint32), chained=chained,
     )  # fmt: skip
-
-
-def _gather(image: Image, at: npt.NDArray[np.int64]) -> Words:
-    """The 32-bit values at many RVAs."""
-    value = np.zeros(len(at), dtype=np.uint32)
-    for byte in range(4):
-        value |= image.memory[at + byte].astype(np.uint32) << np.uint32(8 * byte)
-    return value
 
 
 def _refuse_any(image: Image, rvas: Words, bad: npt.NDArray[np.bool_], code: Code) -> None:

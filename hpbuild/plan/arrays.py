@@ -6,7 +6,7 @@ import numpy as np
 
 from hpbuild.match.comparison import Comparison
 from hpbuild.match.sides import Side
-from hpbuild.plan.objects import Objects, Users, extent, users
+from hpbuild.plan.objects import Objects, extent, users
 
 _WIDEST = 8
 """Bytes of the widest address in data."""
@@ -21,9 +21,9 @@ class Arrays:
     joined: frozenset[int]
 
 
-def arrays(comparison: Comparison, who: Users) -> Arrays:
-    """Compare all that may be a part of an array with what lies at its place in the baseline. ``who`` are the
-    users of the fixed image's data.
+def arrays(comparison: Comparison, objects: Objects) -> Arrays:
+    """Compare all that may be a part of an array with what lies at its place in the baseline. ``objects`` are
+    those of the fixed image.
 
     Code that is the same on both sides reaches as far on both, so no further than where the baseline's array
     ends. Changed and new code may reach as far as the fixed image's array goes.
@@ -34,7 +34,7 @@ def arrays(comparison: Comparison, who: Users) -> Arrays:
     fresh = _named_by_changed(comparison)
     changed: set[int] = set()
     joined: set[int] = set()
-    for front, part in Objects(side, who).parts.pairs():
+    for front, part in objects.parts.pairs():
         place = int(data.baseline[front])
         if place < 0 or not data.same[front]:
             joined.add(front)

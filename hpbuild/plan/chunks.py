@@ -11,14 +11,20 @@ from hpbuild.match.functions import ranges
 from hpbuild.pe.unwind import runtime_functions
 from hpbuild.plan.model import Chunk, ChunkKind, Field, FieldKind, Target, UnwindEntry
 from hpbuild.plan.objects import extent
-from hpbuild.plan.resolve import Resolver, Where, where
+from hpbuild.plan.resolve import Resolver
 from hpbuild.values import Interval
 
+_ABSOLUTE, _IMAGE_BASE, _CALL = int(RefKind.ABSOLUTE), int(RefKind.IMAGE_BASE), int(RefKind.CALL)
+_ADDR32NB, _TABLE32, _END32NB = int(FieldForm.ADDR32NB), int(FieldForm.TABLE32), int(FieldForm.END32NB)
+_CODE_KINDS = {_ABSOLUTE: FieldKind.ADDR64, _IMAGE_BASE: FieldKind.ADDR32NB}
+_RELATIVE = {1: FieldKind.REL8}
+"""By the field's bytes; REL32 for all others."""
+_FOLLOWING = (_END32NB, _TABLE32)
 _FORMS = {
-    FieldForm.ADDR64: FieldKind.ADDR64,
-    FieldForm.ADDR32NB: FieldKind.ADDR32NB,
-    FieldForm.TABLE32: FieldKind.TABLE32,
-    FieldForm.END32NB: FieldKind.ADDR32NB,
+    int(FieldForm.ADDR64): FieldKind.ADDR64,
+    _ADDR32NB: FieldKind.ADDR32NB,
+    _TABLE32: FieldKind.TABLE32,
+    _END32NB: FieldKind.ADDR32NB,
 }
 _KINDS = {Memory.RODATA: ChunkKind.RODATA, Memory.DATA: ChunkKind.DATA, Memory.BSS: ChunkKind.BSS}
 MAX_ALIGNMENT = 64
@@ -145,62 +151,55 @@ class ChunkList:
         )
 
     def _code_fields(self, members: tuple[int, ...], run: Interval, owner: str) -> Iterator[Field]:
-        side, references = self._side, self._side.program.references
+        side, references, resolve = self._side, self._side.program.references, self._resolver.row
+        columns = (references.site, references.target, references.kind, references.width, references.trailing)
         for member in members:
-            for row in range(int(side.first[member]), int(side.last[member])):
-                kind = RefKind(int(references.kind[row]))
-                place = where(side.targets, row, int(references.target[row]))
-                if kind is RefKind.IMAGE_BASE and place.code >= 0:
-                    cause = f"a table is read below its start at {int(references.site[row]):#x}"
+            low, high = int(side.first[member]), int(side.last[member])
+            mine = self._resolver.fragment_chunk[member][0]
+            fields = zip(*[column[low:high].tolist() for column in columns], strict=True)
+            for row, (site, rva, kind, width, trailing) in enumerate(fields, low):
+                if kind == _IMAGE_BASE and side.targets.code[row] >= 0:
+                    cause = f"a table is read below its start at {site:#x}"
                     self._resolver.refuse(owner, cause)
-                target = self._resolver.target(place, kind <= RefKind.CALL, owner)
-                if references.width[row] == 1 and target.chunk != self._resolver.fragment_chunk[member][0]:
-                    cause = f"short jump at {int(references.site[row]):#x} to {place.rva:#x}"
+                target = resolve(side.targets, row, rva, kind <= _CALL, owner)
+                if width == 1 and target.chunk != mine:
+                    cause = f"short jump at {site:#x} to {rva:#x}"
                     finding = Finding(codes.SHORT_JUMP, owner, cause)
                     self._resolver.findings.setdefault((owner, cause), finding)
                 yield Field(
-                    offset=int(references.site[row]) - run.start,
-                    kind=_code_kind(kind, int(references.width[row])),
-                    target=target,
-                    trailing=int(references.trailing[row]),
+                    site - run.start,
+                    _CODE_KINDS.get(kind) or _RELATIVE.get(width, FieldKind.REL32),
+                    target,
+                    trailing,
                 )
 
     def _data_fields(self, run: Interval, owner: str) -> Iterator[Field]:
-        side, fields = self._side, self._side.program.fields
-        low, high = fields.site.searchsorted([run.start, run.end]).tolist()
-        for row in range(low, high):
-            form = FieldForm(int(fields.form[row]))
-            site = int(fields.site[row])
-            place = where(side.pointers, row, int(fields.target[row]))
+        side, fields, resolve = self._side, self._side.program.fields, self._resolver.row
+        low, high = fields.site.searchsorted((run.start, run.end)).tolist()
+        columns = (fields.site, fields.target, fields.form)
+        found = zip(*[column[low:high].tolist() for column in columns], strict=True)
+        for row, (site, rva, form) in enumerate(found, low):
             origin = None
-            if form is FieldForm.TABLE32:
-                start = int(fields.origin[row])
-                origin = self._origin(where(side.origins, row, start), run, owner)
-            yield Field(
-                offset=site - run.start,
-                kind=_FORMS[form],
-                target=self._pointer(place, form, owner),
-                origin=origin,
+            if form == _TABLE32:
+                origin = resolve(side.origins, row, int(fields.origin[row]), False, owner)
+            # Fields of unwind records and jump tables follow the code; pointers keep identity.
+            follows = form in _FOLLOWING or (
+                form == _ADDR32NB and self._carries(int(side.pointers.code[row]))
             )
+            target = resolve(side.pointers, row, rva, follows, owner, form == _END32NB)
+            yield Field(site - run.start, _FORMS[form], target, 0, origin)
 
-    def _pointer(self, place: Where, form: FieldForm, owner: str) -> Target:
-        """ADDR32NB fields of unwind records and jump tables follow the code; pointers keep identity."""
-        follows = form in (FieldForm.END32NB, FieldForm.TABLE32) or (
-            form is FieldForm.ADDR32NB and place.code >= 0 and place.code in self._resolver.fragment_chunk
-        )
-        return self._resolver.target(place, follows, owner)
-
-    def _origin(self, place: Where, run: Interval, owner: str) -> Target:
-        return self._resolver.target(place, False, owner)
+    def _carries(self, fragment: int) -> bool:
+        return fragment >= 0 and fragment in self._resolver.fragment_chunk
 
     def unwind_entries(self) -> tuple[UnwindEntry, ...]:
         """The future rows of the exception directory."""
         entries = []
         fragments = self._side.program.fragments
+        homes: list[int] = self._side.atoms.at(fragments.unwind).tolist()
         for number, members, run in self._code:
             for member in members:
-                rva = int(fragments.unwind[member])
-                chunk = self._resolver.atom_chunk.get(self._side.atoms.one(rva)) if rva else None
+                chunk = self._resolver.atom_chunk.get(homes[member]) if fragments.unwind[member] else None
                 if chunk is not None:
                     begin, end = (
                         int(fragments.start[member]) - run.start,
@@ -208,11 +207,3 @@ class ChunkList:
                     )
                     entries.append(UnwindEntry(number, begin, end, Target(*chunk)))
         return tuple(entries)
-
-
-def _code_kind(kind: RefKind, width: int) -> FieldKind:
-    if kind is RefKind.ABSOLUTE:
-        return FieldKind.ADDR64
-    if kind is RefKind.IMAGE_BASE:
-        return FieldKind.ADDR32NB
-    return FieldKind.REL8 if width == 1 else FieldKind.REL32

@@ -5,6 +5,7 @@ Source: Microsoft Learn, "x64 exception handling": the places of unwind codes co
 
 import numpy as np
 
+from hpbuild.code.columns import among
 from hpbuild.code.model import I64, Program
 from hpbuild.codes import plan as codes
 from hpbuild.errors import Finding
@@ -38,5 +39,5 @@ def _filler(program: Program, fragments: I64) -> I64:
     begin, start = table.begin.astype(np.int64), program.fragments.start[fragments]
     row = np.maximum(np.searchsorted(begin, start, side="right") - 1, 0)
     padding = program.padding[:, 0]
-    inside = (start < table.end[row]) & np.isin(begin[row], padding)
+    inside = (start < table.end[row]) & among(begin[row], padding)
     return np.where(inside, start - begin[row], 0)

@@ -35,8 +35,8 @@ def _split_off(comparison: Comparison, selection: Selection) -> list[Finding]:
     names, there = _names_by_address(fixed), _names_by_address(baseline)
     places = _addresses_by_name(baseline)
     known = {name: min(places[name]) for name in places if len(there[min(places[name])]) > 1}
-    findings = []
-    for fact in comparison.functions:
+    findings: list[Finding] = []
+    for fact in comparison.functions if known else ():
         if selection.limit is not None and fact.root not in selection.functions:
             continue
         start = int(fixed.fragments.start[fact.root])

@@ -36,8 +36,10 @@ def _moved_words(comparison: Comparison, selection: Selection) -> list[Finding]:
         run = extent(comparison.fixed, members)
         limit = comparison.baseline.program.image.size_of_image
         length = min(len(run), limit - place) // 4 * 4
-        ours = comparison.fixed.masked[run.start : run.start + length].view("<u4").astype(np.int64)
-        theirs = comparison.baseline.masked[place : place + length].view("<u4").astype(np.int64)
+        if length < MIN_WORDS * 4:
+            continue
+        ours = comparison.fixed.masked[run.start : run.start + length].view("<u4")
+        theirs = comparison.baseline.masked[place : place + length].view("<u4")
         rows = np.flatnonzero(ours != theirs)
         if len(rows) < MIN_WORDS:
             continue

@@ -37,7 +37,8 @@ def export_exclusions(fixed: Image, baseline: Image) -> list[Exclusion]:
 def export_findings(rows: list[Exclusion]) -> list[Finding]:
     """A warning for each of ``export_exclusions``; one note for all ordinals: a linker counts anew."""
     renumbered = [row for row in rows if row.cause.startswith(_ORDINAL)]
-    findings = [Finding(plan.EXPORTS_DIFFER, row.place, row.cause) for row in rows if row not in renumbered]
+    others = [row for row in rows if not row.cause.startswith(_ORDINAL)]
+    findings = [Finding(plan.EXPORTS_DIFFER, row.place, row.cause) for row in others]
     if renumbered:
         cause = f"{len(renumbered)} exports; {renumbered[0].cause}"
         findings.append(Finding(codes.EXPORT_ORDINALS, renumbered[0].place, cause))

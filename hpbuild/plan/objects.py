@@ -1,6 +1,7 @@
 """Objects: the runs of atoms that must be carried together because code may index across them."""
 
 from collections.abc import Container
+from copy import copy
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,6 +11,7 @@ from hpbuild.match.atoms import Memory
 from hpbuild.match.sides import Side
 from hpbuild.pe.symbols import SymbolKind
 from hpbuild.plan.parts import Parts
+from hpbuild.plan.relation import Relation
 from hpbuild.values import Interval
 
 _PLAIN_HEAD = 16
@@ -21,28 +23,21 @@ class Users:
     """Who refers to each atom: ``functions`` by atom holds root fragments, ``atoms`` by atom the atoms whose
     fields point at it."""
 
-    functions: dict[int, frozenset[int]]
-    atoms: dict[int, frozenset[int]]
+    functions: Relation
+    atoms: Relation
 
 
 def users(side: Side) -> Users:
     """Collect the users of every atom of one side."""
-    program = side.program
-    functions: dict[int, set[int]] = {}
+    program, count = side.program, len(side.atoms)
     rows = np.flatnonzero(side.targets.atom >= 0)
     roots = program.fragments.root[program.references.fragment[rows]]
-    pairs = distinct_pairs(side.targets.atom[rows], roots)
-    for atom, root in zip(pairs[0].tolist(), pairs[1].tolist(), strict=True):
-        functions.setdefault(atom, set()).add(root)
-    atoms: dict[int, set[int]] = {}
     fields = np.flatnonzero(side.pointers.atom >= 0)
     holders = side.atoms.at(program.fields.site[fields])
-    for atom, holder in zip(side.pointers.atom[fields].tolist(), holders.tolist(), strict=True):
-        if holder >= 0:
-            atoms.setdefault(atom, set()).add(holder)
+    held = np.flatnonzero(holders >= 0)
     return Users(
-        functions={atom: frozenset(found) for atom, found in functions.items()},
-        atoms={atom: frozenset(found) for atom, found in atoms.items()},
+        functions=Relation(*distinct_pairs(side.targets.atom[rows], roots), count),
+        atoms=Relation(side.pointers.atom[fields[held]], holders[held], count),
     )
 
 
@@ -51,14 +46,19 @@ class Objects:
 
     __slots__ = ("_joined", "_named", "_records", "_side", "_users", "parts")
 
-    def __init__(self, side: Side, who: Users, joined: Container[int] | None = None) -> None:
-        """``joined`` are the atoms that have their parts (see ``Parts``) with them; None for all."""
+    def __init__(self, side: Side, who: Users) -> None:
         self._side = side
-        self._joined = joined
+        self._joined: Container[int] | None = None
         self._users = who
         self._named = _symbol_runs(side)
         self._records = frozenset(start for start, _ in side.program.exceptions.records)
-        self.parts = Parts(side, frozenset(who.functions), frozenset(self._named))
+        self.parts = Parts(side, who.functions.present, self._named)
+
+    def limited(self, joined: Container[int]) -> "Objects":
+        """The same, with nothing but the atoms in ``joined`` having their parts (see ``Parts``) with them."""
+        other = copy(self)
+        other._joined = joined
+        return other
 
     def of(self, atom: int) -> tuple[int, ...]:
         """All atoms of the object that ``atom`` belongs to, ascending: the symbol's extent; in code the whole

@@ -5,12 +5,14 @@ An address that is taken may be indexed, nobody can tell how far. What is only r
 within it, begins nothing by itself: so it may be an element of what lies before.
 """
 
-from collections.abc import Iterator
+import re
+from collections.abc import Iterable, Iterator
 
 import numpy as np
 
+from hpbuild.code.columns import among
 from hpbuild.code.decode import RefKind
-from hpbuild.code.model import I64, FieldForm
+from hpbuild.code.model import I64, FieldForm, Program
 from hpbuild.match.atoms import Memory
 from hpbuild.match.sides import Side
 
@@ -20,22 +22,24 @@ _FILLER = 16
 """Most zero bytes behind a table that are alignment."""
 _LETTERS = 4
 """Fewer letters with zeros behind them may be a number."""
+_TEXT = re.compile(rb"[\t\n\r\x20-\xff]{%d,}\0" % _LETTERS)
+Bools = np.ndarray[tuple[int], np.dtype[np.bool_]]
 
 
 class Parts:
-    """What may be a part of what, by atom. ``used`` are the atoms that code refers to, ``named`` those of
-    symbols whose extent is known."""
+    """What may be a part of what, by atom. ``used`` marks the atoms that code refers to, ``named`` are those
+    of symbols whose extent is known."""
 
-    __slots__ = ("_adjoins", "_named", "_reach", "_records", "_side", "_used")
+    __slots__ = ("_form", "_memory", "_part", "_reach", "_run", "_side", "_used", "_without")
 
-    def __init__(self, side: Side, used: frozenset[int], named: frozenset[int]) -> None:
-        atoms = side.atoms
-        self._side, self._used, self._named = side, used, named
+    def __init__(self, side: Side, used: Bools, named: Iterable[int]) -> None:
+        self._side, self._used = side, used
+        self._without = np.zeros(len(side.atoms), dtype=np.bool_)
+        self._without[np.fromiter(named, dtype=np.int64)] = True
         self._reach = _reaches(side)
-        self._records = frozenset(start for start, _ in side.program.exceptions.records)
-        joined = (atoms.end[:-1] == atoms.start[1:]) & (atoms.section[:-1] == atoms.section[1:])
-        constant = atoms.memory == Memory.RODATA
-        self._adjoins = np.append(False, joined & constant[:-1] & constant[1:])[: len(atoms)]
+        self._memory = side.program.image.memory.data
+        self._part: Bools | None = None
+        self._run: I64 | None = None
 
     def reach(self, atom: int) -> int:
         """The address up to which what names the atom's begin may read; ``ENDLESS`` where it is taken."""
@@ -47,81 +51,112 @@ class Parts:
 
     def front(self, atom: int) -> int:
         """The first atom of which the given one may be a part; itself when there is none."""
-        first = at = atom
-        start = int(self._side.atoms.start[atom])
-        while self.is_part(at):
-            at -= 1
-            if self._reach[at] > start:
-                first = at
-        return first
+        if self._run is None:
+            number = np.arange(len(self._side.atoms))
+            self._run = np.maximum.accumulate(np.where(self._parts(), 0, number))
+        first = int(self._run[atom])
+        if first == atom:
+            return atom
+        reaching = self._reach[first:atom] > self._side.atoms.start[atom]
+        at = int(reaching.argmax())
+        return first + at if reaching[at] else atom
 
     def pairs(self) -> Iterator[tuple[int, int]]:
         """All (front, part), ascending by part."""
-        read = self._adjoins & (self._reach != ENDLESS)
         chain: list[tuple[int, int]] = []
         last = -1
-        for atom in np.flatnonzero(read).tolist():
-            if not self.is_part(atom):
-                continue
+        for atom in np.flatnonzero(self._parts()).tolist():
             if atom - 1 != last:
                 chain = [(atom - 1, self.reach(atom - 1))]
             start, last = int(self._side.atoms.start[atom]), atom
-            front = next((one for one, reach in chain if reach > start), atom)
-            if front != atom:
-                yield front, atom
-            chain = [(one, reach) for one, reach in chain if reach > start] + [(atom, self.reach(atom))]
+            chain = [(one, reach) for one, reach in chain if reach > start]
+            if chain:
+                yield chain[0][0], atom
+            chain.append((atom, self.reach(atom)))
 
     def is_part(self, atom: int) -> bool:
         """The atom may be a part of what lies before it: code only reads it, it has no name, and what lies
         before is not known to end there."""
-        if not self._adjoins[atom] or atom not in self._used or self._reach[atom] == ENDLESS:
-            return False
-        atoms = self._side.atoms
-        if atom in atoms.names or atom in self._named or atom - 1 in self._named or atoms.heads[atom]:
-            return False
-        if not self._records.isdisjoint((int(atoms.start[atom]), int(atoms.start[atom - 1]))):
-            return False
-        pointer = (
-            self.form_at(int(atoms.start[atom])) == FieldForm.ADDR64 and atoms.start[atom] % _POINTER == 0
-        )
-        if pointer and atoms.start[atom - 1] % _POINTER:  # what holds a pointer is aligned as the pointer is
-            return False
-        return not self.is_text(atom - 1) and not self._ends_with_table(atom - 1)
+        return bool(self._parts()[atom])
 
     def form_at(self, rva: int) -> int:
         """The form of the address in data that begins at ``rva``, -1 for none."""
         fields = self._side.program.fields
-        place = int(np.searchsorted(fields.site, rva))
+        place = int(fields.site.searchsorted(rva))
         return int(fields.form[place]) if place < len(fields) and int(fields.site[place]) == rva else -1
 
     def is_text(self, atom: int) -> bool:
         """Letters and an end mark: nothing behind it belongs to it. Words of small numbers look alike, and so
         do fractions: as text counts what has some letters, in UTF-8."""
-        content = self._content(atom)
-        text = content.split(b"\0", 1)[0]
-        if not _LETTERS <= len(text) < len(content):
+        atoms = self._side.atoms
+        found = _TEXT.match(self._memory, int(atoms.start[atom]), int(atoms.end[atom]))
+        if found is None:
             return False
         try:
-            letters = text.decode("utf-8")
+            found.group().decode("utf-8")
         except UnicodeDecodeError:
             return False
-        return all(letter >= " " or letter in "\t\n\r" for letter in letters)
+        return True
 
-    def _ends_with_table(self, atom: int) -> bool:
-        """The atom is a table of offsets, or a virtual table, and no such field lies behind it."""
+    def _parts(self) -> Bools:
+        """``is_part`` of every atom, decided once: what is cheap first, of all atoms at once."""
+        if self._part is None:
+            part = np.zeros(len(self._side.atoms), dtype=np.bool_)
+            candidates = self._candidates()
+            candidates = candidates[~self._ends_with_table(candidates - 1)]
+            texts = [self.is_text(atom) for atom in (candidates - 1).tolist()]
+            part[candidates[~np.array(texts, dtype=np.bool_)]] = True
+            self._part = part
+        return self._part
+
+    def _candidates(self) -> I64:
+        """What may be a part by all but the content of what lies before."""
+        atoms, program = self._side.atoms, self._side.program
+        start, constant = atoms.start, atoms.memory == Memory.RODATA
+        joined = (atoms.end[:-1] == start[1:]) & (atoms.section[:-1] == atoms.section[1:])
+        begins = self._without | atoms.heads
+        begins[np.fromiter(atoms.names, dtype=np.int64)] = True
+        records = among(start, record_starts(program))
+        pointer = (_forms(self._side, start) == FieldForm.ADDR64) & (start % _POINTER == 0)
+        found = self._used & (self._reach != ENDLESS) & ~begins & ~records & constant
+        found[1:] &= joined & constant[:-1] & ~self._without[:-1] & ~records[:-1]
+        # What holds a pointer is aligned as the pointer is.
+        found[1:] &= ~(pointer[1:] & (start[:-1] % _POINTER != 0))
+        found[:1] = False
+        return np.flatnonzero(found)
+
+    def _ends_with_table(self, rows: I64) -> Bools:
+        """By atom of ``rows``: it is a table of offsets or a virtual table, and no such field lies behind."""
         atoms, fields = self._side.atoms, self._side.program.fields
-        last = int(atoms.last_field[atom]) - 1
-        if last < atoms.first_field[atom] or self.form_at(int(atoms.end[atom])) == fields.form[last]:
-            return False
-        wide = bool(fields.form[last] == FieldForm.ADDR64)
-        if wide and not (atom and atoms.heads[atom - 1] and atoms.end[atom - 1] == atoms.start[atom]):
-            return False
-        rest = self._content(atom)[int(fields.site[last]) + (8 if wide else 4) - int(atoms.start[atom]) :]
-        return len(rest) < _FILLER and not any(rest)
+        found = np.zeros(len(rows), dtype=np.bool_)
+        if not len(fields):
+            return found
+        last = atoms.last_field[rows] - 1
+        form = fields.form[last]
+        wide = form == FieldForm.ADDR64
+        before = np.maximum(rows - 1, 0)
+        headed = (rows > 0) & atoms.heads[before] & (atoms.end[before] == atoms.start[rows])
+        rest = fields.site[last] + np.where(wide, 8, 4)
+        short = atoms.end[rows] - rest < _FILLER
+        table = (last >= atoms.first_field[rows]) & (_forms(self._side, atoms.end[rows]) != form)
+        memory = self._side.program.image.memory
+        for place in np.flatnonzero(table & short & (headed | ~wide)).tolist():
+            found[place] = not memory[int(rest[place]) : int(atoms.end[rows[place]])].any()
+        return found
 
-    def _content(self, atom: int) -> bytes:
-        start, end = int(self._side.atoms.start[atom]), int(self._side.atoms.end[atom])
-        return self._side.program.image.read(start, end - start)
+
+def record_starts(program: Program) -> I64:
+    """Where the unwind records begin, ascending."""
+    return np.array(program.exceptions.records, dtype=np.int64).reshape(-1, 2)[:, 0]
+
+
+def _forms(side: Side, rva: I64) -> I64:
+    """The form of the address in data that begins at each place, -1 for none."""
+    fields = side.program.fields
+    if not len(fields):
+        return np.full(len(rva), -1, dtype=np.int64)
+    place = np.minimum(fields.site.searchsorted(rva), len(fields) - 1)
+    return np.where(fields.site[place] == rva, fields.form[place].astype(np.int64), -1)
 
 
 def _reaches(side: Side) -> I64:

@@ -67,7 +67,7 @@ def make_plan(comparison: Comparison, limit: Limit | None = None, builds: Builds
         findings=tuple(
             sorted(set(findings), key=lambda finding: (finding.code.id, finding.place, finding.cause))
         ),
-        uses=tuple(sorted(resolver.uses, key=lambda use: (use.range, use.constant))),
+        uses=tuple(sorted(resolver.uses, key=lambda use: (use.range.start, use.range.end, use.constant))),
         only=() if limit is None else limit.names,
     )
 

@@ -6,6 +6,7 @@ import numpy as np
 
 from hpbuild.code.columns import distinct
 from hpbuild.code.decode import RefKind, instructions
+from hpbuild.code.flow import jump_targets
 from hpbuild.code.model import I64, FieldForm, Program
 from hpbuild.codes import plan as codes
 from hpbuild.codes import traps
@@ -69,9 +70,7 @@ def choose(
     fragments, image = program.fragments, program.image
     start, end = int(fragments.start[root]), int(fragments.end[root])
     insns = instructions(image.read(start, end - start), start)
-    inner = {
-        insn.near_branch_target for insn in insns if insn.is_jmp_short_or_near or insn.is_jcc_short_or_near
-    }
+    inner = jump_targets(insns)
     if not insns:
         whole = instructions(image.read(start, min(_LONGEST, image.size_of_image - start)), start)
         if whole and end < start + _JUMP and end in named.named:
@@ -90,13 +89,13 @@ def choose(
         if not used and not _relocated(named, pad):
             return _site(program, function, RedirectionKind.PAD_JUMP, start, pad)
     entry = Interval(start, start + _JUMP)
-    if entry.end > end + _filler_after(program, end):
+    if entry.end > end and entry.end > end + _filler_after(program, end):
         cause = f"{end - start} bytes at {start:#x}, {'' if before else 'no '}filler before"
         return Finding(codes.NO_ROOM, name, cause)
     hit = _hit(inner, named, start + 1, entry.end)
     if hit:
         return Finding(traps.ENTRY_BRANCH, name, f"something leads to {min(hit):#x}")
-    calls = (insn.next_ip for insn in insns if insn.is_call_near or insn.is_call_near_indirect)
+    calls = (insn.next_ip for insn in insns[:_JUMP] if insn.is_call_near or insn.is_call_near_indirect)
     back = next((place for place in calls if place in entry and place > start), 0)
     if back:
         return Finding(traps.CALL_AT_ENTRY, name, f"a call returns to {back:#x}")
@@ -115,8 +114,10 @@ def _part_jumps_to_entry(program: Program, named: BranchTargets, root: int) -> b
 def _table_leads_to_entry(program: Program, named: BranchTargets, start: int, end: int) -> bool:
     """A jump table of the function leads to its entry: the entry before or behind leads into its middle."""
     fields = program.fields
-    low, high = np.searchsorted(named.entries, (start, start + 1))
+    low, high = named.entries.searchsorted((start, start + 1)).tolist()
     first = named.rows[low:high]
+    if low == high:
+        return False
     for step in (-1, 1):
         rows = first[(first + step >= 0) & (first + step < len(fields.site))]
         beside = fields.site[rows + step] - fields.site[rows] == 4 * step

@@ -1,26 +1,30 @@
 """Where each reference of the carried code and data must lead: the patch or the baseline."""
 
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from hpbuild.codes import plan as codes
 from hpbuild.errors import Finding
 from hpbuild.match.atoms import Memory
 from hpbuild.match.comparison import Comparison
-from hpbuild.match.sides import Places, label
+from hpbuild.match.places import Places, label
 from hpbuild.plan.model import BaselineUse, Target
 from hpbuild.plan.selection import Selection
 from hpbuild.values import Interval
 
 
-@dataclass(frozen=True, slots=True)
-class Where:
-    """One place of the fixed image: its address and what lies there (see ``match.sides.Places``)."""
+class Where(NamedTuple):
+    """One place of the fixed image: its address and what lies there (see ``match.places.Places``)."""
 
     rva: int
     code: int
     atom: int
     offset: int
     other: int
+
+
+_NOWHERE = Target(None, 0)
+"""What cannot be resolved."""
 
 
 def where(places: Places, row: int, rva: int) -> Where:
@@ -42,6 +46,20 @@ class Resolver:
     atom_chunk: dict[int, tuple[int, int]] = field(default_factory=dict)
     uses: set[BaselineUse] = field(default_factory=set)
     findings: dict[tuple[str, str], Finding] = field(default_factory=dict)
+    _known: dict[int, Target] = field(default_factory=dict)
+
+    def row(
+        self, places: Places, row: int, rva: int, control: bool, owner: str, behind: bool = False
+    ) -> Target:
+        """``target`` of row ``row`` of ``places``, whose address is ``rva``; ``behind`` when it belongs with
+        the byte before it. An address is resolved once."""
+        key = rva << 2 | behind << 1 | control
+        found = self._known.get(key)
+        if found is None:
+            found = self.target(where(places, row, rva), control, owner)
+            if found is not _NOWHERE:  # that is refused to every owner anew
+                self._known[key] = found
+        return found
 
     def target(self, place: Where, control: bool, owner: str) -> Target:
         """The target for a field that names ``place``. ``control``: the field is a jump or call, which goes
@@ -56,7 +74,7 @@ class Resolver:
         """Record that something cannot be resolved."""
         finding = Finding(codes.UNRESOLVED, owner, cause)
         self.findings.setdefault((finding.place, cause), finding)
-        return Target(None, 0)
+        return _NOWHERE
 
     def _code(self, place: Where, control: bool, owner: str) -> Target:
         pairing, baseline = self.comparison.pairing, self.comparison.baseline.program.fragments
@@ -99,7 +117,7 @@ class Resolver:
             if there is None:
                 finding = Finding(codes.NEW_IMPORT, owner, f"imports {slot}")
                 self.findings.setdefault((owner, slot), finding)
-                return Target(None, 0)
+                return _NOWHERE
             self.uses.add(BaselineUse(Interval(there, there + 8), False))
             return Target(None, there)
         if 0 <= place.rva < min(fixed.image.size_of_headers, baseline.image.size_of_headers):

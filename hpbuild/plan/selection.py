@@ -50,8 +50,9 @@ class _Closure:
         self.side = comparison.fixed
         self.facts = facts
         self.users = who
-        self.arrays = arrays(comparison, who)
-        self.objects_of = Objects(comparison.fixed, who, self.arrays.joined)
+        objects = Objects(comparison.fixed, who)
+        self.arrays = arrays(comparison, objects)
+        self.objects_of = objects.limited(self.arrays.joined)
         self.handlers = Handlers(comparison.fixed)
         self.functions: dict[int, Reason] = {}
         self.objects: dict[int, tuple[tuple[int, ...], Reason]] = {}
@@ -108,12 +109,39 @@ class _Closure:
     def _function(self, root: int) -> None:
         unwind = self.side.program.fragments.unwind
         for fragment in self.facts[root].fragments:
-            for row in range(int(self.side.first[fragment]), int(self.side.last[fragment])):
+            for row in self._telling(int(self.side.first[fragment]), int(self.side.last[fragment])):
                 self.via = Via("code", row)
                 self._code(int(self.side.targets.code[row]))
                 self._atom(int(self.side.targets.atom[row]), root)
             if unwind[fragment]:
                 self._exceptions(int(unwind[fragment]))
+
+    def _telling(self, first: int, last: int) -> range | list[int]:
+        """The rows of references in ``range(first, last)`` that may lead to something that is not carried
+        yet. With a limit all of them: a refusal names the last row that was looked at."""
+        if self.limit:
+            return range(first, last)
+        rows: list[int] = np.flatnonzero(self._loud[first:last]).tolist()
+        return [first + row for row in rows]
+
+    @cached_property
+    def _loud(self) -> np.ndarray[tuple[int], np.dtype[np.bool_]]:
+        """By row of the references: it names changed or new code, or data that is not simply the baseline's;
+        or data that points behind the entry of a function, which may be the row's own."""
+        table, targets, pointers = self.side.program.fragments, self.side.targets, self.side.pointers
+        changed = np.zeros(len(table) + 1, dtype=np.bool_)  # the last is that of -1
+        changed[[root for root, fact in self.facts.items() if not fact.identical]] = True
+        code, data = targets.code, self.comparison.data
+        inner = pointers.code >= 0
+        held = pointers.code[inner]
+        inner[inner] = (pointers.offset[inner] > 0) | (table.root[held] != held)
+        count = np.concatenate([[0], np.cumsum(inner)])
+        atoms = (data.baseline < 0) | ~data.same
+        atoms |= count[self.side.atoms.last_field] > count[self.side.atoms.first_field]
+        atoms[list(self.arrays.changed)] = True
+        loud: np.ndarray[tuple[int], np.dtype[np.bool_]]
+        loud = changed[np.append(table.root, -1)[code]] | np.append(atoms, False)[targets.atom]
+        return loud
 
     def _exceptions(self, record: int) -> None:
         """All that the exception data of a carried function names, its handlers included."""

@@ -39,13 +39,15 @@ class Startup:
     """Answers for one side which functions run only while the image is loaded or unloaded.
 
     ``entry`` is the root of the entry point or -1, ``callbacks`` are those of the thread-local callbacks;
-    ``lists`` are the lists of initialisers. The entry point of a program runs all of it: there it counts only
-    with ``whole`` False.
+    ``lists`` are the lists of initialisers; ``callers`` is ``_callers`` of the side. The entry point of a
+    program runs all of it: there it counts only with ``whole`` False.
     """
 
     __slots__ = ("_callers", "_known", "_live", "_side", "callbacks", "entry", "lists", "roots")
 
-    def __init__(self, side: Side, lists: tuple[InitialiserList, ...], whole: bool) -> None:
+    def __init__(
+        self, side: Side, lists: tuple[InitialiserList, ...], whole: bool, callers: tuple[I64, I64]
+    ) -> None:
         self._side, self.lists = side, lists
         image = side.program.image
         local = tls(image)
@@ -55,7 +57,7 @@ class Startup:
         roots = {root for item in lists for root in item.entries} | set(self.callbacks)
         self.roots = frozenset(roots | ({self.entry} if once else set())) - {-1}
         self._live = self._directly_live(set() if once else {self.entry})
-        self._callers = _callers(side)
+        self._callers = callers
         self._known: dict[int, bool] = {}
 
     def only(self, root: int) -> bool:
@@ -90,7 +92,7 @@ class Startup:
 
     def _of(self, root: int) -> set[int]:
         callees, callers = self._callers
-        low, high = np.searchsorted(callees, (root, root + 1))
+        low, high = callees.searchsorted((root, root + 1)).tolist()
         return set(callers[low:high].tolist()) - {root}
 
     def _directly_live(self, entry: set[int]) -> frozenset[int]:
@@ -109,8 +111,7 @@ class Startup:
         named &= (fields.form == FieldForm.ADDR64) | (fields.form == FieldForm.ADDR32NB)
         callbacks = tls(program.image)
         skip = [item.range for item in self.lists] + ([callbacks.callbacks_table] if callbacks else [])
-        skip += [Interval(rva, rva + size) for rva, size in program.exceptions.records]
-        named &= ~_inside(fields.site, skip)
+        named &= ~_inside(fields.site, skip, program.exceptions.records)
         found.update(table.root[pointers.code[named]].tolist())
         return frozenset(found - {-1})
 
@@ -120,7 +121,8 @@ def startup(side: Side) -> Startup:
     runs at the start uses it."""
     candidates = tuple(_lists(side))
     sure = tuple(item for item in candidates if not item.namers)
-    first = Startup(side, sure, False)
+    callers = _callers(side)
+    first = Startup(side, sure, False, callers)
     root = side.program.fragments.root
     users = {item.range: {int(root[namer]) for namer in item.namers} for item in candidates}
     lists = [
@@ -128,12 +130,18 @@ def startup(side: Side) -> Startup:
         for item in candidates
         if not item.namers or first.all_only({user for user in users[item.range] if not first.idle(user)})
     ]
-    return Startup(side, tuple(lists), True)
+    return Startup(side, tuple(lists), True, callers)
 
 
-def _inside(sites: I64, runs: list[Interval]) -> np.ndarray[tuple[int], np.dtype[np.bool_]]:
-    ordered = sorted((run.start, run.end) for run in runs if len(run))
-    rows = np.array(ordered, dtype=np.int64).reshape(-1, 2)
+def _inside(
+    sites: I64, runs: list[Interval], records: tuple[tuple[int, int], ...]
+) -> np.ndarray[tuple[int], np.dtype[np.bool_]]:
+    """Which of ``sites`` lie in one of ``runs`` or of ``records``, rows (start, size)."""
+    sized = np.array(records, dtype=np.int64).reshape(-1, 2)
+    others = np.array([(run.start, run.end) for run in runs], dtype=np.int64).reshape(-1, 2)
+    rows = np.concatenate([others, np.stack([sized[:, 0], sized.sum(axis=1)], axis=1)])
+    rows = rows[rows[:, 0] < rows[:, 1]]
+    rows = rows[np.lexsort((rows[:, 1], rows[:, 0]))]
     index = np.searchsorted(rows[:, 0], sites, side="right") - 1
     if not len(rows):
         return np.zeros(len(sites), dtype=np.bool_)
@@ -166,11 +174,12 @@ def _lists(side: Side) -> Iterator[InitialiserList]:
     edges = np.flatnonzero(np.diff(sites) != 8) + 1
     names = {int(side.atoms.start[atom]): name for atom, name in side.atoms.names.items()}
     namers = _Namers(side)
-    end = 0
-    for low, high in zip([0, *edges.tolist()], [*edges.tolist(), len(sites)], strict=True):
-        first, behind = int(sites[low]), int(sites[high - 1]) + 8
+    lows, highs = np.append(0, edges), np.append(edges, len(sites))
+    words = program.image.memory[(sites[lows] - 8)[:, None] + np.arange(8)].view("<u8")[:, 0]
+    rows = np.flatnonzero((words == 0) | (words == _MINUS_ONE))  # nothing else stands before a list
+    for low, high in zip(lows[rows].tolist(), highs[rows].tolist(), strict=True):
+        first, behind, end = int(sites[low]), int(sites[high - 1]) + 8, int(sites[low - 1]) + 8 if low else 0
         head, by = _head(side, first, max(end, first - 8 * _SPACE), names, namers, behind)
-        end = behind
         if head >= 0:
             yield InitialiserList(Interval(head, behind), tuple(roots[low:high].tolist()), by)
 
@@ -190,13 +199,13 @@ class _Namers:
     def between(self, start: int, end: int) -> set[int]:
         """Fragments that name an address in ``[start, end)``."""
         found = self._direct(start, end)
-        low, high = np.searchsorted(self._pointed, (start, end))
+        low, high = self._pointed.searchsorted((start, end)).tolist()
         for site in self._sites[low:high].tolist():
             found |= self._direct(site, site + 1)
         return found
 
     def _direct(self, start: int, end: int) -> set[int]:
-        low, high = np.searchsorted(self._targets, (start, end))
+        low, high = self._targets.searchsorted((start, end)).tolist()
         return set(self._owners[low:high].tolist())
 
 
@@ -206,8 +215,8 @@ def _head(
     """Where the list with the first pointer at ``first`` begins, and who uses it where its shape alone makes
     it a list; -1 when the pointers are no list."""
     image, nobody = side.program.image, frozenset[int]()
-    at = first - 8
-    while at >= limit and image.section_at(at) == image.section_at(first):
+    at, section, after = first - 8, image.section_at(first), None
+    while at >= limit and image.section_at(at) is section:
         word = image.u64(at)
         if word == _MINUS_ONE:
             owners = namers.between(at, first + 1)
@@ -217,7 +226,9 @@ def _head(
             break
         if names.get(at, "") in _HEADS:
             return at, nobody
-        owners = namers.between(at, at + 1) & namers.between(behind, behind + 8 * _SPACE + 1)
+        if after is None:
+            after = namers.between(behind, behind + 8 * _SPACE + 1)
+        owners = namers.between(at, at + 1) & after if after else set()
         if owners:
             return at, frozenset(owners)
         at -= 8

@@ -48,12 +48,12 @@ class Claims:
     excluded: Rows
 
     @classmethod
-    def of(cls, **rows: list[tuple[int, ...]]) -> "Claims":
-        """Claims from lists of rows, sorted; a name that is not given becomes an empty array."""
-        arrays = {
-            name: np.array(sorted(rows.get(name, [])), dtype=np.uint32).reshape(-1, width)
-            for name, width in _COLUMNS.items()
-        }
+    def of(cls, **rows: list[tuple[int, ...]] | npt.NDArray[np.int64]) -> "Claims":
+        """Claims from rows in any order, sorted; a name that is not given becomes an empty array."""
+        arrays = {}
+        for name, width in _COLUMNS.items():
+            table = np.array(rows.get(name, []), dtype=np.int64).reshape(-1, width)
+            arrays[name] = table[np.lexsort(table.T[::-1])].astype(np.uint32)
         return cls(**arrays)
 
 

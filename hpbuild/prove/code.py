@@ -1,6 +1,5 @@
 """Steps 3 and 4: identical code against the baseline, carried code against the patch image."""
 
-from bisect import bisect_left, bisect_right
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -11,10 +10,11 @@ from hpbuild.pe.image import Image
 from hpbuild.pe.unwind import primary_begins, runtime_functions
 from hpbuild.prove.checks import Check, Recorder
 from hpbuild.prove.claims import Claims, Rows
-from hpbuild.prove.compare import Runs, Side, claimed_fields, compare, join, pointers
+from hpbuild.prove.compare import Runs, Side, claimed_fields, compare, pointers
 from hpbuild.prove.correspond import Correspondence
-from hpbuild.prove.decode import Numbers, Piece, References, references
+from hpbuild.prove.decode import Pieces, references
 from hpbuild.prove.pinned import check_pinned
+from hpbuild.prove.references import Numbers, References, join
 from hpbuild.prove.space import Space
 
 
@@ -118,18 +118,25 @@ def _functions(image: Image, starts: Numbers) -> Numbers:
     return np.where(inside, primary_begins(image, table)[row], starts)
 
 
-def _without(runs: Runs, opaque: Rows, functions: Numbers) -> tuple[Numbers, list[Piece]]:
+def _without(runs: Runs, opaque: Rows, functions: Numbers) -> tuple[Numbers, Pieces]:
     """What is left of ``runs`` without ``opaque``, and the run that each piece belongs to."""
-    holes = opaque.tolist()
-    ends = [end for _, end in holes]
-    rows: list[int] = []
-    pieces: list[Piece] = []
-    columns = zip(runs.start.tolist(), runs.end.tolist(), functions.tolist(), strict=True)
-    for row, (start, end, function) in enumerate(columns):
-        at = start
-        for low, high in [*holes[bisect_right(ends, start) : bisect_left(holes, [end])], [end, end]]:
-            if low > at:
-                rows.append(row)
-                pieces.append(Piece(at, low, start, end, function))
-            at = max(at, high)
-    return np.array(rows, dtype=np.int64), pieces
+    low, high = opaque[:, 0].astype(np.int64), opaque[:, 1].astype(np.int64)
+    first = np.searchsorted(high, runs.start, side="right")
+    last = np.searchsorted(low, runs.end, side="left")
+    rows: list[tuple[int, int, int]] = []
+    for row in np.flatnonzero(last > first).tolist():
+        at, end, holes = int(runs.start[row]), int(runs.end[row]), slice(int(first[row]), int(last[row]))
+        for start, stop in [*zip(low[holes].tolist(), high[holes].tolist(), strict=True), (end, end)]:
+            if start > at:
+                rows.append((row, at, start))
+            at = max(at, stop)
+    whole = np.flatnonzero((last <= first) & (runs.start < runs.end))
+    table = np.concatenate(
+        [
+            np.column_stack((whole, runs.start[whole], runs.end[whole])),
+            np.array(rows, dtype=np.int64).reshape(-1, 3),
+        ]
+    )
+    table = table[np.lexsort((table[:, 1], table[:, 0]))]
+    owner, begins, ends = (np.ascontiguousarray(column) for column in table.T)
+    return owner, Pieces(begins, ends, runs.start[owner], runs.end[owner], functions[owner])

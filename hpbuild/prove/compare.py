@@ -9,9 +9,12 @@ import numpy as np
 from hpbuild.errors import Code
 from hpbuild.prove.checks import Recorder
 from hpbuild.prove.claims import Rows
-from hpbuild.prove.correspond import Correspondence
-from hpbuild.prove.decode import Form, Numbers, References, Use
+from hpbuild.prove.correspond import Correspondence, Flags
+from hpbuild.prove.references import Form, Numbers, References, Use, distinct
 from hpbuild.prove.space import Space
+
+_AT_ONCE = 1 << 20
+"""Bytes of two spaces that are compared at a time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,15 +64,6 @@ class Side:
     differs: Code
     refers: Code
     relocated: Code
-
-
-def join(parts: list[References]) -> References:
-    """All columns of ``parts``, one after the other."""
-    columns = {
-        name: np.concatenate([getattr(part, name) for part in parts])
-        for name in ("site", "width", "anchor", "form", "use", "row")
-    }
-    return References(**columns)
 
 
 def pointers(runs: Runs, relocated: Numbers) -> References:
@@ -138,23 +132,45 @@ def _compare_bytes(
     for byte in range(4):
         masked[lines + byte] = True
     fixed, other = side.fixed, side.other
-    rows = zip(runs.start.tolist(), runs.end.tolist(), runs.shift.tolist(), strict=True)
-    for row, (start, end, shift) in enumerate(rows):
+    for row in _unequal(side, runs, masked).tolist():
+        start, end, shift = (int(column[row]) for column in (runs.start, runs.end, runs.shift))
         here = fixed.memory[start:end]
         there = other.slice(start + shift, end - start)
         if len(there) != end - start:
             recorder.fail(side.differs, runs.name(row), "the counterpart leaves the image")
             continue
-        unequal = here != there
+        unequal = (here != there) & ~masked[start:end]
         if unequal.any():
-            unequal &= ~masked[start:end]
-            if unequal.any():
-                at = int(np.argmax(unequal))
-                cause = (
-                    f"{int(unequal.sum())} bytes differ, first at {start + at:#x}: {int(here[at]):02x} in "
-                    f"the fixed image, {int(there[at]):02x} at {start + at + shift:#x}"
-                )
-                recorder.fail(side.differs, runs.name(row), cause)
+            at = int(np.argmax(unequal))
+            cause = (
+                f"{int(unequal.sum())} bytes differ, first at {start + at:#x}: {int(here[at]):02x} in "
+                f"the fixed image, {int(there[at]):02x} at {start + at + shift:#x}"
+            )
+            recorder.fail(side.differs, runs.name(row), cause)
+
+
+def _unequal(side: Side, runs: Runs, masked: Flags) -> Numbers:
+    """Rows of the runs that may have another counterpart than their own bytes; for all others it is shown
+    that they have none. Runs that lie as far apart from each other as their counterparts do are compared at
+    once, with what is between them."""
+    if not len(runs) or (runs.end[:-1] > runs.start[1:]).any():
+        return np.arange(len(runs))
+    here, there = side.fixed.memory, side.other.memory
+    first = np.flatnonzero(np.append(True, np.diff(runs.shift) != 0))
+    last = np.append(first[1:], len(runs)) - 1
+    starts, ends, shifts = runs.start[first], runs.end[last], runs.shift[first] - side.other.start
+    inside = (starts + shifts >= 0) & (ends + shifts <= len(there)) & (ends <= len(here))
+    groups = np.column_stack((starts, ends, shifts))[inside]
+    found = [np.arange(low, high + 1) for low, high in np.column_stack((first, last))[~inside].tolist()]
+    for start, end, shift in groups.tolist():
+        for low in range(start, end, _AT_ONCE):
+            high = min(low + _AT_ONCE, end)
+            place = np.flatnonzero(here[low:high] != there[low + shift : high + shift])
+            if len(place):
+                place += low
+                row = runs.holding(place[~masked[place]], 1)
+                found.append(row[row >= 0])
+    return distinct(np.concatenate(found)) if found else first[:0]
 
 
 def _compare_relocations(recorder: Recorder, side: Side, runs: Runs) -> None:

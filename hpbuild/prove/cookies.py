@@ -8,9 +8,12 @@ the first word could be the place of a cookie in the frame that the record descr
 
 from collections.abc import Iterable
 
+import numpy as np
+
 from hpbuild.prove.language import names_function_info, words
+from hpbuild.prove.records import Record, read_record, read_records
+from hpbuild.prove.references import distinct
 from hpbuild.prove.space import Space
-from hpbuild.prove.unwind import Record, read_record
 
 _WRAPPED, _ALIGNED_FRAME = 0x3, 0x4
 _EXTRA = {1: 1, 4: 1, 5: 2, 6: 1, 7: 2, 8: 1, 9: 2}
@@ -20,11 +23,14 @@ _EXTRA = {1: 1, 4: 1, 5: 2, 6: 1, 7: 2, 8: 1, 9: 2}
 def number_handlers(space: Space, records: Iterable[int]) -> frozenset[int]:
     """RVAs of the handlers of the unwind ``records`` that take numbers. A record without any data, in front
     of another one, says nothing."""
-    starts = frozenset(records)
+    starts = distinct(np.array(list(records), dtype=np.int64))
+    found = read_records(space, starts)
+    told = (found.handler != 0) & ~np.isin(found.data, starts)
+    known = frozenset(starts.tolist())
     fitting: dict[int, bool] = {}
-    for rva in starts:
+    for rva in starts[~found.sound | told].tolist():
         record = read_record(space, rva)
-        if record is not None and record.handler and record.data not in starts:
+        if record is not None and record.handler and record.data not in known:
             fitting[record.handler] = fitting.get(record.handler, True) and _fits(space, record)
     return frozenset(handler for handler, fits in fitting.items() if fits)
 

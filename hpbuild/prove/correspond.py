@@ -9,8 +9,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from hpbuild.prove.decode import Numbers, Use
 from hpbuild.prove.ownership import NOWHERE, Owner, Ownership, Slots, slot_of
+from hpbuild.prove.references import Numbers, Use
 
 Flags = npt.NDArray[np.bool_]
 

@@ -7,10 +7,10 @@ from hpbuild.manifest.model import Module
 from hpbuild.pe.image import Image
 from hpbuild.prove.checks import Check, Recorder
 from hpbuild.prove.claims import Claims
-from hpbuild.prove.compare import Runs, Side, claimed_fields, compare, join, pointers
+from hpbuild.prove.compare import Runs, Side, claimed_fields, compare, pointers
 from hpbuild.prove.correspond import Correspondence
-from hpbuild.prove.decode import Bytes, Numbers
 from hpbuild.prove.pinned import check_pinned
+from hpbuild.prove.references import Bytes, Numbers, join
 from hpbuild.prove.runtime_types import check_runtime_types
 from hpbuild.prove.space import Space
 

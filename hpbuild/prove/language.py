@@ -5,6 +5,8 @@ of the Itanium C++ ABI as gcc and clang write them (LSDA header, call-site table
 Visual C++ (magic numbers of FuncInfo).
 """
 
+from hpbuild.prove.records import Flags
+from hpbuild.prove.references import Numbers
 from hpbuild.prove.space import Space
 
 _MAX_SCOPES = 4096
@@ -64,6 +66,16 @@ def scope_words(space: Space, data: int) -> list[int]:
         for begin, end, handler, target in scopes
     )
     return values if plausible else []
+
+
+def may_hold_scopes(space: Space, data: Numbers) -> Flags:
+    """By address: could ``scope_words`` find a scope table there? False only when it finds none, which its
+    count and its first scope show."""
+    count, begin, end, handler, target = (space.unsigned(data + at, 4) for at in (0, 4, 8, 12, 16))
+    inside = (begin >= _LOWEST_CODE) & (begin < end) & (end < space.end) & (end - begin < _LARGEST_SCOPE)
+    named = (handler >= 0) & (handler < space.end) & (target >= 0) & (target < space.end)
+    result: Flags = (count > 0) & (count <= _MAX_SCOPES) & inside & named
+    return result
 
 
 def names_function_info(space: Space, data: int) -> bool:

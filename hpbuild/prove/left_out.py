@@ -14,7 +14,7 @@ from hpbuild.manifest.model import Module
 from hpbuild.pe.image import Image
 from hpbuild.prove.checks import Check, Recorder
 from hpbuild.prove.claims import Claims
-from hpbuild.prove.decode import Numbers
+from hpbuild.prove.references import Numbers
 
 
 def left_out(claims: Claims, module: Module, fixed: Image, baseline: Image) -> Check:

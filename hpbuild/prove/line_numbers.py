@@ -17,7 +17,8 @@ from hpbuild.manifest.model import Module
 from hpbuild.prove.checks import Check, Recorder
 from hpbuild.prove.claims import Claims
 from hpbuild.prove.compare import Runs
-from hpbuild.prove.decode import Cursor, Numbers
+from hpbuild.prove.cursor import Cursor
+from hpbuild.prove.references import Numbers
 from hpbuild.prove.space import Space
 
 LARGEST_LINE = 1_000_000

@@ -12,9 +12,9 @@ import numpy as np
 from hpbuild.manifest.model import Module
 from hpbuild.pe.image import Image
 from hpbuild.pe.imports import imports
-from hpbuild.pe.metadata import metadata_extents
+from hpbuild.pe.metadata import CLASSES, MetadataRuns
 from hpbuild.prove.claims import Claims
-from hpbuild.prove.decode import Numbers
+from hpbuild.prove.references import Numbers
 from hpbuild.values import Interval
 
 NOWHERE = -1
@@ -75,14 +75,20 @@ class Slots:
     names: tuple[str, ...]
 
 
-def ownership(claims: Claims, module: Module, fixed: Image, baseline: Image, delta: int) -> Ownership:
-    """Runs of the fixed image; the patch image lies ``delta`` bytes above its nominal place."""
-    rows = [*_claimed(claims), *_carried(module, delta), *_left_out(module)]
-    taken = [(row[0], row[1]) for row in rows]
-    rows += _metadata(claims, fixed, baseline, taken)
-    rows.sort()
-    table = np.array(rows, dtype=np.int64).reshape(-1, 7)
-    start, end, owner, in_baseline, in_patch, entry, number = (np.ascontiguousarray(c) for c in table.T)
+def ownership(
+    claims: Claims, module: Module, fixed: Image, tables: tuple[MetadataRuns, MetadataRuns], delta: int
+) -> Ownership:
+    """Runs of the fixed image; ``tables`` are the loader's tables of the fixed image and of the baseline; the
+    patch image lies ``delta`` bytes above its nominal place."""
+    rows = np.concatenate([_claimed(claims), _table(_carried(module, delta)), _table(_left_out(module))])
+    metadata = _table(_metadata(claims, fixed, tables, np.sort(rows[:, 0]), np.sort(rows[:, 1])))
+    rows = np.concatenate([rows, metadata])
+    order = np.argsort(rows[:, 0], kind="stable")
+    if (np.diff(rows[order, 0]) == 0).any():
+        order = np.lexsort(rows.T[::-1])
+    start, end, owner, in_baseline, in_patch, entry, number = (
+        np.ascontiguousarray(column[order]) for column in rows.T
+    )
     return Ownership(
         start=start, end=end, owner=owner, baseline=in_baseline, patch=in_patch, entry=entry, number=number
     )
@@ -91,10 +97,19 @@ def ownership(claims: Claims, module: Module, fixed: Image, baseline: Image, del
 _Row = tuple[int, int, int, int, int, int, int]
 
 
-def _claimed(claims: Claims) -> Iterable[_Row]:
-    for owner, array in ((Owner.CODE, claims.code), (Owner.DATA, claims.data)):
-        for number, (start, end, baseline) in enumerate(array.tolist()):
-            yield start, end, owner, baseline - start, 0, NOWHERE, number
+def _table(rows: Iterable[_Row]) -> Numbers:
+    return np.array(list(rows), dtype=np.int64).reshape(-1, 7)
+
+
+def _claimed(claims: Claims) -> Numbers:
+    parts = []
+    for owner, claimed in ((Owner.CODE, claims.code), (Owner.DATA, claims.data)):
+        rows = claimed.astype(np.int64)
+        part = np.zeros((len(rows), 7), dtype=np.int64)
+        part[:, :2], part[:, 2], part[:, 3] = rows[:, :2], owner, rows[:, 2] - rows[:, 0]
+        part[:, 5], part[:, 6] = NOWHERE, np.arange(len(rows))
+        parts.append(part)
+    return np.concatenate(parts)
 
 
 def _carried(module: Module, delta: int) -> Iterable[_Row]:
@@ -117,19 +132,26 @@ def _left_out(module: Module) -> Iterable[_Row]:
             yield part.start, part.end, Owner.LEFT_OUT, 0, 0, entry, number
 
 
-def _metadata(claims: Claims, fixed: Image, baseline: Image, taken: list[tuple[int, int]]) -> Iterable[_Row]:
+def _metadata(
+    claims: Claims,
+    fixed: Image,
+    tables: tuple[MetadataRuns, MetadataRuns],
+    starts: Numbers,
+    ends: Numbers,
+) -> Iterable[_Row]:
     """The claimed metadata, cut at the borders of the loader tables; the n-th table of a class corresponds
-    to the n-th of the same class. ``taken`` runs never become metadata."""
-    there = _numbered(metadata_extents(baseline))
-    here = sorted(_numbered(metadata_extents(fixed)).items(), key=lambda item: item[1])
-    runs = [(0, fixed.size_of_headers), *claims.metadata.tolist()]
-    starts = np.array(sorted(start for start, _ in taken), dtype=np.int64)
-    ends = np.array(sorted(end for _, end in taken), dtype=np.int64)
+    to the n-th of the same class. What begins at ``starts`` and ends at ``ends`` (both sorted) never becomes
+    metadata."""
+    there = _numbered(tables[1])
+    here = sorted(_numbered(tables[0]).items(), key=lambda item: item[1])
+    claimed = claims.metadata.astype(np.int64)
     reached = 0
     for key, extent in here:
-        if key[0] in _NEVER_REFERRED or key not in there:
+        if key not in there:
             continue
-        for start, end in runs:
+        first = int(np.searchsorted(claimed[:, 1], extent.start, side="right"))
+        last = int(np.searchsorted(claimed[:, 0], extent.end))
+        for start, end in [(0, fixed.size_of_headers), *claimed[first:last].tolist()]:
             low, high = max(start, extent.start, reached), min(end, extent.end)
             # Disjoint runs: as many begin before ``high`` as end at or before ``low``, or one is in between.
             if low < high and np.searchsorted(starts, high) == np.searchsorted(ends, low, side="right"):
@@ -137,12 +159,13 @@ def _metadata(claims: Claims, fixed: Image, baseline: Image, taken: list[tuple[i
                 reached = high
 
 
-def _numbered(extents: Iterable[tuple[str, Interval]]) -> dict[tuple[str, int], Interval]:
+def _numbered(runs: MetadataRuns) -> dict[tuple[str, int], Interval]:
+    """The loader's tables that code or data may name, by class and number within the class."""
     found: dict[tuple[str, int], Interval] = {}
-    counts: dict[str, int] = {}
-    for name, extent in sorted(extents, key=lambda item: (item[0], item[1].start)):
-        found[name, counts.get(name, 0)] = extent
-        counts[name] = counts.get(name, 0) + 1
+    for kind, name in enumerate(CLASSES):
+        rows = np.flatnonzero(runs.kinds == kind) if name not in _NEVER_REFERRED else ()
+        for place, row in enumerate(rows):
+            found[name, place] = Interval(int(runs.starts[row]), int(runs.ends[row]))
     return found
 
 

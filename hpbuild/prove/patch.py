@@ -14,10 +14,11 @@ from hpbuild.patchimage.place import place
 from hpbuild.patchimage.read import PatchImage, read_patch_image
 from hpbuild.pe.image import Image
 from hpbuild.prove.checks import Check, Recorder
-from hpbuild.prove.decode import Numbers
+from hpbuild.prove.records import read_record
 from hpbuild.prove.redirections import check_digests, check_redirections
+from hpbuild.prove.references import Numbers
 from hpbuild.prove.space import Space
-from hpbuild.prove.unwind import Table, read_record
+from hpbuild.prove.unwind import Table
 from hpbuild.values import Digest, Interval
 
 _STEP = 0x10000

@@ -5,7 +5,7 @@ import numpy as np
 from hpbuild.codes import prove as codes
 from hpbuild.manifest.model import Module
 from hpbuild.prove.checks import Recorder
-from hpbuild.prove.decode import Numbers
+from hpbuild.prove.references import Numbers
 
 
 def check_pinned(recorder: Recorder, module: Module, targets: Numbers, patch_start: int) -> None:

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 
@@ -9,8 +10,10 @@ from hpbuild.codes import prove as codes
 from hpbuild.errors import Finding, HpbuildError
 from hpbuild.manifest.model import ByteClass, Exclusion, Module
 from hpbuild.pe.image import Image
+from hpbuild.pe.metadata import metadata_runs
 from hpbuild.pe.relocations import relocation_sites
 from hpbuild.pe.unwind import runtime_functions
+from hpbuild.prove.aside import aside
 from hpbuild.prove.checks import Check, State, not_run
 from hpbuild.prove.claims import Claims, check_claims
 from hpbuild.prove.code import Read, carried_code, identical_code
@@ -19,12 +22,12 @@ from hpbuild.prove.cookies import number_handlers
 from hpbuild.prove.correspond import Correspondence
 from hpbuild.prove.coverage import account, coverage
 from hpbuild.prove.data import data
-from hpbuild.prove.decode import Numbers
 from hpbuild.prove.left_out import left_out
 from hpbuild.prove.line_numbers import line_numbers
 from hpbuild.prove.native import native_table
 from hpbuild.prove.ownership import import_slots, ownership
 from hpbuild.prove.patch import Placed, nothing_else, placement
+from hpbuild.prove.references import Numbers
 from hpbuild.prove.remaining import remaining
 from hpbuild.prove.space import Space, image_space
 from hpbuild.prove.unwind import Scene, Table, carried_language, unwind
@@ -34,6 +37,8 @@ Progress = Callable[[str, str, int, int], None]
 """(stage, subject, done, total)."""
 
 _STEPS = 9
+_LARGE = 4 << 20
+"""File bytes from which on step 3, the longest, is worth a process of its own."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -101,38 +106,42 @@ def _steps(
 ) -> Proof:
     fixed, baseline = images
     here, there = (image_space(image, relocation_sites(image).astype(np.int64)) for image in images)
+    tables = metadata_runs(fixed), metadata_runs(baseline)
     judge = Correspondence(
-        ownership(claims, module, fixed, baseline, placed.delta), import_slots(fixed, baseline)
+        ownership(claims, module, fixed, tables, placed.delta), import_slots(fixed, baseline)
     )
-    checks = [first]
+    lines = line_numbers(module, claims, here, there)
+    begin = partial(identical_code, claims, fixed, here, there, judge, lines.sites)
+    done: list[Check] = []
 
     def step(check: Check) -> None:
-        checks.append(check)
-        progress("prove", module.path, len(checks), _STEPS)
+        done.append(check)
+        progress("prove", module.path, 1 + len(done), _STEPS)
 
-    scenes = _scenes(claims, module, placed, images, (here, there), judge)
-    language = carried_language(
-        scenes[1], Runs.of([(d.fixed.start, d.fixed.end, 0, d.name) for d in module.data])
-    )
-    rows = list(zip(language.start.tolist(), language.end.tolist(), language.shift.tolist(), strict=True))
-    copies = [
-        Interval(start + shift - placed.delta, end + shift - placed.delta) for start, end, shift in rows
-    ]
-    step(coverage(claims, module, fixed, [Interval(start, end) for start, end, _ in rows]))
-    lines = line_numbers(module, claims, here, there)
-    identical, read = identical_code(claims, fixed, here, there, judge, lines.sites)
-    step(identical)
-    carried, more = carried_code(claims, module, fixed, here, placed.space, placed.delta, judge)
-    step(carried)
-    step(data(claims, module, images, (here, there, placed.space), placed.delta, judge))
-    step(unwind(scenes, language, claims))
-    step(nothing_else(module, placed, images, _in_use(claims, module), copies))
-    step(native_table(module, placed.image, baseline))
-    step(remaining(claims, module, fixed, baseline, judge))
-    if module.only or module.left_out:
-        step(left_out(claims, module, fixed, baseline))
-    if module.line_only:
-        step(lines.check)
+    with aside(begin, min(len(image.data) for image in images) >= _LARGE) as identical:
+        scenes = _scenes(claims, module, placed, images, (here, there), judge)
+        language = carried_language(
+            scenes[1], Runs.of([(d.fixed.start, d.fixed.end, 0, d.name) for d in module.data])
+        )
+        rows = list(zip(language.start.tolist(), language.end.tolist(), language.shift.tolist(), strict=True))
+        copies = [
+            Interval(start + shift - placed.delta, end + shift - placed.delta) for start, end, shift in rows
+        ]
+        step(coverage(claims, module, fixed, tables[0], [Interval(start, end) for start, end, _ in rows]))
+        carried, more = carried_code(claims, module, fixed, here, placed.space, placed.delta, judge)
+        step(carried)
+        step(data(claims, module, images, (here, there, placed.space), placed.delta, judge))
+        step(unwind(scenes, language, claims))
+        step(nothing_else(module, placed, images, _in_use(claims, module), copies))
+        step(native_table(module, placed.image, baseline))
+        step(remaining(claims, module, fixed, baseline, judge))
+        if module.only or module.left_out:
+            step(left_out(claims, module, fixed, baseline))
+        if module.line_only:
+            step(lines.check)
+        same, read = identical()
+    step(same)
+    checks = [first, done[0], same, *done[1:-1]]
     total = Read(read.instructions + more.instructions, read.references + more.references)
     summary = _summary(claims, module, placed, total)
     return Proof(

@@ -16,7 +16,8 @@ from hpbuild.pe.identity import masked_digest
 from hpbuild.pe.image import Image
 from hpbuild.pe.relocations import relocation_sites
 from hpbuild.prove.checks import Recorder
-from hpbuild.prove.decode import Cursor, Numbers
+from hpbuild.prove.cursor import Cursor
+from hpbuild.prove.references import Numbers
 from hpbuild.values import Interval
 
 _FILLER = (0xCC, 0x90, 0x00)

@@ -15,7 +15,7 @@ from hpbuild.pe.tls import tls
 from hpbuild.prove.checks import Check, Recorder
 from hpbuild.prove.claims import Claims
 from hpbuild.prove.correspond import Correspondence
-from hpbuild.prove.decode import Use
+from hpbuild.prove.references import Use
 
 _RESOURCE_CLASSES = ("resource", "version-resource")
 
@@ -66,6 +66,14 @@ class _Scene:
                 return
         self._recorder.fail(codes.UNDECLARED_DIFFERENCE, place, cause)
 
+    def right(self, pairs: list[tuple[int, int]]) -> list[bool]:
+        """For each pair of addresses, neither of them 0: are they counterparts?"""
+        table = np.array(pairs, dtype=np.int64).reshape(-1, 2)
+        here, there = np.ascontiguousarray(table[:, 0]), np.ascontiguousarray(table[:, 1])
+        uses = np.full(len(table), int(Use.ADDRESS), dtype=np.int64)
+        found = self._judge.right(here, there, uses, carried=False) & (here != 0) & (there != 0)
+        return [bool(same) for same in found.tolist()]
+
     def pair(self, klass: str, place: str, target: int, other: int) -> None:
         """Two addresses have to be counterparts; 0 is none."""
         self.examine()
@@ -84,6 +92,13 @@ def _key(item: Export) -> str:
 def _exports(scene: _Scene, fixed: Image, baseline: Image) -> None:
     here = {_key(item): item for item in exports(fixed)}
     there = {_key(item): item for item in exports(baseline)}
+    both = [(name, here[name], there[name]) for name in sorted(here.keys() & there.keys())]
+    right = scene.right([(int(new.rva), int(old.rva)) for _, new, old in both])
+    plain = {
+        name
+        for (name, new, old), same in zip(both, right, strict=True)
+        if same and not new.forwarder and (old.forwarder, old.ordinal) == ("", new.ordinal)
+    }
     for name in sorted(here.keys() | there.keys()):
         scene.examine()
         new, old = here.get(name), there.get(name)
@@ -93,6 +108,8 @@ def _exports(scene: _Scene, fixed: Image, baseline: Image) -> None:
         elif (new.forwarder, new.ordinal) != (old.forwarder, old.ordinal):
             cause = f"ordinal {old.ordinal} {old.forwarder} became {new.ordinal} {new.forwarder}"
             scene.undeclared(("export",), name, cause, exact=True)
+        elif name in plain:
+            scene.examine()
         elif not new.forwarder:
             scene.pair("export", name, int(new.rva), int(old.rva))
 

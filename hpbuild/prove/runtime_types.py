@@ -12,8 +12,8 @@ from hpbuild.codes import prove as codes
 from hpbuild.manifest.model import Datum, Module
 from hpbuild.pe.image import Image
 from hpbuild.prove.checks import Recorder
-from hpbuild.prove.decode import Numbers
 from hpbuild.prove.language import words
+from hpbuild.prove.references import Numbers
 from hpbuild.prove.space import Space
 
 _WORD = 8

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from hpbuild.pe.image import Image
-from hpbuild.prove.decode import Bytes, Form, Numbers, References
+from hpbuild.prove.references import Bytes, Form, Numbers, References
 
 _FORMS = (
     (Form.RELATIVE, 1),
@@ -20,8 +20,8 @@ _FORMS = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Space:
-    """``memory`` holds the bytes from RVA ``start`` on; ``image_base`` is what absolute addresses in it
-    count from; ``relocated`` are the sorted RVAs of the 8-byte fields that move with the base."""
+    """``memory`` has the bytes from RVA ``start`` on, contiguous; absolute addresses in it count from
+    ``image_base``; ``relocated`` are the sorted RVAs of the 8-byte fields that move with the base."""
 
     name: str
     memory: Bytes
@@ -43,14 +43,14 @@ class Space:
         """Little-endian values of ``width`` bytes at ``sites``, modulo 2**64 as int64; a site outside the
         space gives -1."""
         at = sites - self.start
-        inside = (at >= 0) & (at + width <= len(self.memory))
-        at = np.where(inside, at, 0)
-        values = np.zeros(len(sites), dtype=np.uint64)
-        if len(self.memory) < width:
+        last = len(self.memory) - width
+        if last < 0:
             return np.full(len(sites), -1, dtype=np.int64)
-        for byte in range(width):
-            values |= self.memory[at + byte].astype(np.uint64) << np.uint64(8 * byte)
-        return np.where(inside, values.view(np.int64), -1)
+        inside = (at >= 0) & (at <= last)
+        # One element for every byte of the memory, each made of the ``width`` bytes from there on.
+        words = np.ndarray((last + 1,), dtype=f"<u{width}", buffer=self.memory, strides=(1,))
+        values = words[np.where(inside, at, 0)].astype(np.uint64).view(np.int64)
+        return np.where(inside, values, -1)
 
     def targets(self, references: References, shift: Numbers, origin: Numbers) -> Numbers:
         """RVAs that ``references`` name (of an END the byte before) when read ``shift`` bytes further on in

@@ -1,7 +1,7 @@
 """Step 6: unwind records of identical functions in the baseline, of carried ones in the patch image.
 
 Source: Microsoft Learn, "x64 exception handling" (RUNTIME_FUNCTION, UNWIND_INFO, scope table of
-__C_specific_handler). Read here once more, from bytes, because the patch image is read where it was placed.
+__C_specific_handler).
 """
 
 from dataclasses import dataclass, field
@@ -11,53 +11,19 @@ import numpy as np
 from hpbuild.codes import prove as codes
 from hpbuild.prove.checks import Check, Recorder
 from hpbuild.prove.claims import Claims, Rows
-from hpbuild.prove.compare import Runs, Side, claimed_fields, compare, join, pointers
+from hpbuild.prove.compare import Runs, Side, claimed_fields, compare, pointers
 from hpbuild.prove.correspond import Correspondence
-from hpbuild.prove.decode import Numbers, Use, only_filler
+from hpbuild.prove.cursor import only_filler
 from hpbuild.prove.language import cookie_words, language_size, scope_words, words
+from hpbuild.prove.records import Flags, read_record
+from hpbuild.prove.references import Numbers, Use, distinct, join
 from hpbuild.prove.space import Space
+from hpbuild.prove.unwind_alike import Pair, alike
 
-_HANDLER, _CHAINED = 0x3, 0x4
 _MAX_CHAIN = 32
 _CONSTANT_FILTERS = (0, 1)
 Table = tuple[Numbers, Numbers, Numbers]
 """Rows of an exception directory sorted by begin: begin, end, unwind record."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Record:
-    """UNWIND_INFO: ``head`` are its first 4 bytes, ``codes`` the codes without padding,
-    ``handler`` and ``data`` RVAs or 0, ``chained`` a row or None, ``size`` bytes without language data."""
-
-    head: bytes
-    codes: bytes
-    handler: int
-    data: int
-    chained: tuple[int, int, int] | None
-    size: int
-
-
-def read_record(space: Space, rva: int) -> Record | None:
-    """The unwind record at ``rva``, None when it leaves the space."""
-    head = space.slice(rva, 4).tobytes() if rva >= space.start else b""
-    if len(head) < 4:
-        return None
-    flags, count = head[0] >> 3, head[2]
-    tail = rva + 4 + 2 * (count + count % 2)
-    words = space.slice(tail, 12).tobytes()
-    unwind_codes = space.slice(rva + 4, 2 * count).tobytes()
-    need = 12 if flags & _CHAINED else 4 if flags & _HANDLER else 0
-    if len(words) < need or len(unwind_codes) < 2 * count:
-        return None
-    word = [int.from_bytes(words[at : at + 4], "little") for at in range(0, need, 4)]
-    return Record(
-        head=head,
-        codes=unwind_codes,
-        handler=word[0] if need == 4 else 0,
-        data=tail + 4 if need == 4 else 0,
-        chained=(word[0], word[1], word[2]) if need == 12 else None,
-        size=tail + need - rva,
-    )
 
 
 @dataclass(slots=True)
@@ -127,8 +93,9 @@ def carried_language(scene: Scene, data: Runs) -> Runs:
     """
     rows: dict[tuple[int, int], tuple[int, int, int, str]] = {}
     patch, records = scene.others[0], frozenset(scene.here[2].tolist())
-    ordered = np.unique(scene.here[2])
-    for _, number, row, other in _matched(scene):
+    ordered = distinct(scene.here[2])
+    _, *columns = _matched(scene)
+    for number, row, other in zip(*(column.tolist() for column in columns), strict=True):
         if row < 0 or other < 0:
             continue
         here = read_record(scene.fixed, int(scene.here[2][row]))
@@ -145,41 +112,85 @@ def carried_language(scene: Scene, data: Runs) -> Runs:
     return Runs.of(list(rows.values()))
 
 
-def _matched(scene: Scene) -> list[tuple[int, int, int, int]]:
-    """(address, run, row of the fixed image or -1, row of its counterpart or -1) for every row that begins
-    in a run, and for each run's first byte."""
+def _matched(scene: Scene) -> tuple[Numbers, Numbers, Numbers, Numbers]:
+    """Columns: address, run, row of the fixed image or -1, row of its counterpart or -1, for every row that
+    begins in a run, and for each run's first byte."""
     starts, runs = scene.here[0], scene.runs
     held = runs.holding(starts, 1)
     at = np.concatenate([starts[held >= 0], runs.start])
     run = np.concatenate([held[held >= 0], np.arange(len(runs))])
-    here, there = _row_at(scene.here, at), _row_at(scene.there, at + runs.shift[run])
-    return list(zip(at.tolist(), run.tolist(), here.tolist(), there.tolist(), strict=True))
+    return at, run, _row_at(scene.here, at), _row_at(scene.there, at + runs.shift[run])
 
 
 def _scene(recorder: Recorder, scene: Scene, behind: set[tuple[int, int]], opaque: Rows) -> None:
     pairs = _Pairs(behind, frozenset(scene.here[2].tolist()))
-    for address, number, row, other in _matched(scene):
-        recorder.examined += 1
-        if row < 0 and other < 0:
-            continue
-        name, shift = scene.runs.name(number), int(scene.runs.shift[number])
-        if row < 0 or other < 0:
-            has = "no record in the fixed image, but" if row < 0 else "a record in the fixed image, but not"
-            recorder.fail(codes.UNWIND_MISSING, name, f"{address:#x} has {has} at {address + shift:#x}")
-            continue
-        begin, end, record = (int(column[row]) for column in scene.here)
-        begin2, end2, record2 = (int(column[other]) for column in scene.there)
-        if end2 == scene.runs.end[number] + shift and _only_data(opaque, int(scene.runs.end[number]), end):
-            end = end2 - shift
-        filled = (begin + shift, end + shift) != (begin2, end2) and _behind_filler(
-            scene, number, (begin, begin2), (record, record2)
+    at, run, row, other = _matched(scene)
+    recorder.examined += len(at)
+    holes = opaque[:, 0].astype(np.int64), opaque[:, 1].astype(np.int64)
+    told = np.flatnonzero(~_agree(scene, run, row, other))
+    for index in told.tolist():
+        _compare_rows(
+            recorder,
+            scene,
+            pairs,
+            holes,
+            (int(at[index]), int(run[index]), int(row[index]), int(other[index])),
         )
-        if end + shift != end2 or (begin + shift != begin2 and not filled):
-            cause = f"[{begin:#x}, {end:#x}) became [{begin2:#x}, {end2:#x})"
-            recorder.fail(codes.UNWIND_DIFFERS, name, cause)
-            continue
-        _compare_records(recorder, scene, pairs, (record, record2), 0)
     _judge(recorder, scene, pairs)
+
+
+def _agree(scene: Scene, run: Numbers, row: Numbers, other: Numbers) -> Flags:
+    """Which of the matched rows have no difference: neither side has a row, or both have the same, with
+    records of which nothing has to be told. The others are compared one by one."""
+    result: Flags = (row < 0) & (other < 0)
+    if len(scene.others) != 1:
+        return result
+    both = np.flatnonzero((row >= 0) & (other >= 0))
+    begin, end, record = (column[row[both]] for column in scene.here)
+    begin2, end2, record2 = (column[other[both]] for column in scene.there)
+    shift = scene.runs.shift[run[both]]
+    same = (begin + shift == begin2) & (end + shift == end2)
+    both, record, record2 = both[same], record[same], record2[same]
+    pair = Pair(
+        fixed=scene.fixed,
+        other=scene.others[0],
+        judge=scene.judge,
+        carried=scene.carried,
+        numbers=scene.numbers,
+        records=distinct(scene.here[2]),
+    )
+    result[both] = alike(pair, record, record2)
+    return result
+
+
+def _compare_rows(
+    recorder: Recorder,
+    scene: Scene,
+    pairs: _Pairs,
+    holes: tuple[Numbers, Numbers],
+    matched: tuple[int, int, int, int],
+) -> None:
+    """One matched pair of rows of the exception directories, of which one may be missing."""
+    address, number, row, other = matched
+    if row < 0 and other < 0:
+        return
+    name, shift = scene.runs.name(number), int(scene.runs.shift[number])
+    if row < 0 or other < 0:
+        has = "no record in the fixed image, but" if row < 0 else "a record in the fixed image, but not"
+        recorder.fail(codes.UNWIND_MISSING, name, f"{address:#x} has {has} at {address + shift:#x}")
+        return
+    begin, end, record = (int(column[row]) for column in scene.here)
+    begin2, end2, record2 = (int(column[other]) for column in scene.there)
+    if end2 == scene.runs.end[number] + shift and _only_data(holes, int(scene.runs.end[number]), end):
+        end = end2 - shift
+    filled = (begin + shift, end + shift) != (begin2, end2) and _behind_filler(
+        scene, number, (begin, begin2), (record, record2)
+    )
+    if end + shift != end2 or (begin + shift != begin2 and not filled):
+        cause = f"[{begin:#x}, {end:#x}) became [{begin2:#x}, {end2:#x})"
+        recorder.fail(codes.UNWIND_DIFFERS, name, cause)
+        return
+    _compare_records(recorder, scene, pairs, (record, record2), 0)
 
 
 def _behind_filler(scene: Scene, number: int, begins: tuple[int, int], records: tuple[int, int]) -> bool:
@@ -196,14 +207,13 @@ def _behind_filler(scene: Scene, number: int, begins: tuple[int, int], records: 
     return all(one is not None and not one.head[1] and not one.head[2] for one in found)
 
 
-def _only_data(opaque: Rows, start: int, end: int) -> bool:
-    """Whether the rows of data in code fill ``[start, end)``: jump tables that MSVC puts behind the code of a
+def _only_data(holes: tuple[Numbers, Numbers], start: int, end: int) -> bool:
+    """Whether the runs of data in code fill ``[start, end)``: jump tables that MSVC puts behind the code of a
     function, within its row. The copy has them elsewhere."""
-    at = start
-    for low, high in opaque[np.searchsorted(opaque[:, 1], start, side="right") :].tolist():
-        if low > at or at >= end:
-            break
-        at = high
+    low, high = holes
+    at, row = start, int(np.searchsorted(high, start, side="right"))
+    while at < end and row < len(low) and low[row] <= at:
+        at, row = int(high[row]), row + 1
     return start < end <= at
 
 

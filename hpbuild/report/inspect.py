@@ -2,8 +2,8 @@
 
 from collections.abc import Mapping, Sequence
 
+from hpbuild.bundle.layout import ATTACHMENTS
 from hpbuild.manifest.model import NOT_SELECTED, Manifest, Module, Redirection
-from hpbuild.report.attachments import attachment_blocks, attachments
 from hpbuild.report.blocks import Block, Heading, Line, Pairs, Table, Tone
 from hpbuild.report.document import (
     Document,
@@ -44,7 +44,7 @@ def document(
         "members": [
             {"name": name, "size": len(data), "sha256": Digest.of(data).hex} for name, data in members.items()
         ],
-        "attachments": attachments(members),
+        "attachments": _attachments(members),
         "signatures": [{"key_hint": hint, "verified": False} for hint in signatures],
         "statement": statement,
         "id": manifest.id,
@@ -57,6 +57,14 @@ def document(
         "unchanged": list(manifest.unchanged),
         "left_out": list(manifest.left_out),
     }
+
+
+def _attachments(members: Mapping[str, bytes]) -> list[Document]:
+    if not any(name.startswith(ATTACHMENTS) for name in members):
+        return []
+    from hpbuild.report.attachments import attachments  # with all readers of their formats
+
+    return attachments(members)
 
 
 def _module(module: Module) -> Document:
@@ -147,7 +155,10 @@ def blocks(result: Document, *, full: bool = False) -> list[Block]:
     if full:
         rows = tuple((item["name"], f"{item['size']:,}", item["sha256"]) for item in result["members"])
         parts += [Heading("members"), Table(("member", "bytes", "sha256"), rows, frozenset({1}))]
-    parts += attachment_blocks(result["attachments"], full=full)
+    if result["attachments"]:
+        from hpbuild.report.attachments import attachment_blocks
+
+        parts += attachment_blocks(result["attachments"], full=full)
     for entry in result["modules"]:
         parts += _module_blocks(entry, full=full)
     if result["left_out"]:

@@ -12,38 +12,18 @@ from enum import StrEnum
 from hpbuild.bundle.statement import PAYLOAD_TYPE
 from hpbuild.codes import sign as codes
 from hpbuild.errors import HpbuildError
-from hpbuild.manifest.readers import Node, root
-from hpbuild.manifest.strict_json import JsonLimits, JsonValue, canonical, parse_canonical
+from hpbuild.manifest.strict_json import JsonValue, canonical, parse_canonical
 from hpbuild.sign.algorithms import PublicKey, algorithm_of, spki_sha256, verify
-from hpbuild.sign.base64_forms import read_base64
+from hpbuild.sign.envelope import DOCUMENT as DOCUMENT
+from hpbuild.sign.envelope import LIMITS
+from hpbuild.sign.envelope import MAX_PAYLOAD as MAX_PAYLOAD
+from hpbuild.sign.envelope import MAX_SIGNATURE as MAX_SIGNATURE
+from hpbuild.sign.envelope import MAX_SIGNATURES as MAX_SIGNATURES
+from hpbuild.sign.envelope import Envelope as Envelope
+from hpbuild.sign.envelope import Signature as Signature
+from hpbuild.sign.envelope import decode_envelope as decode_envelope
 from hpbuild.sign.extension import Extension, encode_extension
 from hpbuild.sign.signer import Signer, Signing
-
-DOCUMENT = "signatures.dsse.json"
-MAX_SIGNATURES = 64
-MAX_SIGNATURE = 16 << 10
-"""Bytes of one signature; ML-DSA-87, the largest kind, has 4,627."""
-MAX_PAYLOAD = 4 << 20
-LIMITS = JsonLimits(size=8 << 20, depth=8, values=10_000, text=6 << 20)
-
-
-@dataclass(frozen=True, slots=True)
-class Signature:
-    """One signature. ``keyid`` is a hint. ``extension`` holds certificates and time stamps: the canonical
-    JSON of whatever was there, kept as it is (``sign/extension.py`` reads it); b'' when there was none."""
-
-    keyid: str
-    sig: bytes
-    extension: bytes = b""
-
-
-@dataclass(frozen=True, slots=True)
-class Envelope:
-    """Payload with its type and signatures."""
-
-    payload_type: str
-    payload: bytes
-    signatures: tuple[Signature, ...]
 
 
 class Outcome(StrEnum):
@@ -99,25 +79,6 @@ def encode_envelope(envelope: Envelope) -> bytes:
     data = canonical(document, DOCUMENT)
     decode_envelope(data)
     return data
-
-
-def decode_envelope(data: bytes, document: str = DOCUMENT) -> Envelope:
-    """The envelope in ``data``; refuses with HP40xx, HP5201, HP5202 and HP5206."""
-    fields = root(parse_canonical(data, document, LIMITS), document).fields(
-        {"payload", "payloadType", "signatures"}
-    )
-    if (found := fields["payloadType"].text(200)) != PAYLOAD_TYPE:
-        raise fields["payloadType"].error(codes.WRONG_PAYLOAD_TYPE, f"{found!r}, {PAYLOAD_TYPE!r} is needed")
-    items = fields["signatures"].items()
-    if not items:
-        raise fields["signatures"].error(
-            codes.BAD_ENVELOPE, "no signature; an unsigned bundle has no envelope"
-        )
-    if len(items) > MAX_SIGNATURES:
-        raise fields["signatures"].error(
-            codes.TOO_MANY_SIGNATURES, f"{len(items)} signatures, at most {MAX_SIGNATURES} are checked"
-        )
-    return Envelope(found, _bytes(fields["payload"], MAX_PAYLOAD), tuple(_signature(item) for item in items))
 
 
 def sign_envelope(
@@ -187,13 +148,3 @@ def _sign(maker: Signing, message: bytes) -> Signature:
     if not maker.chain and not timestamps:
         return Signature(key, raw)
     return Signature(key, raw, encode_extension(Extension(maker.chain, timestamps)))
-
-
-def _signature(node: Node) -> Signature:
-    fields = node.fields({"keyid", "sig"}, {"extension"})
-    extension = canonical(fields["extension"].value, DOCUMENT) if "extension" in fields else b""
-    return Signature(fields["keyid"].text(200), _bytes(fields["sig"], MAX_SIGNATURE), extension)
-
-
-def _bytes(node: Node, limit: int) -> bytes:
-    return read_base64(node, 4 * (limit // 3 + 1), codes.BAD_ENVELOPE)

@@ -3,7 +3,7 @@
 import re
 from datetime import UTC, datetime
 
-_MOMENT = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}Z")
+_MOMENT = re.compile(r"([0-9]{4})-([0-9]{2})-([0-9]{2})T([0-9]{2}):([0-9]{2}):([0-9]{2})Z")
 
 
 def moment_text(moment: datetime) -> str:
@@ -16,9 +16,11 @@ def moment_text(moment: datetime) -> str:
 def parse_moment(text: str) -> datetime:
     """The moment, in UTC, that ``text`` names as ``moment_text`` would; ValueError when it names none: not
     of that form, or no day and time of the calendar (leap seconds are none)."""
-    if not _MOMENT.fullmatch(text):
+    found = _MOMENT.fullmatch(text)
+    if not found:
         raise ValueError(f"{text!r} is not of the form 2025-01-31T12:00:00Z")
     try:
-        return datetime.strptime(text, "%Y-%m-%dT%H:%M:%SZ").replace(tzinfo=UTC)
+        year, month, day, hour, minute, second = map(int, found.groups())
+        return datetime(year, month, day, hour, minute, second, tzinfo=UTC)
     except ValueError:
         raise ValueError(f"{text!r} is not a day and time of the calendar") from None

@@ -5,7 +5,6 @@ takes another one back has that one's manifest; attachments would speak of a pac
 effect, so none are demanded of it and none are allowed.
 """
 
-from hpbuild.attachments.agreement import findings
 from hpbuild.attachments.record import KINDS, VEX
 from hpbuild.bundle.layout import ATTACHMENTS
 from hpbuild.bundle.reader import Bundle
@@ -34,6 +33,8 @@ def check_attachments(
         found += [Finding(OTHER_PACKAGE, name, cause) for name in known]
     else:
         found += _missing(bundle, manifest, policy.required_attachments)
+        if known:
+            from hpbuild.attachments.agreement import findings
         for name in known:
             found += findings(name, bundle.members[name], manifest, bundle.manifest)
     if not present and not found and not policy.required_attachments:

@@ -23,7 +23,8 @@ class Subject:
 
     ``in_memory``: it was taken from a process, so that only what is not writable can be compared, and of that
     not the places ``unknown`` (RVAs outside code), where ``image`` has what the file has. ``leads`` says in
-    words where a jump at an entry goes, ``wrong`` what is wrong with the package's new code there."""
+    words where a jump at an entry goes, ``wrong`` what is wrong with the package's new code there.
+    ``sha256`` is the digest of ``image.data`` where somebody has computed it already: files are large."""
 
     image: Image
     sites: Words
@@ -31,10 +32,12 @@ class Subject:
     unknown: tuple[Interval, ...] = ()
     leads: Mapping[int, str] = field(default_factory=dict)
     wrong: str = ""
+    sha256: Digest | None = None
 
     def with_image(self, image: Image) -> "Subject":
         """The same relocation fields over other mapped bytes."""
-        return replace(self, image=image)
+        same_file = image.data is self.image.data
+        return replace(self, image=image, sha256=self.sha256 if same_file else None)
 
     def hides(self, wanted: Interval) -> bool:
         """True when nothing of ``wanted`` can be compared: every byte is unknown, but for relocated fields,
@@ -52,9 +55,10 @@ class Subject:
         return not seen.any()
 
 
-def subject_of(image: Image) -> Subject:
-    """``image`` with its relocation fields. Raises HpbuildError as ``relocation_sites``."""
-    return Subject(image, relocation_sites(image))
+def subject_of(image: Image, sha256: Digest | None = None) -> Subject:
+    """``image`` with its relocation fields, and the digest of its file if known. Raises HpbuildError as
+    ``relocation_sites``."""
+    return Subject(image, relocation_sites(image), sha256=sha256)
 
 
 _FIELD = 8
@@ -70,9 +74,10 @@ class TierMatch:
     note: str = ""
 
 
-def match_pin(pin: Pin, image: Image) -> TierMatch:
-    """Compare ``image`` with ``pin``, strongest tier first; weaker tiers cost nothing once one matches."""
-    if len(image.data) == pin.size and Digest.of(image.data) == pin.sha256:
+def match_pin(pin: Pin, image: Image, sha256: Digest | None = None) -> TierMatch:
+    """Compare ``image`` with ``pin``, strongest tier first; weaker tiers cost nothing once one matches.
+    ``sha256`` is the digest of ``image.data``, None when it has yet to be computed."""
+    if len(image.data) == pin.size and (sha256 or Digest.of(image.data)) == pin.sha256:
         return TierMatch(Tier.EXACT)
     if not same_layout(pin, image):
         return TierMatch(None)
@@ -95,7 +100,7 @@ def match_subject(pin: Pin, subject: Subject) -> TierMatch:
     hash, the strongest tier is ``sections``: the ids that Windows pins, and every section that is not
     writable."""
     if not subject.in_memory:
-        return match_pin(pin, subject.image)
+        return match_pin(pin, subject.image, subject.sha256)
     image = subject.image
     if not same_ids(pin, image) or pin.size_of_image != image.size_of_image:
         return TierMatch(None)

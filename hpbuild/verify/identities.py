@@ -2,16 +2,17 @@
 
 from collections.abc import Sequence
 from datetime import datetime
+from typing import TYPE_CHECKING
 
 from hpbuild.codes import certificates as chain_codes
 from hpbuild.codes import policy as codes
 from hpbuild.errors import Finding, HpbuildError
 from hpbuild.sign.algorithms import PublicKey, spki_sha256
-from hpbuild.sign.certificates import Certificate, certificate_key
-from hpbuild.sign.chains import Purpose, build_chain
 from hpbuild.verify.policy import Policy
 from hpbuild.verify.roles import Identity
-from hpbuild.verify.subjects import subject_defect
+
+if TYPE_CHECKING:
+    from hpbuild.sign.certificates import Certificate
 
 
 class Chains:
@@ -19,7 +20,7 @@ class Chains:
     authorities."""
 
     def __init__(
-        self, certificates: Sequence[Certificate], policy: Policy, at: datetime, now: datetime, place: str
+        self, certificates: "Sequence[Certificate]", policy: Policy, at: datetime, now: datetime, place: str
     ) -> None:
         self.certificates = certificates
         self.at = at
@@ -35,12 +36,16 @@ class Chains:
             self.known[authorities] = self._chain_failure(identity.authorities)
         if (failure := self.known[authorities]) is not None:
             return failure
+        from hpbuild.verify.subjects import subject_defect  # few packages have certificates
+
         leaf = self.certificates[0]
         if defect := subject_defect(identity.subject, leaf):
             return Finding(codes.NO_IDENTITY, self.place, f"{leaf.subject[:200]}: {defect}")
         return None
 
-    def _chain_failure(self, authorities: Sequence[Certificate]) -> Finding | None:
+    def _chain_failure(self, authorities: "Sequence[Certificate]") -> Finding | None:
+        from hpbuild.sign.chains import Purpose, build_chain
+
         leaf, *others = self.certificates
         try:
             build_chain(
@@ -65,15 +70,17 @@ def vagueness(failure: Finding) -> int:
     return 1 if failure.code is codes.NO_IDENTITY else 0
 
 
-def public_of(certificate: Certificate) -> PublicKey | None:
+def public_of(certificate: "Certificate") -> PublicKey | None:
     """The key in a certificate; None for a kind that hpbuild does not use."""
+    from hpbuild.sign.certificates import certificate_key
+
     try:
         return certificate_key(certificate)
     except HpbuildError:
         return None
 
 
-def spki_of(certificate: Certificate) -> str:
+def spki_of(certificate: "Certificate") -> str:
     """SPKI SHA-256 of a certificate's key; '' for a kind that hpbuild does not use."""
     public = public_of(certificate)
     return spki_sha256(public) if public is not None else ""

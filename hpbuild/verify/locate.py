@@ -15,6 +15,7 @@ from hpbuild.errors import Code, ExitStatus, Finding, HpbuildError
 from hpbuild.manifest.model import Module
 from hpbuild.manifest.paths import path_defect
 from hpbuild.pe.reader import parse_image, read_file
+from hpbuild.values import Digest
 from hpbuild.verify.baseline import Subject, subject_of
 
 _READ_CODES = {
@@ -69,11 +70,12 @@ def read_installed(path: Path, place: str, limit: int) -> bytes:
         raise HpbuildError(code, place, str(error)) from error
 
 
-def subject_from(data: bytes, path: Path, place: str) -> Subject:
-    """The parsed installed file. Raises HpbuildError MODULE_NOT_PE with the reader's words as its cause, or
-    MODULE_TOO_LARGE when a bound of the reader stopped it."""
+def subject_from(data: bytes, path: Path, place: str, sha256: Digest | None = None) -> Subject:
+    """The parsed installed file; ``sha256`` is the digest of ``data`` if known. Raises HpbuildError
+    MODULE_NOT_PE with the reader's words as its cause, or MODULE_TOO_LARGE when a bound of the reader stopped
+    it."""
     try:
-        return subject_of(parse_image(data, path.name))
+        return subject_of(parse_image(data, path.name), sha256)
     except HpbuildError as error:
         code = MODULE_TOO_LARGE if error.code.exit is ExitStatus.LIMIT else MODULE_NOT_PE
         raise HpbuildError(code, place, str(error)) from error

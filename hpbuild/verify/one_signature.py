@@ -7,17 +7,20 @@ and the certificate is of an identity of the policy. What goes wrong with one si
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
+from typing import TYPE_CHECKING
 
 from hpbuild.codes import policy as codes
 from hpbuild.errors import Finding, HpbuildError
 from hpbuild.sign.algorithms import Algorithm, algorithm_of, spki_sha256, verify
-from hpbuild.sign.certificates import Certificate, load_certificate
 from hpbuild.sign.dsse import DOCUMENT, Outcome, Signature
 from hpbuild.sign.extension import Extension, decode_extension
-from hpbuild.sign.timestamps import Timestamp, check_timestamp
 from hpbuild.verify.identities import Chains, public_of, spki_of, vagueness
 from hpbuild.verify.policy import Policy
 from hpbuild.verify.roles import Identity, TrustedKey
+
+if TYPE_CHECKING:
+    from hpbuild.sign.certificates import Certificate
+    from hpbuild.sign.timestamps import Timestamp
 
 CLOCK_TOLERANCE = timedelta(minutes=5)
 """How far the clock of a time-stamp authority may be ahead of the verifier's."""
@@ -44,7 +47,7 @@ class Judgement:
     spki_sha256: str = ""
     algorithm: Algorithm | None = None
     certificate: str = ""
-    timestamp: Timestamp | None = None
+    timestamp: "Timestamp | None" = None
     names: Mapping[str, str] = field(default_factory=dict)
     reason: Finding | None = None
     remarks: tuple[Finding, ...] = ()
@@ -85,10 +88,14 @@ def judge(index: int, signature: Signature, message: bytes, trusted: Trusted) ->
     return _with_roles(found, certificates, trusted, place)
 
 
-def _extension(signature: Signature, place: str) -> tuple[tuple[Certificate, ...], Extension, Finding | None]:
+def _extension(
+    signature: Signature, place: str
+) -> "tuple[tuple[Certificate, ...], Extension, Finding | None]":
     """Certificates and time stamps of a signature, none when the extension is bad, which is then said."""
     if not signature.extension:
         return (), Extension(), None
+    from hpbuild.sign.certificates import load_certificate  # few packages have certificates
+
     try:
         extension = decode_extension(signature.extension, f"{place}.extension")
         certificates = tuple(
@@ -101,7 +108,7 @@ def _extension(signature: Signature, place: str) -> tuple[tuple[Certificate, ...
 
 
 def _whose(
-    signature: Signature, message: bytes, trusted: Trusted, certificates: Sequence[Certificate]
+    signature: Signature, message: bytes, trusted: Trusted, certificates: "Sequence[Certificate]"
 ) -> Judgement:
     """The key that verifies the signature: of the policy, else of the signature's own certificate."""
     named = trusted.keys.get(signature.keyid)
@@ -130,11 +137,13 @@ def _unverified(found: Judgement, place: str) -> Finding:
 
 def _earliest(
     signature: Signature, extension: Extension, trusted: Trusted, place: str
-) -> tuple[Timestamp | None, tuple[Finding, ...]]:
+) -> "tuple[Timestamp | None, tuple[Finding, ...]]":
     """The earliest time stamp that the policy trusts, and what is wrong with the others."""
     policy, good, remarks = trusted.policy, [], []
     if not policy.timestamp_authorities:
         return None, ()
+    from hpbuild.sign.timestamps import check_timestamp  # with ASN.1, for those who need it
+
     for number, token in enumerate(extension.timestamps):
         try:
             timestamp = check_timestamp(
@@ -180,7 +189,7 @@ def _excluded(found: Judgement, trusted: Trusted, place: str) -> Finding | None:
 
 
 def _with_roles(
-    found: Judgement, certificates: Sequence[Certificate], trusted: Trusted, place: str
+    found: Judgement, certificates: "Sequence[Certificate]", trusted: Trusted, place: str
 ) -> Judgement:
     """Roles of the raw key and of every identity that the certificate has; else why there is none."""
     names: dict[str, str] = {}

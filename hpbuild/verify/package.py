@@ -54,7 +54,7 @@ def check_manifest(bundle: Bundle) -> tuple[Manifest | None, CheckResult]:
     try:
         document = parse_canonical(bundle.manifest, MANIFEST_NAME)
         schema.validate(document, SCHEMA_ID, MANIFEST_NAME)
-        manifest = codec.decode(bundle.manifest, MANIFEST_NAME)
+        manifest = codec.from_document(document, MANIFEST_NAME)
     except HpbuildError as error:
         return None, judged(checks.MANIFEST, (error.finding,))
     facts = (("modules", len(manifest.modules)), ("unchanged", len(manifest.unchanged)))

@@ -3,14 +3,17 @@
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from typing import TYPE_CHECKING
 
 from hpbuild.codes.verify import POLICY_CONTRADICTS
 from hpbuild.errors import HpbuildError
 from hpbuild.sign.algorithms import Algorithm, PublicKey
-from hpbuild.sign.certificates import Certificate
-from hpbuild.sign.revocation import RevocationList
 from hpbuild.verify.roles import Role, SubjectRule, TrustedKey
 from hpbuild.verify.states import Tier
+
+if TYPE_CHECKING:
+    from hpbuild.sign.certificates import Certificate
+    from hpbuild.sign.revocation import RevocationList
 
 MIB = 1024 * 1024
 DEFAULT_SEQUENCE_JUMP = 1000
@@ -71,7 +74,7 @@ class PublisherRule:
     """Who has to have signed the installed file (Authenticode): a chain to one of ``authorities``, and a leaf
     whose subject meets ``subject``."""
 
-    authorities: tuple[Certificate, ...]
+    authorities: "tuple[Certificate, ...]"
     subject: SubjectRule
 
 
@@ -100,9 +103,9 @@ class Policy:
     allow_unsigned: bool = False
     hybrid: bool = False
     algorithms: frozenset[Algorithm] = frozenset(Algorithm)
-    timestamp_authorities: tuple[Certificate, ...] = ()
+    timestamp_authorities: "tuple[Certificate, ...]" = ()
     timestamps_required: bool = False
-    revocations: tuple[RevocationList, ...] = ()
+    revocations: "tuple[RevocationList, ...]" = ()
     outdated_lists: bool = False
     revoked_keys: tuple[RevokedKey, ...] = ()
     revoked_bundles: tuple[RevokedBundle, ...] = ()

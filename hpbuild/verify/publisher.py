@@ -1,6 +1,7 @@
 """V18: who signed the installed file."""
 
 from datetime import datetime
+from typing import TYPE_CHECKING
 
 from hpbuild.codes.pins import NO_SIGNED_FILE, OTHER_PUBLISHER, SIGNATURE_OF_OTHER_FILE
 from hpbuild.errors import Finding, HpbuildError
@@ -8,15 +9,14 @@ from hpbuild.manifest.model import Module
 from hpbuild.pe.authenticode import authenticode_digest
 from hpbuild.pe.authenticode_signature import agree_with_lief, signature_of
 from hpbuild.pe.image import Image
-from hpbuild.sign.chains import Purpose, build_chain
-from hpbuild.sign.timestamps import check_timestamp
 from hpbuild.values import moment_text
-from hpbuild.verify.authenticode import FileSignature, read_signature
 from hpbuild.verify.checks import PUBLISHER, CheckResult, Fact, judged, not_run
 from hpbuild.verify.policy import Policy, PublisherRule
-from hpbuild.verify.running import InProcess
 from hpbuild.verify.states import ModuleState, Tier
-from hpbuild.verify.subjects import subject_defect
+
+if TYPE_CHECKING:
+    from hpbuild.verify.authenticode import FileSignature
+    from hpbuild.verify.running import InProcess
 
 SIGNED_TIERS = (Tier.EXACT, Tier.AUTHENTICODE)
 """Identities of a file that are about all bytes which a signature is about."""
@@ -49,7 +49,7 @@ def check_publisher(
     return judged(PUBLISHER, (), facts, module.path)
 
 
-def check_publisher_behind(module: Module, taken: InProcess, policy: Policy, now: datetime) -> CheckResult:
+def check_publisher_behind(module: Module, taken: "InProcess", policy: Policy, now: datetime) -> CheckResult:
     """V18 of a module in memory, which carries no signature: that of the file behind it.
 
     Judged only on a file that is the baseline at one of ``SIGNED_TIERS`` which the policy accepts, and that
@@ -76,6 +76,10 @@ def _no_rule(module: Module) -> CheckResult:
 
 
 def _judge(image: Image, rule: PublisherRule, policy: Policy, now: datetime, place: str) -> tuple[Fact, ...]:
+    from hpbuild.sign.chains import Purpose, build_chain  # for policies with a rule about publishers alone
+    from hpbuild.verify.authenticode import read_signature
+    from hpbuild.verify.subjects import subject_defect
+
     signature = read_signature(signature_of(image, place), place)
     own = authenticode_digest(image, cross_check=True)
     if own is None or own.raw != signature.digest:
@@ -100,9 +104,11 @@ def _judge(image: Image, rule: PublisherRule, policy: Policy, now: datetime, pla
     return (("signer", chain.leaf.subject[:200]), ("certificate", chain.leaf.sha256), (source, stamp))
 
 
-def _time(signature: FileSignature, policy: Policy, now: datetime) -> tuple[datetime, str]:
+def _time(signature: "FileSignature", policy: Policy, now: datetime) -> tuple[datetime, str]:
     """When the signature is judged to have been made, and what that rests on."""
     if signature.token and policy.timestamp_authorities:
+        from hpbuild.sign.timestamps import check_timestamp
+
         try:
             stamp = check_timestamp(
                 signature.token,

@@ -1,11 +1,14 @@
 """Whose signatures count: roles of a trust policy, their keys and their certificate identities. Values."""
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from hpbuild.codes.verify import POLICY_THRESHOLD
 from hpbuild.errors import HpbuildError
 from hpbuild.sign.algorithms import PublicKey, spki_sha256
-from hpbuild.sign.certificates import Certificate
+
+if TYPE_CHECKING:
+    from hpbuild.sign.certificates import Certificate
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,7 +31,7 @@ class Identity:
     ``subject``."""
 
     name: str
-    authorities: tuple[Certificate, ...]
+    authorities: "tuple[Certificate, ...]"
     subject: SubjectRule
 
 

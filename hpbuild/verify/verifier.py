@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from hpbuild.bundle.reader import Bundle
 from hpbuild.bundle.statement import Statement
@@ -17,7 +18,6 @@ from hpbuild.codes.verify import MODULE_NOT_PE
 from hpbuild.errors import Finding, HpbuildError
 from hpbuild.manifest.model import Manifest, Module
 from hpbuild.pe.image import Image
-from hpbuild.pe.processes import LoadedModule
 from hpbuild.values import Digest
 from hpbuild.verify import checks, package
 from hpbuild.verify.attachments import check_attachments
@@ -31,10 +31,13 @@ from hpbuild.verify.policy import Policy
 from hpbuild.verify.policy_rules import check_policy
 from hpbuild.verify.publisher import check_publisher, check_publisher_behind
 from hpbuild.verify.request import ModuleResult, Signer, Verification, VerifyRequest
-from hpbuild.verify.running import Found, OwnPackage, Target, find_loaded, open_target, take_from
 from hpbuild.verify.signatures import Signatures, check_signatures
 from hpbuild.verify.states import Authenticity, ModuleState
 from hpbuild.verify.verdict import exit_status, verdict_of
+
+if TYPE_CHECKING:
+    from hpbuild.pe.processes import LoadedModule
+    from hpbuild.verify.running import Found, Target
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -189,6 +192,8 @@ def _check_modules(
             _check_module(located, patches.get(located.module.path), manifest.sequence, request.policy, now)
             for located in locate(request.installed, manifest.modules)
         )
+    from hpbuild.verify.running import find_loaded, open_target  # with all that reads processes
+
     try:
         with open_target(request.pid, request.dump) as target:
             return tuple(
@@ -203,7 +208,7 @@ def _check_modules(
 
 
 def _check_loaded(
-    target: Target, found: Found, patch: Image | None, sequence: int, policy: Policy, now: datetime
+    target: "Target", found: "Found", patch: Image | None, sequence: int, policy: Policy, now: datetime
 ) -> tuple[ModuleResult, tuple[CheckResult, ...]]:
     """The checks of one module in a process or dump."""
     module, loaded = found.module, found.loaded
@@ -212,6 +217,8 @@ def _check_loaded(
             return _not_found(module, None, found.finding)
         result, checked = _not_compared(module, f"{target.name} has not loaded it")
         return replace(result, state=ModuleState.NOT_LOADED), checked
+    from hpbuild.verify.running import OwnPackage, take_from
+
     try:
         taken = take_from(target, loaded, module, OwnPackage(patch, sequence), policy.limits.installed_size)
     except HpbuildError as error:
@@ -234,7 +241,7 @@ def _check_loaded(
 
 
 def _not_an_image(
-    target: Target, loaded: LoadedModule, module: Module, finding: Finding
+    target: "Target", loaded: "LoadedModule", module: Module, finding: Finding
 ) -> tuple[ModuleResult, tuple[CheckResult, ...]]:
     """What lies in memory has not the shape of an image."""
     facts = (("source", target.name), ("module", loaded.path), ("base", f"{loaded.base:#x}"))
@@ -261,17 +268,17 @@ def _check_module(
     except HpbuildError as error:
         return _not_found(module, path, error.finding)
     file_found = judged(checks.FILE_FOUND, (), (("file", str(path)), ("bytes", len(data))), module.path)
-    digest = Digest.of(data).hex
+    sha256 = Digest.of(data)
     try:
-        subject = subject_from(data, path, module.path)
+        subject = subject_from(data, path, module.path, sha256)
     except HpbuildError as error:
         results = (file_found, *uncompared(module, error.finding, "it could not be read as an image"))
         unread, of_module = _result(module, path, ModuleState.UNKNOWN_BASELINE, results)
-        return replace(unread, sha256=digest), of_module
+        return replace(unread, sha256=sha256.hex), of_module
     compared = compare(module, subject, patch, lowest=policy.lowest_tier, sequence=sequence)
     publisher = check_publisher(module, subject.image, policy, now, compared.state)
     result, of_module = _result(module, path, compared.state, (file_found, *compared.checks, publisher))
-    return replace(result, tier=compared.tier, sha256=digest), of_module
+    return replace(result, tier=compared.tier, sha256=sha256.hex), of_module
 
 
 def _not_found(

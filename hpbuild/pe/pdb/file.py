@@ -77,15 +77,26 @@ def find_pdb(image: Image, path: Path | None, choice: str = AUTO) -> tuple[Pdb |
     return None, "; ".join(notes)
 
 
-def _candidates(path: Path | None, codeview: CodeView | None) -> list[Path]:
-    """PDB files next to the image that exist, the one of the same stem first."""
-    if path is None or codeview is None:
-        return []
+def candidate_names(image: Image, path: Path) -> tuple[str, ...]:
+    """Names that the PDB of ``image``, which was read from ``path``, may have next to it, the one of the same
+    stem first. A damaged debug directory refuses."""
+    codeview = debug_info(image).codeview
+    return () if codeview is None else _names(path, codeview)
+
+
+def _names(path: Path, codeview: CodeView) -> tuple[str, ...]:
     names = [path.stem + ".pdb"]
     recorded = PurePosixPath(codeview.path.replace("\\", "/").replace(":", "/")).name
     if recorded.lower().endswith(".pdb") and "\0" not in recorded:
         names.append(recorded)
-    return [path.parent / name for name in dict.fromkeys(names) if (path.parent / name).is_file()]
+    return tuple(dict.fromkeys(names))
+
+
+def _candidates(path: Path | None, codeview: CodeView | None) -> list[Path]:
+    """PDB files next to the image that exist."""
+    if path is None or codeview is None:
+        return []
+    return [file for name in _names(path, codeview) if (file := path.parent / name).is_file()]
 
 
 def _opened(image: Image, codeview: CodeView | None, file: Path) -> Pdb:

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from hpbuild.assembly.loading import load_pair
+from hpbuild.cache.store import open_store
 from hpbuild.errors import HpbuildError
 
 TWO_PROCESSES = """
@@ -52,6 +53,8 @@ def test_fail_a_symbol_file_of_another_build(binaries: Path) -> None:
 def _equal(left: object, right: object) -> bool:
     if isinstance(left, np.ndarray):
         return bool(np.array_equal(left, right))
+    if isinstance(left, tuple) and isinstance(right, tuple) and not hasattr(left, "_fields"):
+        return len(left) == len(right) and all(map(_equal, left, right))
     if hasattr(left, "__dataclass_fields__"):
         return type(left) is type(right) and all(
             _equal(getattr(left, name), getattr(right, name)) for name in left.__dataclass_fields__
@@ -67,3 +70,26 @@ def test_two_processes_find_what_one_does(binaries: Path, root: Path) -> None:
     pair, told = pickle.loads(run.stdout)
     assert ("analyse", "codec.dll", 0, 0) in told
     assert _equal(pair, load_pair(*paths, "auto", lambda *_: None))
+
+
+@pytest.mark.parametrize("symbols", ["auto", "none"])
+@pytest.mark.parametrize("name", ["codec.dll", "throwing.dll"])
+def test_the_cache_gives_back_what_was_analysed(
+    binaries: Path, tmp_path: Path, name: str, symbols: str
+) -> None:
+    store, why = open_store(tmp_path / "cache", 1 << 28, "engine")
+    assert store is not None, why
+    paths = binaries / "baseline" / name, binaries / "fixed" / name
+    told: list[tuple[str, str, int, int]] = []
+    fresh = load_pair(*paths, symbols, lambda *_: None)
+    assert not _equal(fresh, load_pair(*reversed(paths), symbols, lambda *_: None))
+    first = load_pair(*paths, symbols, lambda *_: None, store)
+    second = load_pair(*paths, symbols, lambda *row: told.append(row), store)
+    assert told == []
+    for pair in (first, second):
+        assert _equal((pair.baseline, pair.fixed, pair.builds), (fresh.baseline, fresh.fixed, fresh.builds))
+        assert pair.baseline.image.data == paths[0].read_bytes()
+    for side in (second.baseline, second.fixed):
+        assert list(side.names.items()) == list(
+            (fresh.baseline if side is second.baseline else fresh.fixed).names.items()
+        )

@@ -9,7 +9,8 @@ from typing import Any, get_args, get_type_hints
 import pytest
 import typer
 
-from hpbuild.cli.app import COMMANDS, make_app
+from hpbuild.cli.app import function_of, make_app
+from hpbuild.cli.commands import COMMANDS
 from hpbuild.cli.keys import generate
 from hpbuild.cli.options import Color, Format
 from hpbuild.cli.output import Output, wants_colour
@@ -145,7 +146,7 @@ def test_no_option_lacks_a_variable() -> None:
 
 
 def test_no_path_is_looked_at_while_parsing() -> None:
-    functions = [function for _, _, function, _ in COMMANDS] + [generate]
+    functions = [function_of(name) for _, name, _ in COMMANDS] + [generate]
     hints = [hint for f in functions for hint in get_type_hints(f, include_extras=True).values()]
     paths = [hint for hint in hints if "Path" in str(get_args(hint)[:1])]
     assert len(paths) >= 15

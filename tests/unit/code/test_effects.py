@@ -6,7 +6,8 @@ from hypothesis import strategies as st
 from iced_x86 import Register
 
 from hpbuild.code.decode import instructions
-from hpbuild.code.effects import Address, Constant, Effect, Loaded, effect_of, register_place
+from hpbuild.code.effects import Address, Constant, Effect, Loaded, effect_of, effects_of, register_place
+from tests.comparing import example, program
 
 AT = 0x1000
 RAX, RCX, RDX, RBX, RSP, R8 = (
@@ -162,3 +163,25 @@ def test_any_bytes(code: bytes) -> None:
         found = effect_of(insn)
         assert found.target is None or found.target in found.writes
         assert found.value is None or found.target is not None
+
+
+@given(st.binary(min_size=1, max_size=200), st.integers(0, 1 << 30))
+def test_effects_of_a_run_are_those_of_its_instructions(code: bytes, start: int) -> None:
+    """Though each is worked out once for all places where it lies."""
+    body, effects = effects_of(code, start, 1000)
+    assert body == instructions(code, start)
+    assert effects == [effect_of(insn) for insn in body]
+
+
+@pytest.mark.parametrize("name", ["codec", "throwing"])
+def test_effects_of_real_code(name: str) -> None:
+    made = program(example(name, "fixed"), "none")
+    for index in range(len(made.fragments)):
+        start, end = int(made.fragments.start[index]), int(made.fragments.end[index])
+        body, effects = effects_of(made.image.read(start, end - start), start, 10_000)
+        assert effects == [effect_of(insn) for insn in body]
+
+
+def test_too_many_instructions_have_no_effects() -> None:
+    assert len(effects_of(b"\x50" * 3, AT, 3)[1]) == 3
+    assert effects_of(b"\x50" * 4, AT, 3)[1] == []

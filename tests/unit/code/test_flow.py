@@ -6,17 +6,17 @@ import numpy as np
 import pytest
 
 from hpbuild.code.decode import RefKind
-from hpbuild.code.flow import endless_loop, final_callees, writes_or_hands_out
+from hpbuild.code.flow import Loops, final_callees, writes_or_hands_out
 from hpbuild.code.model import Program
 from tests.assembled import RET, Dll, Part, datum, function
 from tests.comparing import example, program
 
 
 def endless(*parts: Part, others: tuple[tuple[str, tuple[Part, ...]], ...] = ()) -> int:
-    """What ``endless_loop`` says of a function at 0x1000 with the code ``parts``."""
+    """What ``Loops`` says of a function at 0x1000 with the code ``parts``."""
     code = (function("f", *parts), function("die", RET), *(function(name, *body) for name, body in others))
     made = Dll(code=code, variables=(datum("count", b"\1\2\3\4\5\6\7\x08"),)).program()
-    return endless_loop(made, (0,), final_callees(made))
+    return Loops(made, final_callees(made)).endless((0,))
 
 
 WORK = bytes.fromhex("83c001")  # add eax,1
@@ -85,7 +85,7 @@ class TestCallsThatDoNotReturn:
         library = Dll(code=(function("f", *body),), variables=(datum("slot", b"12345678"),))
         made = library.program()
         made = replace(made, slots={library.labels()["slot"]: f"kernel32.dll!{name}"} if name else {})
-        assert endless_loop(made, (0,), final_callees(made)) == at
+        assert Loops(made, final_callees(made)).endless((0,)) == at
 
     def test_a_call_before_the_next_part_of_the_same_function_returns(self) -> None:
         code = (
@@ -119,7 +119,7 @@ def test_an_indirect_jump_goes_where_its_table_says(targets: tuple[str, str], at
         constants=(datum("table", *(("pointer", target) for target in targets)),),
         unwound=("f",),
     ).program()
-    assert endless_loop(made, (0,), frozenset()) == at
+    assert Loops(made, frozenset()).endless((0,)) == at
 
 
 def jump_table(symbols: str) -> tuple[Program, tuple[int, ...]]:
@@ -130,17 +130,17 @@ def jump_table(symbols: str) -> tuple[Program, tuple[int, ...]]:
 
 def test_the_cases_of_a_switch_are_followed() -> None:
     made, fragments = jump_table("none")
-    assert endless_loop(made, fragments, frozenset()) == -1
+    assert Loops(made, frozenset()).endless(fragments) == -1
 
 
 def test_no_function_of_the_examples_is_endless_but_the_worker() -> None:
     for pair in ("codec", "throwing", "variants/data_init"):
         made = program(example(pair, "baseline"), "none")
-        final = final_callees(made)
+        loops = Loops(made, final_callees(made))
         code = np.flatnonzero(
             ~made.fragments.opaque & (made.fragments.root == np.arange(len(made.fragments)))
         )
-        assert [at for at in code.tolist() if endless_loop(made, (at,), final) >= 0] == []
+        assert [at for at in code.tolist() if loops.endless((at,)) >= 0] == []
 
 
 @pytest.mark.parametrize(("how", "writes"), [("store", True), ("lea", True), ("load", False)])

@@ -51,7 +51,7 @@ def layout_of(image: Image, *rows: tuple[int, int, int], cut: bool = True) -> La
     """Pieces (start, end, root), and what is found in them."""
     layout = Layout()
     for start, end, root in rows:
-        add_code(image, layout, Piece(start, end, root, 0, False))
+        add_code(image, layout, [Piece(start, end, root, 0, False)])
     add_image_base_operands(image, layout, list(layout.pieces.values()), cut=cut)
     return layout
 
@@ -65,8 +65,7 @@ def operands(layout: Layout) -> set[tuple[int, int, int]]:
     """(site, target, bytes read) of the image-base references."""
     return {
         (site, target, meta >> 12)
-        for columns in layout.columns.values()
-        for site, target, meta in zip(columns.site, columns.target, columns.meta, strict=True)
+        for site, target, meta in layout.references(layout.pieces.values()).T.tolist()
         if meta & 15 == RefKind.IMAGE_BASE
     }
 
@@ -206,7 +205,7 @@ def test_table_at_the_start_of_a_piece(build: Build) -> None:
     rows = (TEXT, CODE_END, TEXT), (CODE_END, CODE_END + 4, TEXT)
     layout = layout_of(image, *rows)
     assert pieces(layout) == [(*rows[0], False), (*rows[1], True)]
-    assert CODE_END not in layout.columns
+    assert layout.references([layout.pieces[CODE_END]]).size == 0
 
 
 def test_no_function_begins_with_its_table(build: Build) -> None:
@@ -284,7 +283,7 @@ def test_functions_without_the_image_base_are_left_alone(build: Build) -> None:
 def test_opaque_pieces_are_not_read(build: Build) -> None:
     image = image_of(build, (TEXT, BASE + "c3"), (0x1100, read(CONST) + "c3"))
     layout = Layout()
-    add_code(image, layout, Piece(TEXT, TEXT + 8, TEXT, 0, False))
+    add_code(image, layout, [Piece(TEXT, TEXT + 8, TEXT, 0, False)])
     layout.pieces[0x1100] = Piece(0x1100, 0x1108, TEXT, 0, True)
     add_image_base_operands(image, layout, list(layout.pieces.values()), cut=True)
     assert (operands(layout), layout.tables) == (set(), {})

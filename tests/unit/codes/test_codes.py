@@ -17,7 +17,7 @@ STAGES = {
     "sign": "HP5[0-2]", "certificates": "HP5[345]", "verify": "HP60", "policy": "HP61", "pins": "HP62",
     "prove": "HP7", "apply_offline": "HP72[0-4]", "process": "HP72[5-9]",
     "live": "HP73[0-4]", "driver": "HP73[5-9]", "rehearse": "HP74[0-4]", "servicing": "HP80",
-    "cli": "HP9",
+    "cli": "HP9", "work": "HP9",
 }  # fmt: skip
 
 

@@ -168,3 +168,65 @@ def refusal_of(data: bytes, name: str) -> Code:
     with pytest.raises(HpbuildError) as caught:
         parse(data, name)
     return caught.value.code
+
+
+def measured(text: str) -> tuple[int, int, int]:
+    """Depth, number of values and longest string of ``text``, a character at a time."""
+    depth = deepest = values = longest = 0
+    start, escaped = -1, False
+    for position, character in enumerate(text):
+        if start >= 0:
+            if not escaped and character == '"':
+                longest, start = max(longest, position - start - 1), -1
+            escaped = character == "\\" and not escaped
+        elif character == '"':
+            start, escaped = position, False
+        elif character in "[{":
+            depth, values = depth + 1, values + 1
+            deepest = max(deepest, depth)
+        elif character in "]}":
+            depth -= 1
+        elif character == ",":
+            values += 1
+    if start >= 0:
+        # A string without an end counts from its quote on, less two for quotes.
+        longest = max(longest, len(text) - start - 2)
+    return deepest, values, longest
+
+
+@given(st.text(alphabet='[]{},":a\\ ', max_size=60))
+def test_limits_hold_for_any_text(text: str) -> None:
+    depth, values, longest = measured(text)
+    beyond = depth > TIGHT.depth or values > TIGHT.values or longest > TIGHT.text
+    code = None
+    try:
+        parse(text.encode(), "doc", TIGHT)
+    except HpbuildError as error:
+        code = error.code
+    assert (code is codes.LIMIT) == beyond
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b'{"b":1,"a":2}', b'[1, 2]', b'["\\u0041"]', b'["\\/"]', b'["\\u000A"]', b'["\\u007f"]', b"[1]\n",
+        b'{"a":1 }', b"[-0]",
+    ],
+)  # fmt: skip
+def test_another_spelling_fails(data: bytes) -> None:
+    with pytest.raises(HpbuildError) as caught:
+        parse_canonical(data, "doc")
+    assert caught.value.code is codes.NOT_CANONICAL
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b'["\x7f"]',
+        b'["\\b\\t\\n\\f\\r\\u0001\\u001f\\"\\\\/"]',
+        '{"\U0001d11e":1,"\ufb33":2}'.encode(),
+        b'{"A":1,"a":2}',
+    ],
+)
+def test_the_one_spelling_passes(data: bytes) -> None:
+    assert canonical(parse_canonical(data, "doc"), "doc") == data

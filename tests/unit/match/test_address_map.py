@@ -192,3 +192,11 @@ def test_what_the_loader_names_in_one_place_corresponds() -> None:
     atom = both.fixed.atoms.one(int(ours.index))
     assert int(both.data.baseline[atom]) == int(theirs.index)
     assert both.data.evidence[atom] == Evidence.NAME
+
+
+def test_data_where_the_baseline_has_none_is_new() -> None:
+    code = (function("a", RET), function("b", b"\x31\xc0", ("call", "a"), RET))
+    baseline = Dll(code=code)
+    assert len(baseline.side().atoms) == 0
+    found = diff(baseline, Dll(code=code, constants=(datum("fresh", b"something new"),)))
+    assert [item.change for item in found.data] == [Change.ADDED]

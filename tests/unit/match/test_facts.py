@@ -9,7 +9,8 @@ from hpbuild.match.atoms import Memory
 from hpbuild.match.facts import describe, is_filler, referenced
 from hpbuild.match.functions import groups
 from hpbuild.match.model import Change
-from hpbuild.match.sides import label, prepare
+from hpbuild.match.places import label
+from hpbuild.match.sides import prepare
 from hpbuild.pe.symbols import SymbolKind
 from tests.assembled import RET, Dll, against, datum, diff, function, symbol
 from tests.comparing import PAIRS, assert_complete, compared, difference, example, program

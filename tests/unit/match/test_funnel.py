@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 
 from hpbuild.match.changed import pair_by_layout, pair_by_order, pair_by_reference, pair_by_similarity
-from hpbuild.match.colours import final_colours, mix, pair_by_colour, pair_by_form
+from hpbuild.match.colours import final_colours, pair_by_colour, pair_by_form
 from hpbuild.match.funnel import pair_fragments
+from hpbuild.match.mixing import mix
 from hpbuild.match.pairing import Level, Pairing
 from hpbuild.match.sides import Side
 from hpbuild.match.similarity import Shapes, similarity

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hpbuild.match.pairing import Level, Pairing, join_unique
+from hpbuild.match.pairing import Level, Pairing, join_unique, once
 
 
 def column(*values: int) -> np.ndarray:
@@ -108,3 +108,20 @@ def test_join_unique_looks_at_the_given_rows_only() -> None:
 def test_join_unique_of_nothing() -> None:
     rows = join_unique(column(1, 2), column(1, 2), column(), column(0))
     assert [part.tolist() for part in rows] == [[], []]
+
+
+@given(st.lists(st.integers(-5, 5)))
+def test_once_is_alone(values: list[int]) -> None:
+    assert once(column(*values)).tolist() == [values.count(value) == 1 for value in values]
+
+
+@given(st.lists(st.integers(-5, 5)), st.lists(st.integers(-5, 5)))
+def test_keys_that_both_sides_have_alone_join(left: list[int], right: list[int]) -> None:
+    rows = column(*range(len(left)))[::-1], column(*range(len(right)))
+    found = join_unique(column(*left), column(*right), *rows)
+    expected = [
+        (left.index(value), right.index(value))
+        for value in sorted(set(left) & set(right))
+        if left.count(value) == right.count(value) == 1
+    ]
+    assert list(zip(*(side.tolist() for side in found), strict=True)) == expected

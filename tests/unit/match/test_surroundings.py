@@ -4,7 +4,7 @@ import numpy as np
 
 from hpbuild.match.model import Change
 from hpbuild.match.pairing import Level, Pairing, balanced
-from hpbuild.match.surroundings import pair_by_surroundings, pair_twins
+from hpbuild.match.surroundings import Surroundings, pair_by_surroundings, pair_twins
 from tests.assembled import RET, Dll, Item, against, datum, diff, function
 from tests.comparing import assert_same
 
@@ -41,7 +41,7 @@ def index(dll: Dll, label: str) -> int:
 def test_what_a_table_names_besides_tells_copies_apart() -> None:
     fixed, baseline = tables("ba"), tables("ab")
     pairing = Pairing(len(fixed.side().forms), len(baseline.side().forms))
-    assert pair_by_surroundings(fixed.side(), baseline.side(), pairing) >= 2
+    assert pair_by_surroundings(Surroundings(fixed.side(), baseline.side(), pairing), pairing) >= 2
     for label in "ab":
         assert pairing.fixed[index(fixed, label)] == index(baseline, label)
         assert pairing.level[index(fixed, label)] == Level.CONTEXT
@@ -52,8 +52,8 @@ def test_nothing_is_paired_where_no_form_is_on_both_sides() -> None:
     pairing = Pairing(len(fixed.forms), len(baseline.forms))
     everything = np.arange(len(fixed.forms))
     pairing.add(everything, everything, Level.FORM)
-    assert pair_by_surroundings(fixed, baseline, pairing) == 0
-    assert pair_twins(fixed, baseline, pairing, even=False) == 0
+    assert pair_by_surroundings(Surroundings(fixed, baseline, pairing), pairing) == 0
+    assert pair_twins(fixed, baseline, pairing, Surroundings(fixed, baseline, pairing), even=False) == 0
 
 
 def rings(order: str) -> Dll:
@@ -75,7 +75,16 @@ def rings(order: str) -> Dll:
 def test_twins_that_call_each_other_are_paired_together() -> None:
     fixed, baseline = rings("abdc"), rings("abcd")
     pairing = Pairing(len(fixed.side().forms), len(baseline.side().forms))
-    assert pair_twins(fixed.side(), baseline.side(), pairing, even=True) >= 4
+    assert (
+        pair_twins(
+            fixed.side(),
+            baseline.side(),
+            pairing,
+            Surroundings(fixed.side(), baseline.side(), pairing),
+            even=True,
+        )
+        >= 4
+    )
     partner = {
         name: next(each for each in "abcd" if index(baseline, each) == pairing.fixed[index(fixed, name)])
         for name in "abcd"
@@ -91,7 +100,16 @@ def test_one_more_of_a_form_waits_for_other_evidence() -> None:
     pairing = Pairing(3, 2)
     pairing.add(np.array([0]), np.array([0]), Level.EXPORT)
     assert not balanced(fixed.side().forms, baseline.side().forms, pairing).any()
-    assert pair_twins(fixed.side(), baseline.side(), pairing, even=True) == 0
+    assert (
+        pair_twins(
+            fixed.side(),
+            baseline.side(),
+            pairing,
+            Surroundings(fixed.side(), baseline.side(), pairing),
+            even=True,
+        )
+        == 0
+    )
 
 
 def small(order: str, *, named: bool = False) -> Dll:

@@ -54,6 +54,26 @@ def test_wrong_pairs_are_taken_back_and_names_are_not() -> None:
         assert drop_outvoted(left, right, pairing, witnesses(left, right, pairing)) == undone
 
 
+def test_the_quick_way_finds_all_votes_for_free_functions() -> None:
+    """They are the same votes, among others that speak for what is paired."""
+    for order, paired in (("ba", ("uses", "other")), ("ab", ("uses",)), ("ba", ("uses", "other", "a"))):
+        fixed, baseline = copies(order), copies("ab")
+        left, right = fixed.side(), baseline.side()
+        pairing = Pairing(len(left.forms), len(right.forms))
+        for label in paired:
+            pairing.add_one(index(fixed, label), index(baseline, label), Level.EXPORT)
+        every, free = (
+            {
+                row
+                for row in zip(*(column.tolist() for column in votes), strict=True)
+                if pairing.fixed[row[0]] < 0 and pairing.baseline[row[1]] < 0
+            }
+            for votes in (witnesses(left, right, pairing), witnesses(left, right, pairing, free=True))
+        )
+        assert every == free
+        assert every
+
+
 def test_no_witness_without_a_pair() -> None:
     side = copies("ab").side()
     pairing = Pairing(len(side.forms), len(side.forms))

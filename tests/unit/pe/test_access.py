@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hpbuild.codes import pe as codes
-from hpbuild.pe.access import MAX_NAMES, NAME_LIMIT, Names, merged, name_bytes, printable
+from hpbuild.pe.access import MAX_NAMES, NAME_LIMIT, Names, distinct, merged, name_bytes, printable, values_at
 from hpbuild.values import Interval
 
 
@@ -68,3 +68,50 @@ def test_names_of_a_file_and_of_a_process_are_bounded(pe):
     assert Names.of(large, codes.EXPORT_MALFORMED, codes.IMPORT_COUNT).left == MAX_NAMES
     without_file = replace(image, data=b"")
     assert Names.of(without_file, codes.EXPORT_MALFORMED, codes.IMPORT_COUNT).left == 2 * 0x1000 + NAME_LIMIT
+
+
+def test_values_wherever_they_are_aligned(pe):
+    at = pe.section(b".data", bytes(range(32)))
+    rvas = np.array([at, at + 1, at + 3, at, at + 24], dtype=np.int64)
+    image = pe.image()
+    for kind, size in (("<u2", 2), ("<u4", 4), ("<u8", 8)):
+        values = [int.from_bytes(image.read(int(rva), size), "little") for rva in rvas]
+        assert values_at(image, rvas, kind).tolist() == values
+    last = image.size_of_image - 4
+    assert values_at(image, np.array([last])).tolist() == [image.u32(last)]
+    assert values_at(image, rvas[:0]).tolist() == []
+
+
+def test_each_once():
+    values = np.array([5, 1, 5, 1 << 31, 0], dtype=np.uint32)
+    assert distinct(values).tolist() == [0, 1, 5, 1 << 31]
+    assert len(distinct(values[:0])) == 0
+
+
+def test_many_names_as_one_by_one(pe, refuses):
+    """Names that share bytes, an empty one; one outside of the image refuses like a single one."""
+    at = pe.section(b".names", b"abc\0de\0" + b"x" * 0x2000)
+    image = pe.image()
+
+    def reader(left=100):
+        return Names(image, codes.EXPORT_MALFORMED, codes.IMPORT_COUNT, left)
+
+    rvas = np.array([at + 4, at, at + 1, at + 3], dtype=np.int64)
+    assert reader().lengths(rvas, "name").tolist() == [2, 3, 2, 0]
+    assert reader(7).all(rvas, "name") == [b"de", b"abc", b"bc", b""]
+    assert reader().all(rvas[:0], "name") == []
+    refuses(codes.IMPORT_COUNT, reader(6).all, rvas, "name")
+    for bad in (image.size_of_image, 1 << 31):
+        refuses(codes.EXPORT_MALFORMED, reader().all, np.append(rvas, bad), "name")
+
+
+def test_longest_name(pe, refuses):
+    """One that ends just within reach, and one that does not; alone and far from others."""
+    for length, fits in ((NAME_LIMIT - 1, True), (NAME_LIMIT, False)):
+        at = pe.section(b".n" + str(length).encode(), b"x" * length + b"\0" + bytes(0x20))
+        names = Names(pe.image(), codes.EXPORT_MALFORMED, codes.IMPORT_COUNT, 1 << 20)
+        rvas = np.array([at], dtype=np.int64)
+        if fits:
+            assert names.lengths(rvas, "name").tolist() == [length]
+        else:
+            refuses(codes.EXPORT_MALFORMED, names.lengths, rvas, "name")

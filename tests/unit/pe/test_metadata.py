@@ -5,7 +5,7 @@ import struct
 
 import numpy as np
 
-from hpbuild.pe.metadata import CLASSES, metadata_extents, metadata_runs, unwind_extents
+from hpbuild.pe.metadata import CLASSES, loader_structures, metadata_extents, metadata_runs, unwind_extents
 from hpbuild.pe.unwind import runtime_functions, unwind_info
 from hpbuild.values import Interval
 
@@ -54,6 +54,14 @@ def test_chained_records_outside_the_directory_count(pe):
     pe.section(b".xdata", chained.ljust(0x20, b"\0") + bytes([1, 0, 0, 0]))
     pe.table(3, struct.pack("<III", 0x1000, 0x1010, 0x2000))
     assert unwind_extents(pe.image()) == (Interval(0x2000, 0x2010), Interval(0x2020, 0x2024))
+
+
+def test_structures_without_unwind_information(codec, throwing):
+    for image in (codec, throwing):
+        rows = [(name, run.start, run.end) for name, run in metadata_extents(image)]
+        kept = [row for row in rows if row[0] != "unwind-information"]
+        assert len(kept) < len(rows)
+        assert list(loader_structures(image)) == kept
 
 
 def test_first_class_wins_where_two_overlap(pe):

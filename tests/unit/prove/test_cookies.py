@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from hpbuild.prove.cookies import frame_size, number_handlers
+from hpbuild.prove.records import read_record
 from hpbuild.prove.space import Space
-from hpbuild.prove.unwind import read_record
 
 START, HANDLER = 0x2000, 0x1040
 WIDE = "00010003"

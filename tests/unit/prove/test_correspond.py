@@ -5,9 +5,10 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
+from hpbuild.pe.metadata import metadata_runs
 from hpbuild.prove.correspond import Correspondence
-from hpbuild.prove.decode import Use
 from hpbuild.prove.ownership import import_slots, ownership
+from hpbuild.prove.references import Use
 from hpbuild.values import Interval
 
 from .conftest import Story
@@ -19,7 +20,13 @@ DELTA = 0x30000
 @pytest.fixture
 def judge(tell: Tell) -> Correspondence:
     story = tell()
-    owners = ownership(story.claims(), story.module(), story.fixed, story.baseline, DELTA)
+    owners = ownership(
+        story.claims(),
+        story.module(),
+        story.fixed,
+        (metadata_runs(story.fixed), metadata_runs(story.baseline)),
+        DELTA,
+    )
     return Correspondence(owners, import_slots(story.fixed, story.baseline))
 
 

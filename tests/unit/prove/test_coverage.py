@@ -5,6 +5,7 @@ from collections.abc import Callable
 import pytest
 
 from hpbuild.codes import prove as codes
+from hpbuild.pe.metadata import metadata_runs
 from hpbuild.pe.reader import parse_image
 from hpbuild.prove.coverage import account, coverage
 from hpbuild.values import Interval
@@ -15,13 +16,13 @@ Tell = Callable[..., Story]
 
 
 def _codes(story: Story) -> set[str]:
-    check = coverage(story.claims(), story.module(), story.fixed, ())
+    check = coverage(story.claims(), story.module(), story.fixed, metadata_runs(story.fixed), ())
     return {finding.code.id for finding in check.findings}
 
 
 def test_true_claims(tell: Tell) -> None:
     story = tell()
-    check = coverage(story.claims(), story.module(), story.fixed, ())
+    check = coverage(story.claims(), story.module(), story.fixed, metadata_runs(story.fixed), ())
     assert check.findings == ()
     assert check.examined == sum(section.virtual_size for section in story.fixed.sections)
 
@@ -54,6 +55,34 @@ def test_filler_across_a_section(tell: Tell) -> None:
     end = story.fixed.sections[0].range.end
     story.rows["padding"] = [row for row in story.rows["padding"] if row[1] != end] + [(end - 4, end + 4)]
     assert codes.FALSE_PADDING.id in _codes(story)
+
+
+def test_filler_that_looks_right_across_a_section(tell: Tell) -> None:
+    """On both sides of the border are filler bytes; the row is still none that any section has."""
+    end = tell().fixed.sections[0].range.end
+    story = tell(both=((end - 4, b"\xcc" * 4),))
+    assert set(story.fixed.memory[end : end + 4].tolist()) <= {0xCC, 0x00}
+    story.rows["padding"] = [row for row in story.rows["padding"] if row[1] != end] + [(end - 4, end + 4)]
+    assert codes.FALSE_PADDING.id in _codes(story)
+
+
+def test_last_byte_of_every_section(tell: Tell) -> None:
+    for section in tell().fixed.sections:
+        story, end = tell(), section.range.end
+        shortened = 0
+        for name, rows in story.rows.items():
+            if name not in ("fields", "opaque"):
+                touching = [row for row in rows if row[0] < end <= row[1]]
+                shortened += len(touching)
+                kept = [row for row in rows if row not in touching]
+                story.rows[name] = kept + [
+                    (row[0], end - 1, *row[2:]) for row in touching if row[0] < end - 1
+                ]
+        assert shortened
+        found = coverage(story.claims(), story.module(), story.fixed, metadata_runs(story.fixed), ()).findings
+        assert [finding.place for finding in found if finding.code == codes.UNCOVERED_BYTES] == [
+            f"{section.name} {Interval(end - 1, end)}"
+        ]
 
 
 def test_metadata_over_code(tell: Tell) -> None:
@@ -95,5 +124,5 @@ def test_zeros_behind_compared_unwind_data(tell_throwing: Tell, missing: int, co
     end = chunk.source.end
     zeros = tell_throwing((end - 4, bytes(4)))
     run = Interval(end - 20, end - missing)
-    check = coverage(story.claims(), story.module(), zeros.fixed, [run])
+    check = coverage(story.claims(), story.module(), zeros.fixed, metadata_runs(zeros.fixed), [run])
     assert (check.failures == 0) is covered

@@ -8,7 +8,8 @@ import pytest
 
 from hpbuild.pe.reader import read_image
 from hpbuild.pe.unwind import runtime_functions
-from hpbuild.prove.decode import Decoded, Form, Piece, Use, references
+from hpbuild.prove.decode import Decoded, Pieces, references
+from hpbuild.prove.references import Form, Use
 
 BASE = 0x1000
 LIMITS = (0x1000, 0x10000)
@@ -17,7 +18,7 @@ LIMITS = (0x1000, 0x10000)
 def _decode(code: bytes, *, high: int | None = None) -> Decoded:
     memory = np.frombuffer(bytes(BASE) + code, dtype=np.uint8)
     end = BASE + len(code)
-    return references(memory, [Piece(BASE, end, BASE, high or end, 0)], LIMITS)
+    return references(memory, Pieces.of([(BASE, end, BASE, high or end, 0)]), LIMITS)
 
 
 def _rows(found: Decoded) -> list[tuple[int, int, int, int, int]]:
@@ -32,7 +33,7 @@ def test_agrees_with_the_builders_decoder(binaries: Path, name: str) -> None:
     image = read_image(binaries / "fixed" / name)
     table = runtime_functions(image)
     functions = list(zip(table.begin.tolist(), table.end.tolist(), strict=True))
-    pieces = [Piece(begin, end, begin, end, begin) for begin, end in functions]
+    pieces = Pieces.of((begin, end, begin, end, begin) for begin, end in functions)
     found = references(np.ascontiguousarray(image.memory), pieces, (0, 0))
     assert found.undecodable == ()
     wanted, count = [], 0
@@ -175,7 +176,7 @@ def test_image_base_reaches_all_parts_of_a_function() -> None:
     memory = np.frombuffer(bytes(BASE) + _base("r10") + use + use, dtype=np.uint8)
     parts = [(BASE, BASE + 7, 1), (BASE + 7, BASE + 15, 1), (BASE + 15, BASE + 23, 2)]
     found = references(
-        memory, [Piece(begin, end, begin, end, function) for begin, end, function in parts], LIMITS
+        memory, Pieces.of((begin, end, begin, end, function) for begin, end, function in parts), LIMITS
     )
     rvas = found.references.row[found.references.form == Form.RVA]
     assert rvas.tolist() == [1]

@@ -12,8 +12,9 @@ from hpbuild.prove.claims import Claims
 from hpbuild.prove.compare import Runs
 from hpbuild.prove.correspond import Correspondence
 from hpbuild.prove.ownership import Ownership, Slots
+from hpbuild.prove.records import read_record
 from hpbuild.prove.space import Space, image_space
-from hpbuild.prove.unwind import Scene, read_record, unwind
+from hpbuild.prove.unwind import Scene, unwind
 
 from .conftest import Story, failed
 

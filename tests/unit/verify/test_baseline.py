@@ -12,6 +12,7 @@ from hpbuild.verify.baseline import (
     function_findings,
     headers_stay,
     match_pin,
+    match_subject,
     patch_is_present,
     pin_contradictions,
     reference_findings,
@@ -159,3 +160,24 @@ def test_protection_of_the_new_code(release, applied: bytes, flag: int, name: st
 def test_new_code_that_is_not_there_at_all(release, image: Image) -> None:
     patch = parse_image(release.images[release.module.image.member], "patch")
     assert not patch_is_present(image, patch)
+
+
+def test_a_digest_that_is_known_is_not_computed_again(release, image: Image) -> None:
+    pin = release.module.baseline
+    assert match_pin(pin, image, pin.sha256).tier is Tier.EXACT
+    assert match_pin(pin, image, NO_DIGEST).tier is not Tier.EXACT
+    subject = subject_of(image, NO_DIGEST)
+    assert match_subject(pin, subject).tier is not Tier.EXACT
+    assert match_subject(pin, subject_of(image)).tier is Tier.EXACT
+
+
+def test_fail_a_digest_of_another_file_does_not_stay(release, image: Image) -> None:
+    pin = release.module.baseline
+    changed = bytearray(image.data)
+    changed[-1] ^= 1
+    other = replace(image, data=bytes(changed))
+    subject = subject_of(image, pin.sha256)
+    assert (
+        match_subject(pin, subject.with_image(replace(image, memory=image.memory.copy()))).tier is Tier.EXACT
+    )
+    assert match_subject(pin, subject.with_image(other)).tier is not Tier.EXACT

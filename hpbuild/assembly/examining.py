@@ -1,0 +1,126 @@
+"""One module of a release from its two files to a result: examined, made, proved."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from hpbuild.assembly.certificate import certificate
+from hpbuild.assembly.lists import Lists
+from hpbuild.assembly.loading import Source, load_pair
+from hpbuild.assembly.modules import module_entry
+from hpbuild.assembly.trees import FilePair
+from hpbuild.cache.store import Store
+from hpbuild.errors import Finding
+from hpbuild.manifest.model import Module
+from hpbuild.match.comparison import Comparison, compare
+from hpbuild.match.explanation import Explanation
+from hpbuild.match.facts import describe
+from hpbuild.match.model import Difference
+from hpbuild.patchimage.link import link
+from hpbuild.plan.listing import limit_of_package
+from hpbuild.plan.model import NOT_SELECTED, Exclusion, Plan
+from hpbuild.plan.only import Limit
+from hpbuild.plan.planner import make_plan
+from hpbuild.prove.proof import Proof, prove_module
+
+Progress = Callable[[str, str, int, int], None]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModuleDiff:
+    """One module: the facts, what the plan thinks of them, and the verdict 'identical', 'hotpatchable',
+    'refused', 'left-out' (the list of functions names none of it) or 'nothing-to-patch' (what differs is in
+    no function that has to be carried). ``symbols`` says where names come from (baseline/fixed).
+    ``only`` is the list that the plan is limited to, empty when it is not."""
+
+    baseline: str
+    fixed: str
+    verdict: str
+    symbols: str
+    difference: Difference
+    findings: tuple[Finding, ...]
+    exclusions: tuple[Exclusion, ...]
+    only: tuple[str, ...] = ()
+    explanations: tuple[Explanation, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Examined:
+    """One module with the working results that making and proving build on; ``sources`` as in ``Pair``."""
+
+    diff: ModuleDiff
+    comparison: Comparison
+    plan: Plan
+    sources: tuple[Source, Source] | None
+
+
+def examine(
+    pair: FilePair,
+    symbols: str,
+    progress: Progress,
+    lists: Lists | Module,
+    store: Store | None = None,
+    *,
+    processes: int = 2,
+) -> Examined:
+    """Analyse, compare and plan one module, within the limits of the lists or of a package's module. The
+    other parameters as in ``load_pair``. Raises HpbuildError as it and as ``Lists`` do."""
+    programs = load_pair(pair.baseline, pair.fixed, symbols, progress, store, processes=processes)
+    progress("compare", pair.path, 0, 0)
+    comparison = compare(programs.baseline, programs.fixed)
+    progress("plan", pair.path, 0, 0)
+    if isinstance(lists, Lists):
+        limit, explanations = lists.limit(comparison, pair.path), lists.explanations(comparison, pair.path)
+    else:
+        entries = [function.fixed[0].start for function in lists.functions if function.fixed]
+        limit, explanations = limit_of_package(comparison, lists.only, entries), ()
+    plan = make_plan(comparison, limit, programs.builds)
+    difference = describe(comparison)
+    sources = (programs.baseline.symbols.source, programs.fixed.symbols.source)
+    diff = ModuleDiff(
+        baseline=str(pair.baseline),
+        fixed=str(pair.fixed),
+        verdict=_verdict(difference, plan, limit),
+        symbols=sources[0] if sources[0] == sources[1] else "/".join(sources),
+        difference=difference,
+        findings=plan.findings,
+        exclusions=plan.exclusions,
+        only=plan.only,
+        explanations=explanations,
+    )
+    return Examined(diff, comparison, plan, programs.sources)
+
+
+def _verdict(difference: Difference, plan: Plan, limit: Limit | None) -> str:
+    if plan.refused:
+        return "refused"
+    left_out = any(item.klass == NOT_SELECTED for item in plan.exclusions)
+    if limit is not None and not plan.functions and left_out:
+        return "left-out"
+    same = not difference.functions and not difference.data
+    if same:
+        return "identical"
+    return "hotpatchable" if plan.functions else "nothing-to-patch"
+
+
+def make(path: str, examined: Examined, sequence: int, progress: Progress) -> tuple[Module, bytes]:
+    """Link the patch image of the module at ``path`` and describe it."""
+    progress("link", path, 0, 0)
+    comparison, plan = examined.comparison, examined.plan
+    baseline, fixed = comparison.baseline.program.image, comparison.fixed.program.image
+    linked = link(plan, baseline, sequence)
+    entry = module_entry(path, baseline, fixed, plan, linked, examined.diff.difference.account)
+    return entry, linked.data
+
+
+def prove(module: Module, image: bytes, examined: Examined, progress: Progress) -> Proof:
+    """Prove a module against the two images. The certificate comes from the analysis and is believed by
+    nobody."""
+    comparison = examined.comparison
+    return prove_module(
+        certificate(comparison, examined.plan, module),
+        module,
+        image,
+        comparison.baseline.program.image,
+        comparison.fixed.program.image,
+        progress,
+    )

@@ -1,0 +1,129 @@
+"""What is to be done with one module, as a value that another process can be sent, and what comes back.
+
+Results travel and are kept as columns (``hpbuild.cache.forms``): a row of the table of codes stays the row.
+"""
+
+import hashlib
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from hpbuild.assembly.examining import ModuleDiff, Progress, examine, make, prove
+from hpbuild.assembly.lists import Lists, Seen
+from hpbuild.assembly.loading import Source
+from hpbuild.assembly.symbol_files import Sought
+from hpbuild.assembly.trees import FilePair
+from hpbuild.cache.store import Store
+from hpbuild.manifest.model import Module
+from hpbuild.prove.proof import Proof
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Job:
+    """Examine the module ``pair``; make and prove its part of a package when ``sequence`` is given. With
+    ``given``, a package's module with its patch image, prove that and nothing else. ``lists`` have seen no
+    module yet; ``processes`` as in ``load_pair``."""
+
+    pair: FilePair
+    symbols: str
+    lists: Lists
+    sequence: int | None = None
+    given: tuple[Module, bytes] | None = None
+    store: Store | None = None
+    processes: int = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Made:
+    """The part of a package that one module is, with its proof."""
+
+    module: Module
+    image: bytes
+    proof: Proof
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """What one module gave: ``diff`` None when only a proof was asked for; ``carries`` tells whether the plan
+    has functions and is not refused; ``seen`` is what the lists had of this module."""
+
+    diff: ModuleDiff | None
+    carries: bool
+    seen: Seen
+    made: Made | None = None
+    proof: Proof | None = None
+
+
+def do(job: Job, progress: Progress) -> Result:
+    """Do the job in this process. Raises HpbuildError as all of its steps do."""
+    if job.given is not None:
+        module, image = job.given
+        examined = examine(job.pair, job.symbols, progress, module, processes=job.processes)
+        return Result(None, False, job.lists.seen, proof=prove(module, image, examined, progress))
+    if job.sequence is not None or job.store is None:
+        return _examined(job, progress)[0]
+    return _remembered(job, job.store, progress)
+
+
+def _examined(job: Job, progress: Progress) -> tuple[Result, tuple[Source, Source] | None]:
+    examined = examine(job.pair, job.symbols, progress, job.lists, job.store, processes=job.processes)
+    carries = bool(examined.plan.functions) and not examined.plan.refused
+    made = None
+    if carries and job.sequence is not None:
+        entry, image = make(job.pair.path, examined, job.sequence, progress)
+        made = Made(entry, image, prove(entry, image, examined, progress))
+    return Result(examined.diff, carries, job.lists.seen, made), examined.sources
+
+
+@dataclass(frozen=True, slots=True)
+class _Kept:
+    """A result in the cache, with the symbol files that it depends on and what was there."""
+
+    result: Result
+    sought: tuple[Sought, Sought]
+    states: tuple[str, str]
+
+
+def _remembered(job: Job, store: Store, progress: Progress) -> Result:
+    """The facts about two files are the same each time: from the cache when they are there."""
+    paths = job.pair.baseline, job.pair.fixed
+    key = _key(job, store, [file_digest(path) for path in paths])
+    kept: _Kept | None = store.recall(key, _Kept) if key else None
+    if kept is not None and kept.result.diff is not None and _states(kept.sought, paths) == kept.states:
+        diff = replace(kept.result.diff, baseline=str(paths[0]), fixed=str(paths[1]))
+        return replace(kept.result, diff=diff)
+    progress("read", job.pair.path, 0, 0)
+    result, sources = _examined(job, progress)
+    if sources is not None:
+        files = sources[0].sought, sources[1].sought
+        states = sources[0].state, sources[1].state
+        if _states(files, paths) == states:
+            key = _key(job, store, [source.digest for source in sources])
+            store.keep(key, _Kept, _Kept(result, files, states))
+    return result
+
+
+def _states(files: tuple[Sought, Sought], paths: tuple[Path, Path]) -> tuple[str, str]:
+    return files[0].state(paths[0]), files[1].state(paths[1])
+
+
+def _key(job: Job, store: Store, digests: list[str]) -> str:
+    """The name of the job's result in the cache, '' when a digest is ''. The names of the files are in the
+    places of findings."""
+    if not all(digests):
+        return ""
+    lists = job.lists
+    wanted = [repr((entry.text, entry.name, entry.module)) for entry in (*lists.only, *lists.explain)]
+    names = job.pair.path, job.pair.baseline.name, job.pair.fixed.name
+    counts = f"{len(lists.only)} {lists.alone}"
+    return store.key("diff", *digests, *names, job.symbols, counts, *wanted)
+
+
+def file_digest(path: Path) -> str:
+    """SHA-256 of a regular file, '' when there is none to be read: reading it as an image tells why."""
+    try:
+        if not path.is_file():
+            return ""
+        with path.open("rb") as stream:
+            return hashlib.file_digest(stream, "sha256").hexdigest()
+    except (OSError, ValueError):
+        return ""

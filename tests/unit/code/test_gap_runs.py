@@ -1,0 +1,88 @@
+"""Gaps as columns of runs: where they are cut, and what a change of the starts changes."""
+
+from collections.abc import Callable
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from hpbuild.code.gap_runs import Cut, Spans, cut_at, nothing_cut, recut
+from hpbuild.pe.image import Image
+
+TEXT = 0x1000
+LEAVES = bytes.fromhex("31c0c3 cccccccccc 90c3 cccccccccccc") * 20
+GAPS = [(TEXT, TEXT + 0x50), (TEXT + 0x60, TEXT + 0x61), (TEXT + 0x70, TEXT + 0x100)]
+
+
+@pytest.fixture(scope="module")
+def image(build: Callable[..., Image]) -> Image:
+    return build(text=LEAVES)
+
+
+def column(numbers: list[int]) -> npt.NDArray[np.int64]:
+    return np.array(numbers, dtype=np.int64)
+
+
+def spans(gaps: list[tuple[int, int]]) -> Spans:
+    return Spans(column([start for start, _ in gaps]), column([end for _, end in gaps]))
+
+
+def runs(gaps: list[tuple[int, int]], known: list[int]) -> list[tuple[int, int, bool]]:
+    found = cut_at(spans(gaps), column(known))
+    return [(*found.spans.row(number), bool(found.named[number])) for number in range(len(found.named))]
+
+
+def parts(cut: Cut) -> list[tuple[int, int, int]]:
+    columns = cut.parts.start, cut.parts.end, cut.parts.kind
+    return list(zip(*(part.tolist() for part in columns), strict=True))
+
+
+def test_owners() -> None:
+    assert spans([(10, 20), (20, 30), (40, 41)]).owners(column([9, 10, 19, 20, 30, 40, 41])).tolist() == [
+        -1,
+        0,
+        0,
+        1,
+        -1,
+        2,
+        -1,
+    ]
+    assert spans([]).owners(column([1, 2])).tolist() == [-1, -1]
+
+
+def test_cut_at_known_starts() -> None:
+    assert runs([(10, 20), (30, 40)], [5, 12, 20, 25, 30, 39, 40]) == [
+        (10, 12, False),
+        (12, 20, True),
+        (30, 39, True),
+        (39, 40, True),
+    ]
+    assert runs([(10, 20)], []) == [(10, 20, False)]
+    assert runs([], [1]) == []
+
+
+@given(st.lists(st.sets(st.integers(TEXT - 2, TEXT + 0x102), max_size=12), min_size=1, max_size=4))
+def test_a_change_is_as_good_as_a_new_beginning(image: Image, steps: list[set[int]]) -> None:
+    """And what went and came is the difference of the parts."""
+    known: set[int] = set()
+    cut = nothing_cut()
+    for step in steps:
+        known |= step
+        wanted = cut_at(spans(GAPS), column(sorted(known)))
+        before, cut = parts(cut), recut(image, cut, wanted)
+        scratch = recut(image, nothing_cut(), wanted)
+        assert parts(cut) == parts(scratch)
+        assert cut.padding() == scratch.padding()
+        gone, fresh = set(cut.gone.start.tolist()), set(cut.fresh.start.tolist())
+        assert set(parts(cut)) - set(before) <= {row for row in parts(cut) if row[0] in fresh}
+        assert set(before) - set(parts(cut)) <= {row for row in before if row[0] in gone}
+        assert len(before) - len(gone) + len(fresh) == len(parts(cut))
+
+
+def test_nothing_new_cuts_nothing(image: Image) -> None:
+    wanted = cut_at(spans(GAPS), column([TEXT, TEXT + 8]))
+    cut = recut(image, recut(image, nothing_cut(), wanted), wanted)
+    assert len(cut.fresh.start) == len(cut.gone.start) == 0
+    assert parts(cut)

@@ -1,0 +1,137 @@
+"""Many runs scanned at once find what the scan of each finds."""
+
+import random
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from hpbuild.code import scanning
+from hpbuild.code.decode import ReferenceColumns, scan
+from hpbuild.code.scanning import scan_all
+from hpbuild.pe.reader import read_image
+from hpbuild.pe.unwind import runtime_functions
+
+Found = list[tuple[list[list[int]], int, bool, frozenset[int]]]
+"""Of each run: its rows, its bytes up to the first that is no instruction, ``Run.falls_through``,
+``Run.image_base``."""
+
+
+def one_by_one(codes: Sequence[bytes], starts: Sequence[int]) -> Found:
+    found = []
+    for code, start in zip(codes, starts, strict=True):
+        bad = scan(code, start, ReferenceColumns()).bad
+        code = code if bad < 0 else code[: bad - start]
+        columns = ReferenceColumns()
+        run = scan(code, start, columns)
+        found.append((columns.rows().T.tolist(), len(code), run.falls_through, run.image_base))
+    return found
+
+
+def at_once(codes: Sequence[bytes], starts: Sequence[int]) -> Found:
+    found = []
+    for scanned in scan_all(codes, starts):
+        rows = np.stack([scanned.site, scanned.target, scanned.meta]).T.tolist()
+        begin = 0
+        columns = (scanned.ends.tolist(), scanned.sizes.tolist(), scanned.falls_through.tolist())
+        for number, (end, size, falls) in enumerate(zip(*columns, strict=True)):
+            found.append((rows[begin:end], size, falls, scanned.image_base.get(number, frozenset())))
+            begin = end
+    return found
+
+
+PARTS = (
+    "c3",
+    "50",
+    "90",
+    "6690",
+    "666690",  # a no-operation, by the decoder
+    "0f1f05 11223344",  # a no-operation with an operand
+    "f390",
+    "cc",
+    "0f0b",
+    "eb00",
+    "7502",
+    "e2fe",
+    "e8 00000000",
+    "e9 00000000",
+    "0f84 f6ffffff",
+    "c7f8 00000000",  # xbegin
+    "66c7f8 0000",
+    "488d0d 00100000",
+    "488d15 f9efffff",  # the image base, in the first place of a run at 0x1000
+    "48c705 00100000 01020304",
+    "833d 00000080 01",
+    "ff15 00100000",
+    "ff25 00100000",
+    "ffe0",
+    "ffd0",
+    "0fae05 00100000",
+    "c5fc1005 00100000",
+    "62f17c481005 00100000",
+    "c4e2790005 00100000",
+    "660f7005 00100000 e4",
+    "0f0f05 00100000 b4",
+    "2e3e26363e6464678b05 00100000",  # more prefixes than are looked up
+    "67488b05 00000080",
+    "06",
+    "e800",
+)
+runs = st.lists(st.lists(st.sampled_from(PARTS), max_size=8).map("".join).map(bytes.fromhex), max_size=6)
+
+
+@given(runs, st.integers(0, 3))
+def test_runs_of_chosen_instructions(codes: list[bytes], gap: int) -> None:
+    starts = [0x1000 + 0x100 * number + gap * (number > 0) for number in range(len(codes))]
+    assert at_once(codes, starts) == one_by_one(codes, starts)
+
+
+@given(st.lists(st.binary(max_size=80), max_size=5))
+def test_runs_of_any_bytes(codes: list[bytes]) -> None:
+    starts = [0x1000 + 0x100 * number for number in range(len(codes))]
+    assert at_once(codes, starts) == one_by_one(codes, starts)
+
+
+def functions(path: Path) -> tuple[list[bytes], list[int]]:
+    image = read_image(path)
+    rows = runtime_functions(image)
+    spans = list(zip(rows.begin.tolist(), rows.end.tolist(), strict=True))
+    return [image.read(begin, end - begin) for begin, end in spans], [begin for begin, _ in spans]
+
+
+@pytest.mark.parametrize("name", ["baseline/codec.dll", "fixed/throwing.dll", "host.exe"])
+def test_functions_of_a_binary(binaries: Path, name: str) -> None:
+    codes, starts = functions(binaries / name)
+    assert len(codes) > 10
+    assert at_once(codes, starts) == one_by_one(codes, starts)
+
+
+def test_damaged_functions_of_a_binary(binaries: Path) -> None:
+    """Bytes changed at random: other instructions, and none."""
+    codes, starts = functions(binaries / "baseline/codec.dll")
+    dice = random.Random(20)
+    damaged = []
+    for code in codes * 4:
+        octets = bytearray(code)
+        for _ in range(1 + len(code) // 40):
+            octets[dice.randrange(len(code))] = dice.randrange(256)
+        damaged.append(bytes(octets))
+    found = at_once(damaged, starts * 4)
+    assert found == one_by_one(damaged, starts * 4)
+    assert any(size < len(code) for (_, size, *_), code in zip(found, damaged, strict=True))
+
+
+@pytest.mark.parametrize(("batch", "largest"), [(64, 1 << 20), (64, 256), (1 << 20, 16)])
+def test_batches_change_nothing(
+    binaries: Path, monkeypatch: pytest.MonkeyPatch, batch: int, largest: int
+) -> None:
+    """Runs of more bytes than a batch may have are decoded without columns."""
+    codes, starts = functions(binaries / "baseline/throwing.dll")
+    expected = one_by_one(codes, starts)
+    monkeypatch.setattr(scanning, "BATCH", batch)
+    monkeypatch.setattr(scanning, "LARGEST", largest)
+    assert at_once(codes, starts) == expected
+    assert at_once([], []) == []
