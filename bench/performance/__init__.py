@@ -1,0 +1,1 @@
+"""Time and memory of hpbuild, side by side with what limits it and with other tools."""
