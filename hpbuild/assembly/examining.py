@@ -4,6 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from hpbuild.assembly.certificate import certificate
+from hpbuild.assembly.collector import collector_aside
 from hpbuild.assembly.lists import Lists
 from hpbuild.assembly.loading import Source, load_pair
 from hpbuild.assembly.modules import module_entry
@@ -64,17 +65,21 @@ def examine(
 ) -> Examined:
     """Analyse, compare and plan one module, within the limits of the lists or of a package's module. The
     other parameters as in ``load_pair``. Raises HpbuildError as it and as ``Lists`` do."""
-    programs = load_pair(pair.baseline, pair.fixed, symbols, progress, store, processes=processes)
-    progress("compare", pair.path, 0, 0)
-    comparison = compare(programs.baseline, programs.fixed)
-    progress("plan", pair.path, 0, 0)
-    if isinstance(lists, Lists):
-        limit, explanations = lists.limit(comparison, pair.path), lists.explanations(comparison, pair.path)
-    else:
-        entries = [function.fixed[0].start for function in lists.functions if function.fixed]
-        limit, explanations = limit_of_package(comparison, lists.only, entries), ()
-    plan = make_plan(comparison, limit, programs.builds)
-    difference = describe(comparison)
+    with collector_aside():
+        programs = load_pair(pair.baseline, pair.fixed, symbols, progress, store, processes=processes)
+        progress("compare", pair.path, 0, 0)
+        comparison = compare(programs.baseline, programs.fixed)
+        progress("plan", pair.path, 0, 0)
+        if isinstance(lists, Lists):
+            limit, explanations = (
+                lists.limit(comparison, pair.path),
+                lists.explanations(comparison, pair.path),
+            )
+        else:
+            entries = [function.fixed[0].start for function in lists.functions if function.fixed]
+            limit, explanations = limit_of_package(comparison, lists.only, entries), ()
+        plan = make_plan(comparison, limit, programs.builds)
+        difference = describe(comparison)
     sources = (programs.baseline.symbols.source, programs.fixed.symbols.source)
     diff = ModuleDiff(
         baseline=str(pair.baseline),

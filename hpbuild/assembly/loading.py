@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
+from hpbuild.assembly.collector import collector_aside
 from hpbuild.assembly.pool import process_pool
 from hpbuild.assembly.symbol_files import Sought, choices, sought
 from hpbuild.cache.store import Store
@@ -149,6 +150,7 @@ def _program(side: _Side, evidence: Evidence, progress: Progress) -> Program:
 
 def _columns(image: Image, symbols: Symbols) -> Program:
     """The program without what the parent has already: the image's bytes and the symbols."""
-    program = load_program(image, symbols)
+    with collector_aside():
+        program = load_program(image, symbols)
     bare = replace(image, data=b"", memory=np.zeros(0, dtype=np.uint8))
     return replace(program, image=bare, symbols=replace(symbols, items=()))
