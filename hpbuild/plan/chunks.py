@@ -166,12 +166,12 @@ class ChunkList:
                     cause = f"short jump at {site:#x} to {rva:#x}"
                     finding = Finding(codes.SHORT_JUMP, owner, cause)
                     self._resolver.findings.setdefault((owner, cause), finding)
-                yield Field(
-                    site - run.start,
-                    _CODE_KINDS.get(kind) or _RELATIVE.get(width, FieldKind.REL32),
-                    target,
-                    trailing,
-                )
+                absolute = _CODE_KINDS.get(kind)
+                if absolute is None:  # counted from the end of the instruction
+                    relative = _RELATIVE.get(width, FieldKind.REL32)
+                    yield Field(site - run.start, relative, target, trailing)
+                else:
+                    yield Field(site - run.start, absolute, target)
 
     def _data_fields(self, run: Interval, owner: str) -> Iterator[Field]:
         side, fields, resolve = self._side, self._side.program.fields, self._resolver.row

@@ -1,5 +1,6 @@
 """Chunks and their fields: whole, disjoint, and every field where the fixed image has one."""
 
+import struct
 from collections.abc import Callable
 from typing import Any
 
@@ -7,6 +8,7 @@ import numpy as np
 import pytest
 
 from hpbuild.codes import plan as codes
+from hpbuild.patchimage.link import link
 from hpbuild.plan.model import ChunkKind, FieldKind, Target
 from hpbuild.plan.planner import make_plan
 from tests.assembled import RET, Dll, Part, against, datum, function
@@ -178,3 +180,23 @@ def test_a_constant_may_point_at_a_variable_of_the_baseline() -> None:
     assert not plan.refused
     (field,) = [field for chunk in plan.chunks for field in chunk.fields if field.kind is FieldKind.ADDR64]
     assert field.target == Target(None, baseline.labels()["count"])
+
+
+def test_an_operand_behind_the_image_base_may_have_a_number_behind_it() -> None:
+    """`cmp dword [rdx+rcx*4+table], N`: its field is an RVA, so what follows it does not count."""
+
+    def made(number: int) -> Dll:
+        base = b"\x48\x8d\x15" + struct.pack("<i", -0x1007)  # lea rdx, [image base]
+        compared = (b"\x81\xbc\x8a", ("rva", "table"), struct.pack("<I", number))
+        return Dll(
+            code=(function("api", base, *compared, b"\x0f\x94\xc0", RET),),
+            constants=(datum("table", struct.pack("<4I", 5, 6, 7, 8)),),
+        )
+
+    baseline, fixed = made(5), made(7)
+    comparison = against(baseline, fixed)
+    plan = make_plan(comparison)
+    (field,) = [field for chunk in plan.chunks for field in chunk.fields if field.kind is FieldKind.ADDR32NB]
+    assert (field.target, field.trailing) == (Target(None, baseline.labels()["table"]), 0)
+    assert not plan.refused
+    assert link(plan, comparison.baseline.program.image, 1).data
