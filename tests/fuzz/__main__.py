@@ -17,8 +17,8 @@ from tests.fuzz.mutators import MUTATORS
 from tests.fuzz.seeds import seeds
 
 _LIMITS = ("-rss_limit_mb=1024", "-timeout=30")
-"""The limit of time is by the clock, which a busy machine stretches; the table tells the processor time of the
-slowest input."""
+"""The limit of time is by the clock, which a busy machine stretches; the table tells the processor time of
+the slowest input."""
 _RESTARTS = 100
 _HEADING = "target     executions  CPU min coverage features slowest s findings"
 _ENDED_BY_FUZZER = re.compile(r"ERROR: libFuzzer: ([^\n(]+)")
