@@ -68,7 +68,7 @@ def examine(
     with collector_aside():
         programs = load_pair(pair.baseline, pair.fixed, symbols, progress, store, processes=processes)
         progress("compare", pair.path, 0, 0)
-        comparison = compare(programs.baseline, programs.fixed)
+        comparison = compare(programs.baseline, programs.fixed, programs.contents)
         progress("plan", pair.path, 0, 0)
         if isinstance(lists, Lists):
             limit, explanations = (

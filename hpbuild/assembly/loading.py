@@ -14,6 +14,7 @@ from hpbuild.cache.store import Store
 from hpbuild.code.model import Program
 from hpbuild.code.program import load_program
 from hpbuild.errors import HpbuildError
+from hpbuild.match.sides import Contents, contents
 from hpbuild.pe.evidence import Build, Evidence, load_evidence
 from hpbuild.pe.image import Image
 from hpbuild.pe.reader import read_image
@@ -22,6 +23,7 @@ from hpbuild.plan.builds import Builds
 from hpbuild.values import Digest
 
 Progress = Callable[[str, str, int, int], None]
+_Program = tuple[Program, Contents]
 PARALLEL_SIZE = 4 << 20
 """File bytes above which a second process pays for its start."""
 
@@ -38,11 +40,12 @@ class Source:
 
 @dataclass(frozen=True, slots=True)
 class Pair:
-    """Both programs of one module, and how they were made. ``sources`` only with a cache, and only when what
-    they name can be read."""
+    """Both programs of one module, what comparing needs of each alone (``contents``, baseline first), and how
+    they were made. ``sources`` only with a cache, and only when what they name can be read."""
 
     baseline: Program
     fixed: Program
+    contents: tuple[Contents, Contents]
     builds: Builds
     sources: tuple[Source, Source] | None = None
 
@@ -52,6 +55,7 @@ class Analysed:
     """All that is known of one image alone: the unit of the cache, which keeps it without the image."""
 
     program: Program
+    contents: Contents
     build: Build
 
 
@@ -73,10 +77,17 @@ def load_pair(
     )
     evidence = one.evidence(), two.evidence()
     found = _programs(one, two, evidence, progress, processes)
-    for side, part, program in zip((one, two), evidence, found, strict=True):
-        side.keep(Analysed(program, part.build))
+    for side, part, (program, parts) in zip((one, two), evidence, found, strict=True):
+        side.keep(Analysed(program, parts, part.build))
     sources = (one.source, two.source) if one.source and two.source else None
-    return Pair(*found, Builds(evidence[0].build, evidence[1].build), sources)
+    (baseline_program, baseline_contents), (fixed_program, fixed_contents) = found
+    return Pair(
+        baseline_program,
+        fixed_program,
+        (baseline_contents, fixed_contents),
+        Builds(evidence[0].build, evidence[1].build),
+        sources,
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,7 +137,7 @@ def _key(store: Store, source: Source) -> str:
 
 def _programs(
     one: _Side, two: _Side, evidence: tuple[Evidence, Evidence], progress: Progress, processes: int
-) -> tuple[Program, Program]:
+) -> tuple[_Program, _Program]:
     """Both programs; two processes when both are to be made and large."""
     small = min(len(side.image.data) for side in (one, two)) < PARALLEL_SIZE
     if small or processes < 2 or one.known is not None or two.known is not None:
@@ -136,21 +147,24 @@ def _programs(
     with process_pool(1, two.image.name) as pool:
         other = pool.submit(_columns, two.image, evidence[1].symbols)
         first = _program(one, evidence[0], progress)
-        return first, replace(other.result(), image=two.image, symbols=evidence[1].symbols)
+        program, parts = other.result()
+        return first, (replace(program, image=two.image, symbols=evidence[1].symbols), parts)
 
 
-def _program(side: _Side, evidence: Evidence, progress: Progress) -> Program:
+def _program(side: _Side, evidence: Evidence, progress: Progress) -> _Program:
     if side.known is not None:
-        return side.known.program
+        return side.known.program, side.known.contents
     name = side.image.name
-    return load_program(
+    program = load_program(
         side.image, evidence.symbols, lambda done, total: progress("decode", name, done, total)
     )
+    return program, contents(program)
 
 
-def _columns(image: Image, symbols: Symbols) -> Program:
+def _columns(image: Image, symbols: Symbols) -> _Program:
     """The program without what the parent has already: the image's bytes and the symbols."""
     with collector_aside():
         program = load_program(image, symbols)
+        parts = contents(program)
     bare = replace(image, data=b"", memory=np.zeros(0, dtype=np.uint8))
-    return replace(program, image=bare, symbols=replace(symbols, items=()))
+    return replace(program, image=bare, symbols=replace(symbols, items=())), parts

@@ -87,7 +87,8 @@ def test_the_cache_gives_back_what_was_analysed(
     second = load_pair(*paths, symbols, lambda *row: told.append(row), store)
     assert told == []
     for pair in (first, second):
-        assert _equal((pair.baseline, pair.fixed, pair.builds), (fresh.baseline, fresh.fixed, fresh.builds))
+        for part in ("baseline", "fixed", "contents", "builds"):
+            assert _equal(getattr(pair, part), getattr(fresh, part))
         assert pair.baseline.image.data == paths[0].read_bytes()
     for side in (second.baseline, second.fixed):
         assert list(side.names.items()) == list(
