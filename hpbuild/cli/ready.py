@@ -17,6 +17,8 @@ COLUMNS = 80
 """From this width of the terminal on, typer's pages are all the same."""
 HELP = ("-h", "--help")
 _MOST_WORDS = 2
+CACHE = ("HPBUILD_CACHE", "HPBUILD_CACHE_SIZE")
+"""Variables that belong to no option."""
 
 
 def ready_text(arguments: list[str]) -> str | None:
@@ -33,7 +35,7 @@ def ready_text(arguments: list[str]) -> str | None:
 
 def has_variables(ignored: str = "") -> bool:
     """Whether the environment sets an option; the variable ``ignored`` does not count."""
-    return any(name.startswith("HPBUILD_") and name != ignored for name in os.environ)
+    return any(name.startswith("HPBUILD_") and name not in (ignored, *CACHE) for name in os.environ)
 
 
 def columns() -> int:

@@ -8,8 +8,9 @@ from typing import Any
 import pytest
 
 from hpbuild import __version__
+from hpbuild.cache import folder
 from hpbuild.cli.app import dispatch
-from hpbuild.cli.ready import COLUMNS, PAGES, columns, page_name, ready_text
+from hpbuild.cli.ready import CACHE, COLUMNS, PAGES, columns, page_name, ready_text
 from hpbuild.cli.render import pages, write_pages
 
 Runner = Callable[..., Any]
@@ -90,3 +91,11 @@ def test_writing_removes_pages_of_commands_that_are_gone(tmp_path: Path) -> None
     (folder / "hpbuild.gone.txt").write_text("x")
     write_pages(folder)
     assert {path.name for path in folder.iterdir()} == {path.name for path in Path(PAGES).iterdir()}
+
+
+def test_the_place_of_the_cache_sets_no_option(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert (folder.FOLDER, folder.SIZE) == CACHE
+    for name in CACHE:
+        monkeypatch.setenv(name, "7")
+    assert ready_text(["--help"]) is not None
+    assert ready_text(["--version"]) is not None
