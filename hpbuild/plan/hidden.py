@@ -1,8 +1,11 @@
 """Refusals for bytes that would be carried without being understood: hidden addresses, data in code."""
 
-import numpy as np
+from collections.abc import Iterator
 
-from hpbuild.code.model import FieldForm
+import numpy as np
+import numpy.typing as npt
+
+from hpbuild.code.model import I64, FieldForm
 from hpbuild.codes import plan as codes
 from hpbuild.errors import Finding
 from hpbuild.match.atoms import Memory
@@ -11,6 +14,8 @@ from hpbuild.match.facts import is_filler, referenced
 from hpbuild.plan.objects import extent
 from hpbuild.plan.selection import Selection
 
+Words = npt.NDArray[np.uint32]
+_BLOCK = 4096
 MIN_WORDS = 2
 """Differing words below which agreement with the address map may be chance."""
 
@@ -43,15 +48,21 @@ def _moved_words(comparison: Comparison, selection: Selection) -> list[Finding]:
         rows = np.flatnonzero(ours != theirs)
         if len(rows) < MIN_WORDS:
             continue
-        pairs = list(zip(ours[rows].tolist(), theirs[rows].tolist(), strict=True))
-        absolute = all(counterpart(comparison, one) == other for one, other in pairs)
+        absolute = all(counterpart(comparison, one) == other for one, other in _pairs(ours, theirs, rows))
         if absolute or all(
             counterpart(comparison, run.start + _signed(one)) == place + _signed(other)
-            for one, other in pairs
+            for one, other in _pairs(ours, theirs, rows)
         ):
             cause = f"{len(rows)} words differ as their targets moved"
             findings.append(Finding(codes.UNSEEN_ADDRESS, f"data at {run.start:#x}", cause))
     return findings
+
+
+def _pairs(ours: Words, theirs: Words, rows: I64) -> Iterator[tuple[int, int]]:
+    """The words of both at ``rows``, some at a time: the first pair mostly decides, of a million."""
+    for first in range(0, len(rows), _BLOCK):
+        block = rows[first : first + _BLOCK]
+        yield from zip(ours[block].tolist(), theirs[block].tolist(), strict=True)
 
 
 def _cut_tables(comparison: Comparison, selection: Selection) -> list[Finding]:
