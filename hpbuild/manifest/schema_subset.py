@@ -19,6 +19,10 @@ _REMARKS = frozenset({"$schema", "$id", "$defs", "title", "description"})
 _REFERENCE = "#/$defs/"
 
 
+class _SilentError(Exception):
+    """The schema has something that this judge does not go into."""
+
+
 def judge(schema: Mapping[str, Any]) -> Judge | None:
     """The judge of a whole schema; None when the schema has a keyword that is not known here."""
     definitions: dict[str, Judge] = {}
@@ -30,7 +34,7 @@ def judge(schema: Mapping[str, Any]) -> Judge | None:
         for name, part in schema.get("$defs", {}).items():
             definitions[name] = _part(part, referred)
         top = _part(schema, referred)
-    except NotImplementedError:
+    except _SilentError:
         return None
     return top if _references(schema) <= definitions.keys() else None
 
@@ -47,7 +51,7 @@ def _part(schema: Any, referred: Callable[[str], Judge]) -> Judge:
     if schema is False:
         return lambda value: False
     if not isinstance(schema, Mapping) or schema.keys() - _REMARKS - _KEYWORDS.keys():
-        raise NotImplementedError
+        raise _SilentError
     tests = [
         _KEYWORDS[keyword](argument, schema, referred)
         for keyword, argument in schema.items()
@@ -61,7 +65,7 @@ def _part(schema: Any, referred: Callable[[str], Judge]) -> Judge:
 def _type(names: Any, _schema: Any, _referred: Any) -> Judge:
     wanted = [names] if isinstance(names, str) else names
     if not set(wanted) <= _TYPES.keys():
-        raise NotImplementedError
+        raise _SilentError
     kinds = frozenset(_TYPES[name] for name in wanted)
     return lambda value: type(value) in kinds  # exactly: True is an int in Python
 
@@ -73,7 +77,7 @@ _TYPES = {
 
 def _reference(target: Any, _schema: Any, referred: Callable[[str], Judge]) -> Judge:
     if not target.startswith(_REFERENCE):
-        raise NotImplementedError
+        raise _SilentError
     return referred(target.removeprefix(_REFERENCE))
 
 
@@ -91,7 +95,7 @@ def _required(names: Any, _schema: Any, _referred: Any) -> Judge:
 
 def _no_others(allowed: Any, schema: Any, _referred: Any) -> Judge:
     if allowed is not False:
-        raise NotImplementedError
+        raise _SilentError
     known = frozenset(schema.get("properties", {}))
     return lambda value: type(value) is not dict or value.keys() <= known
 
@@ -110,7 +114,7 @@ def _first_items(parts: Any, _schema: Any, referred: Any) -> Judge:
 
 def _choice(condition: Any, schema: Any, referred: Any) -> Judge:
     if not _is_sharp(condition):
-        raise NotImplementedError
+        raise _SilentError
     test = _part(condition, referred)
     then, otherwise = _part(schema.get("then", {}), referred), _part(schema.get("else", {}), referred)
     return lambda value: then(value) if test(value) else otherwise(value)
@@ -118,7 +122,7 @@ def _choice(condition: Any, schema: Any, referred: Any) -> Judge:
 
 def _of_choice(schema: Any) -> Judge:
     if "if" not in schema:
-        raise NotImplementedError
+        raise _SilentError
     return lambda value: True  # judged with the "if"
 
 
@@ -146,7 +150,7 @@ def _any_of(parts: Any, _schema: Any, referred: Any) -> Judge:
 
 def _one_of(allowed: Any, _schema: Any, _referred: Any) -> Judge:
     if any(type(item) not in (str, int, bool, type(None)) for item in allowed):
-        raise NotImplementedError
+        raise _SilentError
     pairs = frozenset((type(item), item) for item in allowed)
     scalars = frozenset(kind for kind, _ in pairs)
     return lambda value: type(value) in scalars and (type(value), value) in pairs
@@ -160,7 +164,7 @@ def _pattern(expression: Any, _schema: Any, _referred: Any) -> Judge:
 def _least(kind: type, of: Callable[[Any], int]) -> Callable[[Any, Any, Any], Judge]:
     def make(bound: Any, _schema: Any, _referred: Any) -> Judge:
         if type(bound) is not int:
-            raise NotImplementedError
+            raise _SilentError
         return lambda value: of(value) >= bound if type(value) is kind else type(value) is not float
 
     return make
@@ -169,7 +173,7 @@ def _least(kind: type, of: Callable[[Any], int]) -> Callable[[Any, Any, Any], Ju
 def _most(kind: type, of: Callable[[Any], int]) -> Callable[[Any, Any, Any], Judge]:
     def make(bound: Any, _schema: Any, _referred: Any) -> Judge:
         if type(bound) is not int:
-            raise NotImplementedError
+            raise _SilentError
         return lambda value: of(value) <= bound if type(value) is kind else type(value) is not float
 
     return make
