@@ -50,7 +50,7 @@ def _send(sender: Connection, work: Callable[[], object]) -> None:
 def _receive(receiver: Connection, work: Callable[[], T]) -> T:
     try:
         result, error = receiver.recv()
-    except EOFError:
+    except (EOFError, OSError):  # it died before its answer, or in the middle of it
         return work()
     if error is not None:
         raise error

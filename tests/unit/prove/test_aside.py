@@ -1,6 +1,9 @@
 """Work in a process of its own: same result, same errors, and nothing left behind."""
 
 import os
+import signal
+import threading
+import time
 from multiprocessing import active_children
 
 import pytest
@@ -39,6 +42,20 @@ def test_process_that_dies() -> None:
         return "done"
 
     with aside(work, True) as result:
+        assert result() == "done"
+
+
+def test_process_that_dies_in_the_middle_of_its_answer() -> None:
+    """The answer is larger than a pipe holds: its sender is killed while it waits."""
+    here, large = os.getpid(), bytes(1 << 24)
+
+    class Answer:
+        def __reduce__(self) -> tuple[type[bytes], tuple[bytes]]:
+            threading.Timer(0.5, os.kill, (os.getpid(), signal.SIGKILL)).start()
+            return bytes, (large,)
+
+    with aside(lambda: "done" if os.getpid() == here else Answer(), True) as result:
+        time.sleep(1)  # by then the sender is dead, its first bytes are in the pipe
         assert result() == "done"
 
 
