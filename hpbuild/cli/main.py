@@ -20,7 +20,23 @@ def run() -> None:
     """Run ``hpbuild`` with the arguments of the process and end the process."""
     _open_standard_streams()
     os.environ.pop(CHILD_VARIABLE, None)  # a parent sets it by another entrance
-    sys.exit(main(sys.argv[1:]))
+    arguments = sys.argv[1:]
+    try:
+        status = _status(arguments)
+        if "enum" in sys.modules:  # otherwise the answer was ready, and the end will not take long
+            _heed_no_more()
+    except KeyboardInterrupt:
+        _heed_no_more()  # a second press changes nothing
+        status = _interrupted(arguments)
+        # CPython 3.11 notes an interruption that leaves exec(), inside of a dataclass for one, for one that
+        # nobody handled and ends by the signal whatever sys.exit says.
+        for stream in (sys.stdout, sys.stderr):
+            try:
+                stream.flush()
+            except OSError:
+                continue  # nowhere to say it; the status remains
+        os._exit(status)
+    sys.exit(status)
 
 
 def _open_standard_streams() -> None:
@@ -42,16 +58,24 @@ def _nowhere() -> io.TextIOWrapper:
 def main(arguments: list[str]) -> int:
     """Run one command line; the exit status (design, section 8). Raises nothing but SystemExit, which
     only typer's own completion options use."""
+    try:
+        return _status(arguments)
+    except KeyboardInterrupt:
+        return _interrupted(arguments)
+
+
+def _status(arguments: list[str]) -> int:
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="backslashreplace")
-    try:
-        return _outcome(arguments)
-    except KeyboardInterrupt:
-        from hpbuild.codes.cli import INTERRUPTED
-        from hpbuild.errors import Finding
+    return _outcome(arguments)
 
-        return _fail(arguments, Finding(INTERRUPTED, "hpbuild", "stopped by the user (Ctrl-C, SIGINT)"))
+
+def _interrupted(arguments: list[str]) -> int:
+    from hpbuild.codes.cli import INTERRUPTED
+    from hpbuild.errors import Finding
+
+    return _fail(arguments, Finding(INTERRUPTED, "hpbuild", "stopped by the user (Ctrl-C, SIGINT)"))
 
 
 def _outcome(arguments: list[str]) -> int:
@@ -62,6 +86,13 @@ def _outcome(arguments: list[str]) -> int:
         from hpbuild.cli.outcome import finding_of
 
         return _fail(arguments, finding_of(error))
+
+
+def _heed_no_more() -> None:
+    """Be deaf to Ctrl-C from now on, while the interpreter ends too."""
+    import signal
+
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 def _run(arguments: list[str]) -> int:

@@ -11,6 +11,7 @@ import hashlib
 from hpbuild.codes.pe_identity import AUTHENTICODE_DISAGREEMENT
 from hpbuild.errors import HpbuildError
 from hpbuild.pe.access import CERTIFICATE
+from hpbuild.pe.by_lief import read_by_lief
 from hpbuild.pe.image import Image
 from hpbuild.values import Digest, Interval
 
@@ -55,17 +56,10 @@ def _agree(image: Image, own: Digest, other: bytes) -> None:
 
 def _digest_by_lief(image: Image) -> bytes:
     """The digest as LIEF computes it, b'' when it cannot read the image."""
-    import lief
-
-    # It writes remarks to standard error as it parses; the answer is all that counts here.
-    lief.logging.disable()
-    config = lief.PE.ParserConfig()
-    for part in ("exceptions", "exports", "imports", "reloc", "rsrc", "arm64x_binary"):
-        setattr(config, f"parse_{part}", False)
     missing = -len(image.data) % _ALIGNMENT
     padded = image.data + bytes(missing) if missing else image.data
-    binary = lief.PE.parse(padded, config)
-    return b"" if binary is None else bytes(binary.authentihash(lief.PE.ALGORITHMS.SHA_256))
+    with read_by_lief(padded) as (lief, binary):
+        return b"" if binary is None else bytes(binary.authentihash(lief.PE.ALGORITHMS.SHA_256))
 
 
 def _optional_header(image: Image) -> int:

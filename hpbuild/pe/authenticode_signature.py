@@ -10,6 +10,7 @@ import struct
 from hpbuild.codes.pins import SIGNATURE_AMBIGUOUS, SIGNATURE_MALFORMED, UNSIGNED_FILE
 from hpbuild.errors import HpbuildError
 from hpbuild.pe.access import CERTIFICATE
+from hpbuild.pe.by_lief import read_by_lief
 from hpbuild.pe.image import Image
 
 REVISION, PKCS_SIGNED_DATA = 0x0200, 0x0002
@@ -52,21 +53,15 @@ def agree_with_lief(image: Image, digest: bytes, place: str) -> None:
     """LIEF reads the same signed ``digest`` in the image, from one signature, and computes the same of the
     file. Raises HpbuildError SIGNATURE_AMBIGUOUS. LIEF's own verdict on signatures says nothing about who
     signed."""
-    import lief
-
-    lief.logging.disable()
-    config = lief.PE.ParserConfig()
-    for part in ("exceptions", "exports", "imports", "reloc", "rsrc", "arm64x_binary"):
-        setattr(config, f"parse_{part}", False)
-    binary = lief.PE.parse(image.data, config)
-    if binary is None:
-        raise HpbuildError(SIGNATURE_AMBIGUOUS, place, "LIEF cannot read the image")
-    signatures = list(binary.signatures)
-    read = [bytes(item.content_info.digest) for item in signatures]
-    if read != [digest]:
-        found = ", ".join(item.hex() for item in read) or "none"
-        raise HpbuildError(SIGNATURE_AMBIGUOUS, place, f"own reading {digest.hex()}, LIEF {found}")
-    checks = lief.PE.Signature.VERIFICATION_CHECKS.HASH_ONLY
-    verdict = binary.verify_signature(signatures[0], checks)
-    if verdict != lief.PE.Signature.VERIFICATION_FLAGS.OK:
-        raise HpbuildError(SIGNATURE_AMBIGUOUS, place, f"LIEF says {verdict}")
+    with read_by_lief(image.data) as (lief, binary):
+        if binary is None:
+            raise HpbuildError(SIGNATURE_AMBIGUOUS, place, "LIEF cannot read the image")
+        signatures = list(binary.signatures)
+        read = [bytes(item.content_info.digest) for item in signatures]
+        if read != [digest]:
+            found = ", ".join(item.hex() for item in read) or "none"
+            raise HpbuildError(SIGNATURE_AMBIGUOUS, place, f"own reading {digest.hex()}, LIEF {found}")
+        checks = lief.PE.Signature.VERIFICATION_CHECKS.HASH_ONLY
+        verdict = binary.verify_signature(signatures[0], checks)
+        if verdict != lief.PE.Signature.VERIFICATION_FLAGS.OK:
+            raise HpbuildError(SIGNATURE_AMBIGUOUS, place, f"LIEF says {verdict}")

@@ -126,10 +126,10 @@ def test_fail_a_cluster_that_is_not_there(hpbuild: Runner, trees: tuple[Path, Pa
 
 
 SLOW = """
-import sys, time
+import os, sys, time
 from hpbuild.assembly import examining
 def sleep(*_):
-    print("begun", flush=True)
+    os.write(1, b"begun\\n")
     time.sleep(600)
 examining.load_pair = lambda *_, **__: sleep()
 sys.argv[0] = "hpbuild"
@@ -152,19 +152,19 @@ def gone(process: int) -> bool:
 
 @pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="processes are looked up in /proc")
 def test_ctrl_c_ends_all_processes(trees: tuple[Path, Path], root: Path) -> None:
-    run = subprocess.Popen(
-        [sys.executable, "-c", SLOW, "diff", *map(str, trees), "--jobs", "2", "--no-cache"],
-        cwd=root,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-    assert run.stdout is not None
-    assert [run.stdout.readline() for _ in range(2)] == ["begun\n", "begun\n"]
-    workers = children(run.pid)
-    assert len(workers) == 2
-    run.send_signal(signal.SIGINT)
-    _, err = run.communicate(timeout=60)
+    arguments = [sys.executable, "-c", SLOW, "diff", *map(str, trees), "--jobs", "2", "--no-cache"]
+    with subprocess.Popen(
+        arguments, cwd=root, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as run:
+        try:
+            assert run.stdout is not None
+            assert [run.stdout.readline() for _ in range(2)] == ["begun\n", "begun\n"]
+            workers = children(run.pid)
+            assert len(workers) == 2
+            run.send_signal(signal.SIGINT)
+            _, err = run.communicate(timeout=60)
+        finally:
+            run.kill()
     assert run.returncode == codes.INTERRUPTED.exit
     assert codes.INTERRUPTED.id in err
     assert "Traceback" not in err
