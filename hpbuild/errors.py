@@ -5,8 +5,9 @@ are printed from the same rows. ``Finding`` is a code that was met at a place (t
 design: severity says whether it refuses). ``HpbuildError`` carries one finding out of a stage.
 """
 
-from dataclasses import dataclass
 from enum import IntEnum, StrEnum
+
+from hpbuild.dataclass import dataclass
 
 
 class ExitStatus(IntEnum):

@@ -3,13 +3,16 @@
     read -> analyse -> compare -> plan -> link -> describe -> prove -> assemble
 
 The steps up to the proof are ``hpbuild.assembly.examining``, module by module; ``Work`` says where they are
-done. Every function here is from values to values apart from reading the named files and the cache.
+done. Every function here is from values to values apart from reading the named files and the cache. What only
+some of them need is imported there: comparing makes no package.
 """
 
+from __future__ import annotations
+
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
 from itertools import takewhile
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from hpbuild import __version__
 from hpbuild.assembly.examining import ModuleDiff
@@ -17,17 +20,14 @@ from hpbuild.assembly.jobs import Job, Result
 from hpbuild.assembly.lists import Lists
 from hpbuild.assembly.trees import pair_files
 from hpbuild.assembly.work import Work, run_jobs
-from hpbuild.attachments.record import Record
-from hpbuild.attachments.writer import attachments
-from hpbuild.bundle.contents import image_findings
-from hpbuild.bundle.reader import Bundle
-from hpbuild.bundle.writer import assemble as assemble_bundle
 from hpbuild.codes import prove as prove_codes
+from hpbuild.dataclass import dataclass, field, replace
 from hpbuild.errors import HpbuildError
-from hpbuild.manifest.codec import decode, encode
-from hpbuild.manifest.consistency import check
 from hpbuild.manifest.model import Manifest, Module
-from hpbuild.prove.proof import Proof
+
+if TYPE_CHECKING:
+    from hpbuild.bundle.reader import Bundle
+    from hpbuild.prove.result import Proof
 
 __all__ = [
     "BuildRequest", "BuildResult", "DiffOptions", "ModuleDiff", "Progress", "Work", "assemble", "build",
@@ -144,11 +144,18 @@ def assemble(
 
     Raises HpbuildError when a part does not fit its format, or when the manifest contradicts itself: such a
     package could be built but never signed or verified."""
+    from hpbuild.bundle.writer import assemble as assemble_bundle
+    from hpbuild.manifest.consistency import check
+
     manifest = result.manifest
     for finding in check(manifest):
         raise HpbuildError(finding.code, finding.place, finding.cause)
     made: Mapping[str, bytes] = {}
     if attach:
+        from hpbuild.attachments.record import Record
+        from hpbuild.attachments.writer import attachments
+        from hpbuild.manifest.codec import encode
+
         record = Record(
             manifest=manifest,
             manifest_bytes=encode(manifest),
@@ -169,6 +176,9 @@ def prove_bundle(
     Raises HpbuildError: HP4305 or HP4306 for a package without its patch images, a module that is not
     among the files, inputs that cannot be read; as ``run_jobs``.
     """
+    from hpbuild.bundle.contents import image_findings
+    from hpbuild.manifest.codec import decode
+
     manifest = decode(bundle.manifest)
     for finding in image_findings(bundle, manifest):
         raise HpbuildError(finding.code, finding.place, finding.cause)

@@ -94,7 +94,7 @@ class TimestampAuthority:
 def openssl(*arguments: object, stdin: bytes = b"") -> bytes:
     """Run openssl; its stdout. Fails the test with its stderr."""
     done = subprocess.run(
-        ["openssl", *map(str, arguments)], input=stdin, capture_output=True, check=False, timeout=60
+        ["openssl", *map(str, arguments)], input=stdin, capture_output=True, check=False, timeout=600
     )
     assert done.returncode == 0, f"openssl {arguments}: {done.stderr.decode()}"
     return done.stdout

@@ -15,19 +15,23 @@ ROOT = Path(__file__).resolve().parent.parent
 
 def pytest_configure() -> None:
     """A shell without job control starts what it puts in the background deaf to Ctrl-C, and children inherit
-    that: tests that interrupt a command would wait for ever."""
+    that: tests that interrupt a command would wait for ever. Likewise nobody who inherits that ends of
+    children are ignored can wait for one."""
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
+    if hasattr(signal, "SIGCHLD") and signal.getsignal(signal.SIGCHLD) is signal.SIG_IGN:
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
 
 
 @pytest.fixture(scope="session", autouse=True)
 def _own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """Commands keep what they analyse in a folder of the tests, not in the user's. The compiler's own cache
-    stays where it is."""
+    stays where it is. Their output is buffered, as usual, also in containers that have it otherwise."""
     with pytest.MonkeyPatch.context() as patch:
         caches = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
         patch.setenv("ZIG_GLOBAL_CACHE_DIR", os.environ.get("ZIG_GLOBAL_CACHE_DIR") or str(caches / "zig"))
         patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("caches")))
+        patch.delenv("PYTHONUNBUFFERED", raising=False)
         yield
 
 

@@ -31,7 +31,7 @@ class Publisher:
         """``source`` signed, as the new file ``out``."""
         call = ["osslsigncode", "sign", "-h", "sha256", "-certs", self.signer.certificate]
         call += ["-key", self.signer.key, "-in", source, "-out", out]
-        subprocess.run([str(item) for item in call], check=True, capture_output=True, timeout=60)
+        subprocess.run([str(item) for item in call], check=True, capture_output=True, timeout=600)
         return out
 
 

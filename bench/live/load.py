@@ -46,12 +46,12 @@ STREAMS = 1 << 30
 @dataclass(slots=True)
 class Samples:
     """What happened. ``requests`` rows are (due, seconds, protocol 1 or 2); ``failures`` (time, text);
-    ``breaches`` and ``workers`` (sent, answer): 'old', 'new' or what else was seen."""
+    ``breaches`` and ``workers`` (sent, answer, answered): 'old', 'new' or what else was seen."""
 
     requests: list[tuple[float, float, int]] = field(default_factory=list)
     failures: list[tuple[float, str]] = field(default_factory=list)
-    breaches: list[tuple[float, str]] = field(default_factory=list)
-    workers: list[tuple[float, str]] = field(default_factory=list)
+    breaches: list[tuple[float, str, float]] = field(default_factory=list)
+    workers: list[tuple[float, str, float]] = field(default_factory=list)
 
 
 class Plain:
@@ -175,7 +175,7 @@ async def breach(port: int) -> str:
     buffer, code = bytearray(), -1
     try:
         while True:
-            data = await asyncio.wait_for(reader.read(65536), HELD if code >= 0 else LIMIT)
+            data = await asyncio.wait_for(reader.read(65536), HELD if code == 1 else LIMIT)
             buffer += data
             for part in frames(buffer):
                 if part.kind == GOAWAY:
@@ -200,13 +200,13 @@ async def worker(port: int) -> str:
 
 
 async def _probes(
-    kind: str, port: int, rows: list[tuple[float, str]], samples: Samples, stop: asyncio.Event
+    kind: str, port: int, rows: list[tuple[float, str, float]], samples: Samples, stop: asyncio.Event
 ) -> None:
     ask, every = (breach, BREACH_EVERY) if kind == "breach" else (worker, WORKER_EVERY)
     while not stop.is_set():
         begin = time.monotonic()
         try:
-            rows.append((begin, await ask(port)))
+            rows.append((begin, await ask(port), time.monotonic()))
         except _ERRORS as error:
             samples.failures.append((begin, f"{kind}: {type(error).__name__} {error}"))
         await asyncio.sleep(max(begin + every - time.monotonic(), 0))

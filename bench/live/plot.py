@@ -97,13 +97,13 @@ def _axis() -> list[str]:
 
 
 def _answers(
-    rows: Sequence[tuple[float, str]], line: int, kind: str, ends: tuple[float, float], across: Across
+    rows: Sequence[tuple[float, str, float]], line: int, kind: str, ends: tuple[float, float], across: Across
 ) -> list[str]:
     """One path for each answer: a bar for each request."""
     y = HEIGHT - BOTTOM + 18 + 18 * line
     parts = [f'<text x="{LEFT - 6}" y="{y + 4}" text-anchor="end">{kind}</text>']
-    for answer in sorted({answer for _, answer in rows}):
-        times = [at for at, said in rows if said == answer and ends[0] <= at <= ends[1]]
+    for answer in sorted({answer for _, answer, _ in rows}):
+        times = [at for at, said, _ in rows if said == answer and ends[0] <= at <= ends[1]]
         bars = "".join(f"M{across(at):.1f} {y - 5}v10" for at in times)
         if bars:
             parts.append(f'<path d="{bars}" stroke="{ANSWERS.get(answer, "#000000")}"/>')

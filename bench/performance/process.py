@@ -53,7 +53,13 @@ def run(command: Sequence[str], *, folder: Path, environment: dict[str, str], li
     with tempfile.TemporaryFile() as output, tempfile.TemporaryFile() as errors:
         begin = time.perf_counter()
         process = subprocess.Popen(
-            command, cwd=folder, env=environment, stdin=subprocess.DEVNULL, stdout=output, stderr=errors
+            command,
+            cwd=folder,
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=errors,
+            process_group=0,  # by which its processes are told from other children of this one
         )
         peak, in_time = _watch(process.pid, begin + limit)
         wall = time.perf_counter() - begin
@@ -61,7 +67,7 @@ def run(command: Sequence[str], *, folder: Path, environment: dict[str, str], li
             process.kill()
         _, status, usage = os.wait4(process.pid, 0)
         process.returncode = os.waitstatus_to_exitcode(status)
-        cpu = usage.ru_utime + usage.ru_stime + _reaped()
+        cpu = usage.ru_utime + usage.ru_stime + _reaped(process.pid)
         own = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
         highest = usage.ru_maxrss if usage.ru_maxrss > own else 0
         texts = []
@@ -98,12 +104,12 @@ def _watch(pid: int, deadline: float) -> tuple[int, bool]:
     return peak, True
 
 
-def _reaped() -> float:
+def _reaped(group: int) -> float:
     """Wait for what the process left behind; the CPU seconds of that. What stays longer is not waited for."""
     total, deadline = 0.0, time.monotonic() + ORPHANS
     while time.monotonic() < deadline:
         try:
-            pid, _, usage = os.wait4(-1, os.WNOHANG)
+            pid, _, usage = os.wait4(-group, os.WNOHANG)
         except ChildProcessError:
             break
         if pid:

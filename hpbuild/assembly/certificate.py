@@ -13,7 +13,8 @@ from hpbuild.match.comparison import Comparison
 from hpbuild.match.content import agreed_length
 from hpbuild.match.facts import is_filler, referenced
 from hpbuild.pe.metadata import metadata_runs
-from hpbuild.plan.model import ChunkKind, Plan
+from hpbuild.plan.model import Plan
+from hpbuild.plan.planner import Decision
 from hpbuild.prove.claims import ADDR32NB, END32NB, TABLE32, Claims
 from hpbuild.values import Interval
 
@@ -23,14 +24,14 @@ Flags = npt.NDArray[np.bool_]
 _KINDS = {FieldForm.ADDR32NB: ADDR32NB, FieldForm.TABLE32: TABLE32, FieldForm.END32NB: END32NB}
 
 
-def certificate(comparison: Comparison, plan: Plan, module: Module) -> Claims:
+def certificate(comparison: Comparison, plan: Plan | Decision, module: Module) -> Claims:
     """What the proof is to check: every byte of the fixed image in one class. What is carried is what
     ``module`` says: with other symbols than the package was made with, the plan may cut data elsewhere."""
     program = comparison.fixed.program
     functions = _Runs(run for function in module.functions for run in function.fixed)
     objects = _Runs(datum.fixed for datum in module.data)
-    left = _Runs(run for item in module.left_out for run in item.fixed)
-    records = _carried_records(program, plan, functions)
+    left = _Runs(_left_out(module))
+    records = _carried_records(program, plan.unwind_records, functions)
     data, filler, excluded = _data_rows(comparison, (objects, records, left))
     runs = metadata_runs(program.image)
     metadata = _columns(runs.starts, runs.ends)
@@ -46,6 +47,13 @@ def certificate(comparison: Comparison, plan: Plan, module: Module) -> Claims:
         fields=_field_rows(comparison),
         excluded=_without(unused, taken),
     )
+
+
+def _left_out(module: Module) -> Rows:
+    """(start, end) of all that a list of functions leaves out, by start."""
+    borders = [number for item in module.left_out for number in item.fixed]
+    rows = np.array(borders, dtype=np.int64).reshape(-1, 2)
+    return rows[np.argsort(rows[:, 0], kind="stable")]
 
 
 def _columns(*columns: npt.NDArray[np.integer[Any]]) -> Rows:
@@ -94,15 +102,11 @@ def _code_rows(comparison: Comparison, others: tuple[_Runs, ...]) -> Rows:
     )
 
 
-def _carried_records(program: Program, plan: Plan, functions: _Runs) -> _Runs:
+def _carried_records(program: Program, records: Iterable[Interval], functions: _Runs) -> _Runs:
     """Unwind records that only carried functions have: the patch image's copies are compared instead."""
     fragments = program.fragments
     shared = frozenset(fragments.unwind[~functions.hold(fragments.start)].tolist())
-    return _Runs(
-        chunk.source
-        for chunk in plan.chunks
-        if chunk.kind is ChunkKind.UNWIND and chunk.source.start not in shared
-    )
+    return _Runs(record for record in records if record.start not in shared)
 
 
 def _behind_records(comparison: Comparison, records: _Runs, metadata: list[tuple[int, int]]) -> list[Row]:

@@ -14,7 +14,9 @@ from hpbuild.codes import work as codes
 from hpbuild.errors import Code, HpbuildError
 
 PATIENCE = 15
-"""Seconds to wait for the scheduler, and for its first worker."""
+"""Seconds to wait for the scheduler."""
+PATIENCE_FOR_WORKERS = 15
+"""Seconds to wait for its first worker."""
 
 
 @contextmanager
@@ -36,7 +38,7 @@ def cluster(address: str) -> Iterator[Executor]:
         raise HpbuildError(codes.CLUSTER_UNREACHABLE, address, _first_line(error)) from None
     try:
         try:
-            client.wait_for_workers(1, timeout=PATIENCE)
+            client.wait_for_workers(1, timeout=PATIENCE_FOR_WORKERS)
         except TimeoutError:
             raise HpbuildError(codes.CLUSTER_UNREACHABLE, address, "it has no workers") from None
         executor = client.get_executor(pure=False)

@@ -1,27 +1,26 @@
-"""One module of a release from its two files to a result: examined, made, proved."""
+"""One module of a release from its two files to what a package of it would carry."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from hpbuild.assembly.certificate import certificate
 from hpbuild.assembly.collector import collector_aside
 from hpbuild.assembly.lists import Lists
 from hpbuild.assembly.loading import Source, load_pair
-from hpbuild.assembly.modules import module_entry
 from hpbuild.assembly.trees import FilePair
-from hpbuild.cache.store import Store
+from hpbuild.dataclass import dataclass
 from hpbuild.errors import Finding
 from hpbuild.manifest.model import Module
 from hpbuild.match.comparison import Comparison, compare
 from hpbuild.match.explanation import Explanation
 from hpbuild.match.facts import describe
 from hpbuild.match.model import Difference
-from hpbuild.patchimage.link import link
 from hpbuild.plan.listing import limit_of_package
-from hpbuild.plan.model import NOT_SELECTED, Exclusion, Plan
+from hpbuild.plan.model import Exclusion, declared, left_out_of
 from hpbuild.plan.only import Limit
-from hpbuild.plan.planner import make_plan
-from hpbuild.prove.proof import Proof, prove_module
+from hpbuild.plan.planner import Decision, decide
+
+if TYPE_CHECKING:
+    from hpbuild.cache.store import Store
 
 Progress = Callable[[str, str, int, int], None]
 
@@ -50,7 +49,7 @@ class Examined:
 
     diff: ModuleDiff
     comparison: Comparison
-    plan: Plan
+    decision: Decision
     sources: tuple[Source, Source] | None
 
 
@@ -59,7 +58,7 @@ def examine(
     symbols: str,
     progress: Progress,
     lists: Lists | Module,
-    store: Store | None = None,
+    store: "Store | None" = None,
     *,
     processes: int = 2,
 ) -> Examined:
@@ -78,54 +77,29 @@ def examine(
         else:
             entries = [function.fixed[0].start for function in lists.functions if function.fixed]
             limit, explanations = limit_of_package(comparison, lists.only, entries), ()
-        plan = make_plan(comparison, limit, programs.builds)
+        decision = decide(comparison, limit, programs.builds)
         difference = describe(comparison)
     sources = (programs.baseline.symbols.source, programs.fixed.symbols.source)
     diff = ModuleDiff(
         baseline=str(pair.baseline),
         fixed=str(pair.fixed),
-        verdict=_verdict(difference, plan, limit),
+        verdict=_verdict(difference, decision, limit),
         symbols=sources[0] if sources[0] == sources[1] else "/".join(sources),
         difference=difference,
-        findings=plan.findings,
-        exclusions=plan.exclusions,
-        only=plan.only,
+        findings=decision.findings,
+        exclusions=declared(decision.exclusions),
+        only=decision.only,
         explanations=explanations,
     )
-    return Examined(diff, comparison, plan, programs.sources)
+    return Examined(diff, comparison, decision, programs.sources)
 
 
-def _verdict(difference: Difference, plan: Plan, limit: Limit | None) -> str:
-    if plan.refused:
+def _verdict(difference: Difference, decision: Decision, limit: Limit | None) -> str:
+    if decision.refused:
         return "refused"
-    left_out = any(item.klass == NOT_SELECTED for item in plan.exclusions)
-    if limit is not None and not plan.functions and left_out:
+    if limit is not None and not decision.carries and left_out_of(decision.exclusions):
         return "left-out"
     same = not difference.functions and not difference.data
     if same:
         return "identical"
-    return "hotpatchable" if plan.functions else "nothing-to-patch"
-
-
-def make(path: str, examined: Examined, sequence: int, progress: Progress) -> tuple[Module, bytes]:
-    """Link the patch image of the module at ``path`` and describe it."""
-    progress("link", path, 0, 0)
-    comparison, plan = examined.comparison, examined.plan
-    baseline, fixed = comparison.baseline.program.image, comparison.fixed.program.image
-    linked = link(plan, baseline, sequence)
-    entry = module_entry(path, baseline, fixed, plan, linked, examined.diff.difference.account)
-    return entry, linked.data
-
-
-def prove(module: Module, image: bytes, examined: Examined, progress: Progress) -> Proof:
-    """Prove a module against the two images. The certificate comes from the analysis and is believed by
-    nobody."""
-    comparison = examined.comparison
-    return prove_module(
-        certificate(comparison, examined.plan, module),
-        module,
-        image,
-        comparison.baseline.program.image,
-        comparison.fixed.program.image,
-        progress,
-    )
+    return "hotpatchable" if decision.carries else "nothing-to-patch"

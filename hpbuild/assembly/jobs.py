@@ -3,18 +3,20 @@
 Results travel and are kept as columns (``hpbuild.cache.forms``): a row of the table of codes stays the row.
 """
 
-import hashlib
-from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from hpbuild.assembly.examining import ModuleDiff, Progress, examine, make, prove
+from hpbuild.assembly.examining import ModuleDiff, Progress, examine
 from hpbuild.assembly.lists import Lists, Seen
 from hpbuild.assembly.loading import Source
 from hpbuild.assembly.symbol_files import Sought
 from hpbuild.assembly.trees import FilePair
-from hpbuild.cache.store import Store
+from hpbuild.dataclass import dataclass, replace
 from hpbuild.manifest.model import Module
-from hpbuild.prove.proof import Proof
+from hpbuild.prove.result import Proof
+
+if TYPE_CHECKING:
+    from hpbuild.cache.store import Store
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,7 +30,7 @@ class Job:
     lists: Lists
     sequence: int | None = None
     given: tuple[Module, bytes] | None = None
-    store: Store | None = None
+    store: "Store | None" = None
     processes: int = 2
 
 
@@ -56,6 +58,8 @@ class Result:
 def do(job: Job, progress: Progress) -> Result:
     """Do the job in this process. Raises HpbuildError as all of its steps do."""
     if job.given is not None:
+        from hpbuild.assembly.making import prove
+
         module, image = job.given
         examined = examine(job.pair, job.symbols, progress, module, processes=job.processes)
         return Result(None, False, job.lists.seen, proof=prove(module, image, examined, progress))
@@ -66,11 +70,13 @@ def do(job: Job, progress: Progress) -> Result:
 
 def _examined(job: Job, progress: Progress) -> tuple[Result, tuple[Source, Source] | None]:
     examined = examine(job.pair, job.symbols, progress, job.lists, job.store, processes=job.processes)
-    carries = bool(examined.plan.functions) and not examined.plan.refused
+    carries = examined.decision.carries and not examined.decision.refused
     made = None
     if carries and job.sequence is not None:
+        from hpbuild.assembly.making import make, prove
+
         entry, image = make(job.pair.path, examined, job.sequence, progress)
-        made = Made(entry, image, prove(entry, image, examined, progress))
+        made = Made(entry, image, prove(entry, image, examined, progress, made=True))
     return Result(examined.diff, carries, job.lists.seen, made), examined.sources
 
 
@@ -83,7 +89,7 @@ class _Kept:
     states: tuple[str, str]
 
 
-def _remembered(job: Job, store: Store, progress: Progress) -> Result:
+def _remembered(job: Job, store: "Store", progress: Progress) -> Result:
     """The facts about two files are the same each time: from the cache when they are there."""
     paths = job.pair.baseline, job.pair.fixed
     key = _key(job, store, [file_digest(path) for path in paths])
@@ -106,7 +112,7 @@ def _states(files: tuple[Sought, Sought], paths: tuple[Path, Path]) -> tuple[str
     return files[0].state(paths[0]), files[1].state(paths[1])
 
 
-def _key(job: Job, store: Store, digests: list[str]) -> str:
+def _key(job: Job, store: "Store", digests: list[str]) -> str:
     """The name of the job's result in the cache, '' when a digest is ''. The names of the files are in the
     places of findings."""
     if not all(digests):
@@ -120,6 +126,8 @@ def _key(job: Job, store: Store, digests: list[str]) -> str:
 
 def file_digest(path: Path) -> str:
     """SHA-256 of a regular file, '' when there is none to be read: reading it as an image tells why."""
+    import hashlib
+
     try:
         if not path.is_file():
             return ""

@@ -1,8 +1,8 @@
 """The lists of functions that a run was given: what a package is limited to, and what is to be explained."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 
+from hpbuild.dataclass import dataclass, field
 from hpbuild.match.comparison import Comparison
 from hpbuild.match.explanation import Explanation, explain
 from hpbuild.plan.listing import Entry, Hits, entries, limit

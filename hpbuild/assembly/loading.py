@@ -1,31 +1,31 @@
-"""Reading both images of a pair into programs, two processes at a time when they are large. What was analysed
-before comes out of the cache."""
+"""Reading both images of a pair into programs, in two processes when they are large. What was analysed before
+comes out of the cache."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import TYPE_CHECKING, TypeVar
 
-import numpy as np
-
-from hpbuild.assembly.collector import collector_aside
-from hpbuild.assembly.pool import process_pool
+from hpbuild.assembly.analysing import Known, analyse_image, analyse_pair
+from hpbuild.assembly.beside import can_fork
 from hpbuild.assembly.symbol_files import Sought, choices, sought
-from hpbuild.cache.store import Store
 from hpbuild.code.model import Program
-from hpbuild.code.program import load_program
+from hpbuild.dataclass import dataclass
 from hpbuild.errors import HpbuildError
-from hpbuild.match.sides import Contents, contents
+from hpbuild.match.sides import Contents
 from hpbuild.pe.evidence import Build, Evidence, load_evidence
 from hpbuild.pe.image import Image
 from hpbuild.pe.reader import read_image
-from hpbuild.pe.symbols import Symbols
 from hpbuild.plan.builds import Builds
 from hpbuild.values import Digest
 
+if TYPE_CHECKING:
+    from hpbuild.cache.store import Store
+
+T = TypeVar("T")
 Progress = Callable[[str, str, int, int], None]
-_Program = tuple[Program, Contents]
 PARALLEL_SIZE = 4 << 20
-"""File bytes above which a second process pays for its start."""
+"""File bytes of both images from which on a second process pays for its start."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,19 +64,22 @@ def load_pair(
     fixed: Path,
     symbols: str,
     progress: Progress,
-    store: Store | None = None,
+    store: "Store | None" = None,
     *,
     processes: int = 2,
 ) -> Pair:
     """Read and analyse both images. ``symbols`` is 'auto', 'none' or the path of a symbol file of the
     baseline (the fixed image then uses 'auto'). With 1 of the ``processes`` all is done in this one.
     Raises HpbuildError from the pe stage."""
-    one, two = (
-        _Side.of(read_image(path), path, choice, store)
-        for path, choice in zip((baseline, fixed), choices(symbols), strict=True)
+    first, second = choices(symbols)
+    large = processes > 1 and min(_size(baseline), _size(fixed)) >= PARALLEL_SIZE
+    one, two = _both(
+        lambda: _Side.of(read_image(baseline), baseline, first, store),
+        lambda: _Side.of(read_image(fixed), fixed, second, store),
+        large,
     )
     evidence = one.evidence(), two.evidence()
-    found = _programs(one, two, evidence, progress, processes)
+    found = _programs(one, two, evidence, progress, large)
     for side, part, (program, parts) in zip((one, two), evidence, found, strict=True):
         side.keep(Analysed(program, parts, part.build))
     sources = (one.source, two.source) if one.source and two.source else None
@@ -90,6 +93,24 @@ def load_pair(
     )
 
 
+def _size(path: Path) -> int:
+    """Bytes of a file, 0 when that cannot be told: reading it tells why."""
+    try:
+        return path.stat().st_size
+    except (OSError, ValueError):
+        return 0
+
+
+def _both(one: Callable[[], T], two: Callable[[], T], large: bool) -> tuple[T, T]:
+    """Read both; at once when they are ``large``, for reading and copying need no interpreter. Of two errors
+    the first's is raised."""
+    if not large:
+        return one(), two()
+    with ThreadPoolExecutor(1) as thread:
+        second = thread.submit(two)
+        return one(), second.result()
+
+
 @dataclass(frozen=True, slots=True)
 class _Side:
     """One image on its way: ``known`` when the cache has it, ``source`` None without a cache."""
@@ -97,12 +118,12 @@ class _Side:
     image: Image
     path: Path
     choice: str
-    store: Store | None
+    store: "Store | None"
     source: Source | None
     known: Analysed | None
 
     @classmethod
-    def of(cls, image: Image, path: Path, choice: str, store: Store | None) -> "_Side":
+    def of(cls, image: Image, path: Path, choice: str, store: "Store | None") -> "_Side":
         source = None if store is None else _source(image, path, choice)
         known = None
         if store is not None and source is not None:
@@ -131,40 +152,19 @@ def _source(image: Image, path: Path, choice: str) -> Source | None:
     return Source(Digest.of(image.data).hex, files, state) if state else None
 
 
-def _key(store: Store, source: Source) -> str:
+def _key(store: "Store", source: Source) -> str:
     return store.key("image", source.digest, source.state)
 
 
 def _programs(
-    one: _Side, two: _Side, evidence: tuple[Evidence, Evidence], progress: Progress, processes: int
-) -> tuple[_Program, _Program]:
-    """Both programs; two processes when both are to be made and large."""
-    small = min(len(side.image.data) for side in (one, two)) < PARALLEL_SIZE
-    if small or processes < 2 or one.known is not None or two.known is not None:
-        first = _program(one, evidence[0], progress)
-        return first, _program(two, evidence[1], progress)
-    progress("analyse", one.image.name, 0, 0)
-    with process_pool(1, two.image.name) as pool:
-        other = pool.submit(_columns, two.image, evidence[1].symbols)
-        first = _program(one, evidence[0], progress)
-        program, parts = other.result()
-        return first, (replace(program, image=two.image, symbols=evidence[1].symbols), parts)
-
-
-def _program(side: _Side, evidence: Evidence, progress: Progress) -> _Program:
-    if side.known is not None:
-        return side.known.program, side.known.contents
-    name = side.image.name
-    program = load_program(
-        side.image, evidence.symbols, lambda done, total: progress("decode", name, done, total)
+    one: _Side, two: _Side, evidence: tuple[Evidence, Evidence], progress: Progress, at_once: bool
+) -> tuple[Known, Known]:
+    """Both programs, made ``at_once`` when both are to be made and processes can be forked."""
+    parts = (one.image, evidence[0].symbols), (two.image, evidence[1].symbols)
+    if one.known is None and two.known is None:
+        return analyse_pair(*parts, progress, at_once=at_once and can_fork())
+    first, second = (
+        analyse_image(*part, progress) if side.known is None else (side.known.program, side.known.contents)
+        for side, part in zip((one, two), parts, strict=True)
     )
-    return program, contents(program)
-
-
-def _columns(image: Image, symbols: Symbols) -> _Program:
-    """The program without what the parent has already: the image's bytes and the symbols."""
-    with collector_aside():
-        program = load_program(image, symbols)
-        parts = contents(program)
-    bare = replace(image, data=b"", memory=np.zeros(0, dtype=np.uint8))
-    return replace(program, image=bare, symbols=replace(symbols, items=())), parts
+    return first, second

@@ -1,12 +1,12 @@
 """The manifest entry of one module, from its plan and its linked patch image."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import fields
-from functools import partial
 
 import numpy as np
 import numpy.typing as npt
 
+from hpbuild.assembly.left_out import left_out_groups
 from hpbuild.errors import Severity
 from hpbuild.manifest import model as wire
 from hpbuild.manifest.pages import page_range, touched_pages
@@ -15,12 +15,8 @@ from hpbuild.patchimage.link import LinkedImage
 from hpbuild.pe.identity import Identity, identity, masked_digest
 from hpbuild.pe.image import Image
 from hpbuild.pe.relocations import relocation_sites
-from hpbuild.plan.model import Plan
-from hpbuild.prove.aside import aside
+from hpbuild.plan.model import LeftOut, Plan
 from hpbuild.values import Digest, Interval, Rva
-
-_LARGE = 16 << 20
-"""File bytes from which on the digests of the second image are worth a process of their own."""
 
 
 def pin(image: Image) -> wire.Pin:
@@ -34,6 +30,11 @@ def pin(image: Image) -> wire.Pin:
     return wire.Pin(**values)
 
 
+def pins(baseline: Image, fixed: Image) -> tuple[wire.Pin, wire.Pin]:
+    """Those of both images. Raises HpbuildError as ``pin``."""
+    return pin(baseline), pin(fixed)
+
+
 def module_entry(
     path: str,
     baseline: Image,
@@ -41,16 +42,15 @@ def module_entry(
     plan: Plan,
     linked: LinkedImage,
     account: Iterable[tuple[str, int]],
+    both: Callable[[], tuple[wire.Pin, wire.Pin]] | None = None,
 ) -> wire.Module:
-    """The whole entry; ``account`` are the bytes of the fixed image by class. Raises HpbuildError as ``pin``
-    and ``masked_digest``."""
-    large = min(len(image.data) for image in (baseline, fixed)) >= _LARGE
-    with aside(partial(pin, fixed), large) as fixed_pin:
-        old, sites = pin(baseline), (relocation_sites(baseline), relocation_sites(fixed))
-        functions = _functions(plan, linked, (baseline, fixed), sites)
-        pages = page_pins(baseline, (site.window for site in plan.redirections), sites[0])
-        references = _references(plan, baseline, sites[0])
-        new = fixed_pin()
+    """The whole entry; ``account`` are the bytes of the fixed image by class; ``both`` gives the ``pins``
+    where somebody else makes them. Raises HpbuildError as ``pin`` and ``masked_digest``."""
+    sites = relocation_sites(baseline), relocation_sites(fixed)
+    functions = _functions(plan, linked, (baseline, fixed), sites)
+    pages = page_pins(baseline, (site.window for site in plan.redirections), sites[0])
+    references = _references(plan, baseline, sites[0])
+    old, new = both() if both else pins(baseline, fixed)
     return wire.Module(
         path=path,
         baseline=old,
@@ -89,6 +89,7 @@ def module_entry(
                 baseline=item.baseline,
             )
             for item in plan.exclusions
+            if not isinstance(item, LeftOut)
         ),
         findings=tuple(
             wire.ManifestFinding(
@@ -99,6 +100,7 @@ def module_entry(
         ),
         account=tuple(wire.ByteClass(klass=name, size=size) for name, size in account),
         only=plan.only,
+        left_out=left_out_groups(plan.left_out),
     )
 
 

@@ -9,10 +9,13 @@ from concurrent.futures import Executor, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from multiprocessing import active_children, get_context, parent_process
-from multiprocessing.queues import SimpleQueue
+from multiprocessing.context import BaseContext
+from multiprocessing.process import BaseProcess
+from typing import Any
 
 from hpbuild.codes import work as codes
 from hpbuild.errors import HpbuildError
+from hpbuild.interruption import interruption_held
 
 
 @contextmanager
@@ -22,14 +25,15 @@ def process_pool(jobs: int, place: str = "hpbuild") -> Iterator[Executor]:
 
     Raises HpbuildError HP9021 at ``place`` when a process dies and the block does not say so itself.
     """
-    context = get_context("fork" if sys.platform == "linux" else "spawn")
-    started: SimpleQueue[int] = context.SimpleQueue()
-    pool = ProcessPoolExecutor(jobs, mp_context=context, initializer=_start, initargs=(started,))
+    context = _Context(get_context("fork" if sys.platform == "linux" else "spawn"))
+    pool = ProcessPoolExecutor(jobs, mp_context=context, initializer=_start)  # type: ignore[call-overload]
     try:
+        with interruption_held():  # forked processes all begin with the first work, and are deaf to it then
+            pool.submit(_nothing)
         yield pool
     except BaseException as error:
         pool.shutdown(wait=False, cancel_futures=True)
-        _end(started)
+        context.end()
         if isinstance(error, BrokenProcessPool):
             cause = "the process that analysed it was ended from outside"
             raise HpbuildError(codes.WORKER_LOST, place, cause) from None
@@ -37,20 +41,37 @@ def process_pool(jobs: int, place: str = "hpbuild") -> Iterator[Executor]:
     pool.shutdown()
 
 
-def _end(started: "SimpleQueue[int]") -> None:
-    """End the processes that said they had started; one that has not yet finds nothing to do."""
-    numbers = set()
-    while not started.empty():
-        numbers.add(started.get())
-    for child in active_children():
-        if child.pid in numbers:
-            child.kill()
+class _Context:
+    """A context of multiprocessing that knows the processes it has made. One that has not begun its work yet
+    would take some from the queue, and the end of this process would wait for it."""
+
+    def __init__(self, context: BaseContext) -> None:
+        self._context = context
+        self._made: list[BaseProcess] = []
+
+    def Process(self, *arguments: Any, **named: Any) -> BaseProcess:  # noqa: N802 - as multiprocessing has it
+        process: BaseProcess = self._context.Process(*arguments, **named)  # type: ignore[attr-defined]
+        self._made.append(process)
+        return process
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._context, name)
+
+    def end(self) -> None:
+        """End every process that runs."""
+        running = set(active_children())
+        for process in self._made:
+            if process in running:
+                process.kill()
 
 
-def _start(started: "SimpleQueue[int]") -> None:
+def _nothing() -> None:
+    """The first work of all."""
+
+
+def _start() -> None:
     """In each process: Ctrl-C is the parent's to handle, and nobody outlives the parent."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    started.put(os.getpid())
     threading.Thread(target=_end_with_parent, daemon=True).start()
 
 

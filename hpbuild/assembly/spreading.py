@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, CancelledError, Executor, Future, wait
-from dataclasses import dataclass, replace
 from pathlib import Path
 
 from hpbuild.assembly.cluster import trouble
@@ -13,6 +12,7 @@ from hpbuild.cache.engine import engine_digest
 from hpbuild.cache.forms import pack, unpack
 from hpbuild.cache.store import open_store
 from hpbuild.codes import work as codes
+from hpbuild.dataclass import dataclass, replace
 from hpbuild.errors import Finding, HpbuildError
 from hpbuild.pe.pdb.file import AUTO, NONE
 

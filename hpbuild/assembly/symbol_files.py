@@ -1,10 +1,9 @@
 """Which symbol files a result depends on: the files that are looked for, and what they hold."""
 
-import hashlib
 import json
-from dataclasses import dataclass
 from pathlib import Path
 
+from hpbuild.dataclass import dataclass
 from hpbuild.pe.image import Image
 from hpbuild.pe.pdb.file import AUTO, NONE, candidate_names
 
@@ -20,6 +19,8 @@ class Sought:
     def state(self, path: Path) -> str:
         """A text that tells what is there for the image at ``path``: for each file its path and digest. ''
         when one of them cannot be read."""
+        import hashlib
+
         rows = []
         for file in self._files(path):
             try:

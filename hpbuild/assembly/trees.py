@@ -1,10 +1,10 @@
 """Pairing the files of two release trees by relative path."""
 
 import os
-from dataclasses import dataclass
 from pathlib import Path
 
 from hpbuild.codes import plan as codes
+from hpbuild.dataclass import dataclass
 from hpbuild.errors import HpbuildError
 
 

@@ -5,16 +5,17 @@ What comes out does not depend on it.
 
 import os
 from collections.abc import Iterator, Sequence
-from concurrent.futures import Executor
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
-from hpbuild.assembly.cluster import cluster
 from hpbuild.assembly.examining import Progress
 from hpbuild.assembly.jobs import Job, Result, do
-from hpbuild.assembly.pool import process_pool
-from hpbuild.assembly.spreading import spread
-from hpbuild.cache.store import Store
+from hpbuild.dataclass import dataclass, replace
+
+if TYPE_CHECKING:
+    from concurrent.futures import Executor
+
+    from hpbuild.cache.store import Store
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -24,8 +25,8 @@ class Work:
     our own, and so is the cluster with its scheduler at ``dask`` ('' for none)."""
 
     jobs: int | None = None
-    store: Store | None = None
-    executor: Executor | None = None
+    store: "Store | None" = None
+    executor: "Executor | None" = None
     dask: str = ""
 
 
@@ -47,21 +48,27 @@ def run_jobs(jobs: Sequence[Job], work: Work, progress: Progress) -> list[Result
         if executor is None:
             processes = 1 if work.jobs == 1 else 2
             return [do(replace(job, processes=processes), progress) for job in jobs]
+        from hpbuild.assembly.spreading import spread
+
         jobs = [replace(job, processes=1) for job in jobs]
         at_once = len(jobs) if work.jobs is None else work.jobs
         return spread(jobs, executor, progress, at_once=at_once, elsewhere=bool(work.dask))
 
 
 @contextmanager
-def _executor(work: Work, count: int) -> Iterator[Executor | None]:
+def _executor(work: Work, count: int) -> "Iterator[Executor | None]":
     """The executor for ``count`` jobs, None when they are to be done here."""
     if work.executor is not None:
         yield work.executor
     elif work.dask and count:
+        from hpbuild.assembly.cluster import cluster
+
         with cluster(work.dask) as found:
             yield found
     elif work.jobs is None or min(work.jobs, count) < 2:
         yield None
     else:
+        from hpbuild.assembly.pool import process_pool
+
         with process_pool(min(work.jobs, count)) as pool:
             yield pool

@@ -5,7 +5,6 @@ and never interpreted.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 from hpbuild.attachments.provenance import BUILD_TYPE, PREDICATE_TYPE
 from hpbuild.attachments.record import PROVENANCE, SBOM, VEX
@@ -14,6 +13,7 @@ from hpbuild.attachments.vex import CONTEXT
 from hpbuild.bundle.statement import STATEMENT_TYPE
 from hpbuild.codes import attachments as codes
 from hpbuild.codes import manifest as json_codes
+from hpbuild.dataclass import dataclass
 from hpbuild.errors import ExitStatus, HpbuildError
 from hpbuild.manifest.readers import Node, root
 from hpbuild.manifest.strict_json import JsonLimits, parse_canonical

@@ -1,10 +1,9 @@
 """The one value that all attachments of a package are written from."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from pathlib import PurePosixPath
 
 from hpbuild.bundle.layout import ATTACHMENTS, MANIFEST
+from hpbuild.dataclass import dataclass, field
 from hpbuild.manifest.model import Manifest
 from hpbuild.values import Digest
 
@@ -63,4 +62,6 @@ def patched_urn(manifest: Manifest, baseline: Digest) -> str:
 
 def is_library(path: str) -> bool:
     """False for the files that Windows starts as programs."""
+    from pathlib import PurePosixPath
+
     return PurePosixPath(path).suffix.casefold() not in (".exe", ".com", ".scr")

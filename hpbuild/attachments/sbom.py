@@ -4,9 +4,6 @@ A component is a module as it is with the package applied: the fixed build's cod
 baseline, and the patch is of the type ``monkey``, CycloneDX's word for one at run time.
 """
 
-import uuid
-from pathlib import PurePosixPath
-
 from hpbuild.attachments.record import Record, is_library
 from hpbuild.manifest.model import Manifest, Module, Pin
 from hpbuild.manifest.strict_json import JsonValue
@@ -17,13 +14,16 @@ VERSION = "1.6"
 MODULE_REF = "module:"
 BASELINE_REF = "baseline:"
 PATCH_TYPE = "monkey"
-NAMESPACE = uuid.uuid5(uuid.NAMESPACE_URL, "urn:hpbuild:attachments:1")
-"""Namespace of the documents' UUIDs (RFC 9562, version 5)."""
+NAMESPACE = "urn:hpbuild:attachments:1"
+"""URL of the namespace of the documents' UUIDs (RFC 9562, version 5)."""
 
 
-def document_uuid(record: Record, kind: str) -> uuid.UUID:
-    """UUID of the attachment ``kind``: it follows from the manifest, which names everything else."""
-    return uuid.uuid5(NAMESPACE, f"{kind}:{Digest.of(record.manifest_bytes).hex}")
+def document_urn(record: Record, kind: str) -> str:
+    """UUID of the attachment ``kind`` as a URN: it follows from the manifest, which names everything else."""
+    import uuid  # with what it asks the machine for; readers need the constants alone
+
+    namespace = uuid.uuid5(uuid.NAMESPACE_URL, NAMESPACE)
+    return uuid.uuid5(namespace, f"{kind}:{Digest.of(record.manifest_bytes).hex}").urn
 
 
 def sbom(record: Record) -> dict[str, JsonValue]:
@@ -39,7 +39,7 @@ def sbom(record: Record) -> dict[str, JsonValue]:
     return {
         "bomFormat": FORMAT,
         "specVersion": VERSION,
-        "serialNumber": document_uuid(record, "sbom").urn,
+        "serialNumber": document_urn(record, "sbom"),
         "version": 1,
         "metadata": metadata,
         "components": [_component(module, manifest) for module in manifest.modules],
@@ -85,7 +85,7 @@ def _file(module: Module, pin: Pin, prefix: str) -> dict[str, JsonValue]:
     found: dict[str, JsonValue] = {
         "type": "library" if is_library(module.path) else "application",
         "bom-ref": f"{prefix}{module.path}",
-        "name": PurePosixPath(module.path).name,
+        "name": module.path.rpartition("/")[2],
         "hashes": [{"alg": "SHA-256", "content": pin.sha256.hex}],
     }
     return {**found, "version": pin.version} if pin.version else found

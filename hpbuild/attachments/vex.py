@@ -6,7 +6,7 @@ and a scanner that finds its digest must not be told otherwise.
 """
 
 from hpbuild.attachments.record import Record, file_urn, patched_urn
-from hpbuild.attachments.sbom import document_uuid
+from hpbuild.attachments.sbom import document_urn
 from hpbuild.manifest.model import Manifest
 from hpbuild.manifest.strict_json import JsonValue
 
@@ -30,7 +30,7 @@ def vex(record: Record) -> dict[str, JsonValue]:
     ]
     return {
         "@context": CONTEXT,
-        "@id": document_uuid(record, "vex").urn,
+        "@id": document_urn(record, "vex"),
         "author": f"the signers of the hotpatch package {manifest.id}",
         "timestamp": record.time,
         "version": 1,

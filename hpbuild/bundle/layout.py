@@ -1,7 +1,6 @@
 """Members of a bundle: their names, places and fixed order."""
 
 from collections.abc import Iterable
-from pathlib import PurePosixPath
 
 from hpbuild.codes import bundle as codes
 from hpbuild.errors import HpbuildError
@@ -45,7 +44,7 @@ def check_names(names: Iterable[str]) -> tuple[str, ...]:
         if previous is not None and place < previous:
             raise HpbuildError(codes.BAD_ORDER, name, f"comes after {previous[1]}")
         previous = place
-    folders = {str(folder) for name in result for folder in PurePosixPath(name).parents}
+    folders = {name[:place] for name in result for place, sign in enumerate(name) if sign == "/"}
     for name in result:
         if name in folders:
             raise HpbuildError(codes.BAD_NAME, name, "also the folder of another member")

@@ -1,12 +1,18 @@
 """Files in and out: bounded reading, and writing that leaves all or nothing."""
 
+from __future__ import annotations
+
 import errno
 import os
 import stat
-from pathlib import Path
 
 from hpbuild.codes import bundle as codes
 from hpbuild.errors import Code, HpbuildError
+from hpbuild.interruption import interruption_held
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:  # as in typing, which is not imported for it
+    from pathlib import Path
 
 _CODES: dict[int | None, Code] = {
     errno.ENOENT: codes.NO_SUCH_FILE,
@@ -25,7 +31,7 @@ _READ_FLAGS = os.O_RDONLY | sum(getattr(os, name, 0) for name in ("O_NONBLOCK", 
 """Opening a pipe does not wait for its writer."""
 
 
-def read_bounded(path: Path, limit: int) -> bytes:
+def read_bounded(path: Path | str, limit: int) -> bytes:
     """Content of the regular file ``path``, at most ``limit`` bytes.
 
     Raises HP4801 to HP4806: missing, not a regular file, not readable, larger than ``limit``.
@@ -33,7 +39,7 @@ def read_bounded(path: Path, limit: int) -> bytes:
     try:
         # Looked at before it is opened, for opening a device may do something; and again once it is open, for
         # the name may lead elsewhere by then.
-        _check_regular(path.stat(), path)
+        _check_regular(os.stat(path), path)  # noqa: PTH116 - without pathlib
         with os.fdopen(os.open(path, _READ_FLAGS), "rb") as file:
             _check_regular(os.fstat(file.fileno()), path)
             data = file.read(limit + 1)
@@ -46,17 +52,19 @@ def read_bounded(path: Path, limit: int) -> bytes:
     return data
 
 
-def _check_regular(status: os.stat_result, path: Path) -> None:
+def _check_regular(status: os.stat_result, path: Path | str) -> None:
     if not stat.S_ISREG(status.st_mode):
         raise HpbuildError(codes.NOT_A_FILE, str(path), "not a regular file")
 
 
+@interruption_held()
 def write_atomic(path: Path, data: bytes, mode: int | None = None) -> None:
     """Write ``data`` to ``path``, replacing a file that is there; afterwards the file is complete or as
-    it was before, also when the disk is full or the user interrupts. ``mode`` are its permission bits, None
+    it was before, also when the disk is full. Ctrl-C waits until then. ``mode`` are its permission bits, None
     for those of the file that is replaced, or what the umask leaves. Raises HP48xx.
     """
     import tempfile  # for writers alone
+    from pathlib import Path
 
     try:
         # A device or pipe would be replaced by a file, which nobody wants.
@@ -82,8 +90,10 @@ def write_atomic(path: Path, data: bytes, mode: int | None = None) -> None:
     _sync_directory(path.parent)
 
 
+@interruption_held()
 def write_new(path: Path, data: bytes, mode: int) -> None:
-    """Write ``data`` to ``path``, which must not exist yet (HP4807); ``mode`` are its permission bits."""
+    """Write ``data`` to ``path``, which must not exist yet (HP4807); ``mode`` are its permission bits. Ctrl-C
+    waits until it is there or not."""
     try:
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0), mode)
     except OSError as error:
@@ -101,7 +111,7 @@ def write_new(path: Path, data: bytes, mode: int) -> None:
         raise
 
 
-def file_error(error: OSError, path: Path) -> HpbuildError:
+def file_error(error: OSError, path: Path | str) -> HpbuildError:
     """The HP48xx error for what the operating system reported about ``path``."""
     code = _CODES.get(error.errno, codes.IO_FAILED)
     return HpbuildError(code, str(path), error.strerror or type(error).__name__)

@@ -4,9 +4,9 @@ Nothing is inflated, sought or guessed: the file is walked from its first byte t
 compared with the one the profile demands, and the directory must follow from the headers.
 """
 
+from __future__ import annotations
+
 from collections.abc import Mapping
-from dataclasses import dataclass
-from pathlib import Path
 from types import MappingProxyType
 
 from hpbuild.bundle.layout import ENVELOPE, MANIFEST, STATEMENT, check_names
@@ -23,9 +23,14 @@ from hpbuild.bundle.zip_profile import (
     directory,
 )
 from hpbuild.codes import bundle as codes
+from hpbuild.dataclass import dataclass
 from hpbuild.errors import Code, HpbuildError
 from hpbuild.manifest.paths import MAX_MEMBER, member_defect
 from hpbuild.values import Digest
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:  # as in typing, which is not imported for it
+    from pathlib import Path
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -108,7 +113,7 @@ def read_bundle(data: bytes, limits: Limits = DEFAULT_LIMITS, place: str = "bund
     return Bundle(data, MappingProxyType(contents))
 
 
-def read_bundle_file(path: Path, limits: Limits = DEFAULT_LIMITS) -> Bundle:
+def read_bundle_file(path: Path | str, limits: Limits = DEFAULT_LIMITS) -> Bundle:
     """The bundle in the file ``path``; refuses with HP42xx, and HP48xx when the file cannot be read."""
     return read_bundle(read_bounded(path, limits.file), limits, str(path))
 

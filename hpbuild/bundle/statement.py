@@ -5,12 +5,12 @@ until when, the package is.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
 from itertools import pairwise
 
 from hpbuild.bundle.layout import UNSIGNED
 from hpbuild.codes import bundle as codes
 from hpbuild.codes import manifest as json_codes
+from hpbuild.dataclass import dataclass, replace
 from hpbuild.manifest.model import Manifest
 from hpbuild.manifest.paths import MAX_MEMBER, member_defect
 from hpbuild.manifest.readers import Node, root

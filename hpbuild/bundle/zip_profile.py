@@ -6,7 +6,8 @@ Unix file. Writer and reader share these functions: whatever they would not prod
 
 import struct
 import zlib
-from dataclasses import dataclass
+
+from hpbuild.dataclass import dataclass
 
 LOCAL = struct.Struct("<4s5H3I2H")
 CENTRAL = struct.Struct("<4s6H3I5H2I")

@@ -10,7 +10,7 @@ sets, frozensets, mappings, dataclasses, named tuples, unions with None, and ``C
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, fields, is_dataclass
+from dataclasses import fields, is_dataclass
 from enum import Enum
 from functools import cache
 from types import NoneType, UnionType
@@ -20,6 +20,7 @@ import numpy as np
 import numpy.typing as npt
 
 from hpbuild.codes import find_code
+from hpbuild.dataclass import dataclass, field
 from hpbuild.errors import Code
 
 Array = npt.NDArray[Any]
@@ -336,6 +337,8 @@ class _Record:
         rows = zip(*found, strict=True) if found else iter([()] * count)
         if not self.names:
             return [self.kind(row) for row in rows]
+        if getattr(self.kind, "__match_args__", ()) == self.names:  # fields may be given by their places
+            return [self.kind(*row) for row in rows]
         return [self.kind(**dict(zip(self.names, row, strict=True))) for row in rows]
 
 

@@ -13,13 +13,14 @@ import tempfile
 import time
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from hpbuild.cache.container import decode, encode
 from hpbuild.cache.folder import open_folder, read_own
 from hpbuild.cache.forms import Damaged, pack, unpack
+from hpbuild.dataclass import dataclass
+from hpbuild.interruption import interruption_held
 
 VERSION = 1
 """Of the forms and the container."""
@@ -96,6 +97,7 @@ class Store:
     def _path(self, key: str) -> Path:
         return self.folder / (key + SUFFIX)
 
+    @interruption_held()
     def _write(self, path: Path, data: bytes) -> None:
         """All or nothing. Not forced to the disk: a file that a crash cut off has the wrong digest."""
         descriptor, name = tempfile.mkstemp(suffix=UNFINISHED, dir=self.folder)  # mode 0600

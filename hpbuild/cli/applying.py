@@ -1,6 +1,5 @@
 """Steps of ``apply`` and ``revert`` between the command line and the work."""
 
-from dataclasses import replace
 from pathlib import Path
 
 from hpbuild.apply.offline.apply import apply_offline
@@ -10,6 +9,7 @@ from hpbuild.bundle.output import read_bounded
 from hpbuild.cli.output import Output
 from hpbuild.cli.remembering import Remembering, accept, lines_of
 from hpbuild.codes import cli as codes
+from hpbuild.dataclass import replace
 from hpbuild.errors import HpbuildError
 from hpbuild.report import apply as report
 from hpbuild.verify.policy import Policy

@@ -3,7 +3,6 @@
 import os
 import platform
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -12,6 +11,7 @@ from hpbuild.cli.output import Output
 from hpbuild.cli.passphrase import existing_passphrase
 from hpbuild.cli.piece import CHILD_VARIABLE
 from hpbuild.codes import cli as codes
+from hpbuild.dataclass import dataclass
 from hpbuild.errors import ExitStatus, HpbuildError
 from hpbuild.report.attestation import Circumstances, summary
 from hpbuild.report.document import Document

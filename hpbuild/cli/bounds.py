@@ -1,7 +1,8 @@
 """How much of the machine the reading of files from elsewhere may take."""
 
 import os
-from dataclasses import dataclass
+
+from hpbuild.dataclass import dataclass
 
 MIB = 1024 * 1024
 MOST_MEMORY = 16 * 1024

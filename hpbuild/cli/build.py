@@ -16,7 +16,8 @@ from hpbuild.cli.options import (
     VerboseOption,
 )
 from hpbuild.cli.output import Output
-from hpbuild.cli.work_options import DaskOption, JobsOption, NoCacheOption, chosen_work
+from hpbuild.cli.work_options import DaskOption, JobsOption, NoCacheOption
+from hpbuild.cli.working import chosen_work
 
 BaselineOrNone = Annotated[
     Path | None,

@@ -2,7 +2,6 @@
 
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -10,6 +9,7 @@ from typing import TYPE_CHECKING
 from hpbuild.cli.output import Output
 from hpbuild.codes import cli as codes
 from hpbuild.codes.bundle import SUPERSEDES_CONTRADICTS
+from hpbuild.dataclass import dataclass
 from hpbuild.errors import ExitStatus, HpbuildError
 from hpbuild.manifest.readers import root
 from hpbuild.manifest.text_fields import read_id

@@ -4,6 +4,8 @@ A child that was forked shares everything with its parent but what it gives up h
 streams, the terminal's signals. It never returns into the code that called it.
 """
 
+from __future__ import annotations
+
 import errno
 import faulthandler
 import json
@@ -13,19 +15,24 @@ import signal
 import sys
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
-from typing import Any, NoReturn
 
 from hpbuild.cli.bounds import Bounds
 from hpbuild.cli.outcome import finding_of
 from hpbuild.codes.cli import CHILD_MEMORY
+from hpbuild.dataclass import dataclass
 from hpbuild.errors import Finding
 
-Document = dict[str, Any]
+TYPE_CHECKING = False
+if TYPE_CHECKING:  # as in typing, which is not imported for it
+    from typing import Any, NoReturn
+
+    Document = dict[str, Any]
+else:
+    Document = dict
 
 OUT_OF_MEMORY = json.dumps({"error": {"code": CHILD_MEMORY.id, "place": "", "cause": ""}}).encode()
 """Made beforehand: without memory nothing can be encoded any more."""
-_SURROGATE = re.compile("[\ud800-\udfff]")
+_SURROGATE = "[\ud800-\udfff]"
 _NO_MEMORY_TEXTS = ("Cannot allocate memory", "failed to map segment")
 """Words of the dynamic loader when a library does not fit (glibc, dl-load.c)."""
 
@@ -71,7 +78,7 @@ def _encode(document: Document) -> bytes:
     text = json.dumps(document, ensure_ascii=False, allow_nan=False)
     if not text.isascii():
         # Bytes of file names that are not UTF-8 are lone surrogates in Python. JSON has none: spelled out.
-        text = _SURROGATE.sub(lambda found: f"\\\\u{ord(found.group()):04x}", text)
+        text = re.sub(_SURROGATE, lambda found: f"\\\\u{ord(found.group()):04x}", text)
     return text.encode()
 
 

@@ -9,6 +9,8 @@ Where processes can be forked the child is a fork, which costs milliseconds and 
 Elsewhere a fresh interpreter runs the same command line up to the same piece of work.
 """
 
+from __future__ import annotations
+
 import os
 import signal
 import sys
@@ -16,26 +18,34 @@ import time
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
-from typing import IO, Any
 
 from hpbuild.cli.bounds import Bounds
 from hpbuild.cli.child import Channel, serve
 from hpbuild.cli.piece import CHILD_VARIABLE
 from hpbuild.codes import cli as codes
 from hpbuild.codes import find_code
+from hpbuild.dataclass import dataclass, field
 from hpbuild.errors import HpbuildError
+from hpbuild.interruption import interruption_held
 from hpbuild.manifest.readers import root
 from hpbuild.manifest.strict_json import JsonLimits, parse
 
-Document = dict[str, Any]
+TYPE_CHECKING = False
+if TYPE_CHECKING:  # as in typing, which is not imported for it
+    from typing import IO, Any
+
+    Document = dict[str, Any]
+else:
+    Document = dict
 
 ANSWER = JsonLimits(size=256 << 20, depth=32, values=20_000_000, text=16 << 20)
 """The largest answer: the findings of a package with the most that a policy allows."""
 LOG_SIZE = 4096
 """Bytes of what the child printed that are kept, the last ones."""
 _PIECE = 1 << 16
-_PAUSE = 0.005
+_LONGEST_WAIT = 600
+_SHORTEST_PAUSE, _LONGEST_PAUSE = 0.0001, 0.005
+"""Seconds between two looks at whether a child that said all has ended."""
 
 
 @dataclass(slots=True)
@@ -57,11 +67,17 @@ class _Heard:
 
 
 def confined(
-    work: Callable[[], Document], bounds: Bounds, subject: str, number: int = 0, *, fork: bool | None = None
+    work: Callable[[], Document],
+    bounds: Bounds,
+    subject: str,
+    number: int = 0,
+    *,
+    fork: bool | None = None,
+    meanwhile: Callable[[], object] | None = None,
 ) -> Document:
     """The document that ``work`` gives, made in a child process within ``bounds``. ``subject`` names what is
     read, ``number`` this piece of work among those of the command line. ``fork``: None for what the system
-    has.
+    has. ``meanwhile`` is done here while the child works: imports of what shows its document, for one.
 
     Raises HpbuildError: HP9016 memory, HP9017 processor time, HP9018 time by the clock, HP9019 a child that
     ended without an answer, HP9020 an unusable answer, and whatever ``work`` raises, as its finding.
@@ -74,6 +90,8 @@ def confined(
     heard, ended = _Heard(), "in time"
     if hasattr(os, "fork") if fork is None else fork:
         with _forked(work, bounds) as child:
+            if meanwhile is not None:
+                meanwhile()
             ended = _listen(child, heard, time.monotonic() + bounds.seconds)
             status = child.end()
     else:
@@ -117,17 +135,19 @@ def _forked(work: Callable[[], Document], bounds: Bounds) -> Iterator[_Child]:
     """Fork the child that does ``work``. At the end, however that comes, it is gone, with its group."""
     opened: list[int] = []
     child: _Child | None = None
+    if signal.getsignal(signal.SIGCHLD) is signal.SIG_IGN:  # as inherited: no child could be waited for
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     try:
         for _ in range(3):
             opened += os.pipe()
         answer, answer_end, log, log_end, life_end, _ = opened
-        with warnings.catch_warnings():
+        with interruption_held(), warnings.catch_warnings():
             # The progress bar has a thread. The child uses nothing of it, and no lock that it could hold.
             warnings.simplefilter("ignore", DeprecationWarning)
             pid = os.fork()
-        if pid == 0:
-            serve(work, bounds, Channel(answer_end, log_end, life_end))
-        child = _Child(pid, answer, log)
+            if pid == 0:
+                serve(work, bounds, Channel(answer_end, log_end, life_end))
+            child = _Child(pid, answer, log)
         with suppress(PermissionError, ProcessLookupError):
             os.setpgid(pid, pid)  # the child does the same: whoever comes first
         for end in (answer_end, log_end, life_end):
@@ -143,25 +163,28 @@ def _forked(work: Callable[[], Document], bounds: Bounds) -> Iterator[_Child]:
 
 def _listen(child: _Child, heard: _Heard, deadline: float) -> str:
     """Read both pipes until they end and the child has; 'late' when ``deadline`` comes first."""
-    import selectors
+    import select
 
-    with selectors.DefaultSelector() as waiting:
-        for descriptor in (child.answer, child.log):
-            os.set_blocking(descriptor, False)
-            waiting.register(descriptor, selectors.EVENT_READ)
-        while waiting.get_map() and not heard.excess:
-            left = deadline - time.monotonic()
-            if left <= 0:
-                return "late"
-            for key, _ in waiting.select(left):
-                data = os.read(key.fd, _PIECE)
-                heard.take(data, log=key.fd == child.log)
-                if not data:
-                    waiting.unregister(key.fd)
+    waiting = select.poll()
+    there = {child.answer, child.log}
+    for descriptor in there:
+        waiting.register(descriptor, select.POLLIN)
+    while there and not heard.excess:
+        left = deadline - time.monotonic()
+        if left <= 0:
+            return "late"
+        for descriptor, _ in waiting.poll(1000 * min(left, _LONGEST_WAIT)):
+            data = os.read(descriptor, _PIECE)
+            heard.take(data, log=descriptor == child.log)
+            if not data:
+                waiting.unregister(descriptor)
+                there.discard(descriptor)
+    pause = _SHORTEST_PAUSE
     while not (child.has_ended() or heard.excess):
         if time.monotonic() > deadline:
             return "late"
-        time.sleep(_PAUSE)
+        time.sleep(pause)
+        pause = min(2 * pause, _LONGEST_PAUSE)
     return "in time"
 
 

@@ -17,8 +17,7 @@ from hpbuild.cli.options import (
     VerboseOption,
 )
 from hpbuild.cli.output import Output
-from hpbuild.cli.work_options import DaskOption, JobsOption, NoCacheOption, chosen_work
-from hpbuild.errors import ExitStatus
+from hpbuild.cli.work_options import DaskOption, JobsOption, NoCacheOption
 
 
 def diff(
@@ -49,16 +48,17 @@ def diff(
     With --only it says what a package of these functions would carry, refuse and leave out.
     Exit status 0: identical, hotpatchable, or nothing to patch; 1: refused.
     """
-    from hpbuild.cli.listing import listed
-    from hpbuild.pipeline import DiffOptions, diff_modules
-    from hpbuild.report import diff as report
+    from hpbuild.cli.differing import run
 
     output = Output(format=format, quiet=quiet, verbose=verbose, color=color)
-    asked = tuple(explain_function or ())
-    options = DiffOptions(symbols=symbols, only=listed(only or ()), explain=asked)
-    work = chosen_work(jobs, dask, output, cache=not no_cache)
-    with output.progress() as progress:
-        result = diff_modules(baseline, fixed, options, progress, work)
-    document = report.document(str(baseline), str(fixed), result, tree=baseline.is_dir())
-    output.emit(document, lambda entries: report.blocks(entries, full=output.full))
-    return ExitStatus.NO if document["verdict"] == "refused" else ExitStatus.YES
+    return run(
+        baseline,
+        fixed,
+        only=only or (),
+        explain_function=explain_function or (),
+        symbols=symbols,
+        jobs=jobs,
+        no_cache=no_cache,
+        dask=dask,
+        output=output,
+    )

@@ -42,4 +42,4 @@ def inspect(
 
     output = Output(format=format, verbose=verbose, color=color)
     within = bounds(max_memory, max_cpu, max_seconds)
-    return run(file, asm=asm, baseline=baseline, within=within, output=output)
+    return run(str(file), asm=asm, baseline=baseline, within=within, output=output)

@@ -1,8 +1,10 @@
 """Steps of ``inspect``: what kind of file it is, and reading its parts."""
 
+from __future__ import annotations
+
+import os
+import stat
 from collections.abc import Callable
-from pathlib import Path
-from typing import Any
 
 from hpbuild.cli.bounds import Bounds, bounds
 from hpbuild.cli.confined import confined
@@ -12,6 +14,11 @@ from hpbuild.errors import ExitStatus, Finding, HpbuildError
 from hpbuild.report.blocks import Block
 from hpbuild.report.document import Document
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:  # as in typing, which is not imported for it
+    from pathlib import Path
+    from typing import Any
+
 Blocks = Callable[[Document, bool], list[Block]]
 
 BUNDLE_MAGIC = b"PK\x03\x04"
@@ -19,7 +26,7 @@ IMAGE_MAGIC = b"MZ"
 
 
 def run(
-    file: Path,
+    file: str,
     *,
     asm: bool = False,
     baseline: Path | None = None,
@@ -34,7 +41,7 @@ def run(
     return ExitStatus.YES
 
 
-def inspection(path: Path, *, asm: bool, baseline: Path | None, bounds: Bounds) -> tuple[Document, Blocks]:
+def inspection(path: str, *, asm: bool, baseline: Path | None, bounds: Bounds) -> tuple[Document, Blocks]:
     """The document of a package or an image, and the function that makes text of it. All but the first bytes
     is read in a child process within ``bounds``.
 
@@ -46,23 +53,27 @@ def inspection(path: Path, *, asm: bool, baseline: Path | None, bounds: Bounds) 
     if magic == BUNDLE_MAGIC:
         from hpbuild.report import inspect as report  # noqa: F401 - here, so that not both processes import it
 
-        return confined(lambda: _package(path, asm=asm, baseline=baseline), bounds, str(path)), package_blocks
+        def work() -> Document:
+            return _package(path, asm=asm, baseline=baseline)
+
+        return confined(work, bounds, path, meanwhile=_prepare), package_blocks
     if not magic.startswith(IMAGE_MAGIC):
-        raise HpbuildError(codes.UNKNOWN_KIND, str(path), f"it starts with {magic.hex(' ') or 'nothing'}")
+        raise HpbuildError(codes.UNKNOWN_KIND, path, f"it starts with {magic.hex(' ') or 'nothing'}")
     if asm:
         raise HpbuildError(codes.USAGE, "hpbuild inspect", "--asm is only for packages")
-    return confined(lambda: _image(path), bounds, str(path)), image_blocks
+    return confined(lambda: _image(path), bounds, path), image_blocks
 
 
-def _first_bytes(path: Path) -> bytes:
-    if path.exists() and not path.is_file():
-        kind = "a directory" if path.is_dir() else "no regular file"
-        raise HpbuildError(codes.FILE_UNUSABLE, str(path), f"it is {kind}")
-    with path.open("rb") as stream:
+def _first_bytes(path: str) -> bytes:
+    mode = os.stat(path).st_mode  # noqa: PTH116 - without pathlib
+    if not stat.S_ISREG(mode):
+        kind = "a directory" if stat.S_ISDIR(mode) else "no regular file"
+        raise HpbuildError(codes.FILE_UNUSABLE, path, f"it is {kind}")
+    with open(path, "rb") as stream:  # noqa: PTH123
         return stream.read(4)
 
 
-def _package(path: Path, *, asm: bool, baseline: Path | None) -> Document:
+def _package(path: str, *, asm: bool, baseline: Path | None) -> Document:
     from hpbuild.bundle.reader import read_bundle_file
     from hpbuild.bundle.statement import decode_statement, to_document
     from hpbuild.cli.hints import key_hints
@@ -73,13 +84,18 @@ def _package(path: Path, *, asm: bool, baseline: Path | None) -> Document:
     manifest = decode(bundle.manifest)
     statement = to_document(decode_statement(bundle.statement))
     document = inspect.document(
-        str(path), bundle.sha256.hex, bundle.members, manifest, statement, key_hints(bundle)
+        path, bundle.sha256.hex, bundle.members, manifest, statement, key_hints(bundle)
     )
     if asm:
         from hpbuild.cli.packages import disassembled
 
         document["disassembly"] = disassembled(bundle, manifest, baseline)
     return document
+
+
+def _prepare() -> None:
+    """Import what makes text of a document."""
+    from hpbuild.report import attachments, plain  # noqa: F401
 
 
 def package_blocks(entries: Document, full: bool) -> list[Block]:
@@ -94,7 +110,9 @@ def package_blocks(entries: Document, full: bool) -> list[Block]:
     return blocks
 
 
-def _image(path: Path) -> Document:
+def _image(path: str) -> Document:
+    from pathlib import Path
+
     from hpbuild.pe.exports import exports
     from hpbuild.pe.hotpatch_table import read_hotpatch_table
     from hpbuild.pe.identity import identity
@@ -104,7 +122,7 @@ def _image(path: Path) -> Document:
     from hpbuild.pe.unwind import runtime_functions
     from hpbuild.report import inspect_image
 
-    image = read_image(path)
+    image = read_image(Path(path))
     findings: list[Finding] = []
     counts = {
         "runtime functions": _part(findings, lambda: len(runtime_functions(image).begin)),
@@ -113,7 +131,7 @@ def _image(path: Path) -> Document:
         "relocation sites": _part(findings, lambda: len(relocation_sites(image))),
     }
     return inspect_image.document(
-        str(path),
+        path,
         image,
         pin=_part(findings, lambda: identity(image, cross_check=False)),
         counts={name: count for name, count in counts.items() if count is not None},

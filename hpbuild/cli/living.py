@@ -1,7 +1,6 @@
 """Steps of the commands that work on a running process, between the command line and the work."""
 
 import time
-from dataclasses import replace
 from pathlib import Path
 
 from hpbuild.apply.live.patching import apply_live, revert_every, revert_live
@@ -10,6 +9,7 @@ from hpbuild.apply.live.standing import standing_of
 from hpbuild.bundle.output import read_bounded
 from hpbuild.cli.output import Output
 from hpbuild.cli.remembering import Remembering, accept, lines_of
+from hpbuild.dataclass import replace
 from hpbuild.errors import ExitStatus
 from hpbuild.pe.processes import open_process
 from hpbuild.report import live as report

@@ -4,12 +4,18 @@ Whatever needs time to be imported is imported inside of functions: so Ctrl-C is
 moment on, and answers that are ready beforehand (``ready``) come at once.
 """
 
+import atexit
+import gc
 import io
 import os
 import sys
 
 from hpbuild.cli.piece import CHILD_VARIABLE
 from hpbuild.cli.ready import ready_text
+
+_OBJECTS = 200_000
+"""How many more objects there are until Python looks for cycles among them. It would look a hundred times
+while modules are imported, and find nothing."""
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:  # as in typing, which is not imported for it
@@ -18,6 +24,7 @@ if TYPE_CHECKING:  # as in typing, which is not imported for it
 
 def run() -> None:
     """Run ``hpbuild`` with the arguments of the process and end the process."""
+    gc.set_threshold(_OBJECTS)
     _open_standard_streams()
     os.environ.pop(CHILD_VARIABLE, None)  # a parent sets it by another entrance
     arguments = sys.argv[1:]
@@ -35,6 +42,24 @@ def run() -> None:
                 stream.flush()
             except OSError:
                 continue  # nowhere to say it; the status remains
+        os._exit(status)
+    _leave(status)
+
+
+def _leave(status: int) -> None:
+    """End the process: all that is registered for its end is done, and what it wrote is out. To give back its
+    memory piece by piece, as the interpreter would do, takes longer than some commands."""
+    gc.freeze()  # in any case, the interpreter would look for cycles twice, and nothing is left to be found
+    threading = sys.modules.get("threading")
+    alone = threading is None or threading.active_count() == 1
+    watched = sys.flags.interactive or sys.getprofile() is not None or sys.gettrace() is not None
+    if alone and not watched:
+        try:
+            atexit._run_exitfuncs()  # as multiprocessing does before os._exit
+            sys.stdout.flush()
+            sys.stderr.flush()
+        except (OSError, ValueError):
+            sys.exit(status)  # the interpreter tells what it cannot write
         os._exit(status)
     sys.exit(status)
 
@@ -96,6 +121,9 @@ def _heed_no_more() -> None:
 
 
 def _run(arguments: list[str]) -> int:
+    # numpy's library for linear algebra, which nobody here uses, starts a thread for each processor, with its
+    # memory, when it is loaded.
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     from hpbuild.cli.quick import quick_run
 
     run = quick_run(arguments)

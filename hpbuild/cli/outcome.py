@@ -2,9 +2,12 @@
 
 import errno
 import os
-from pathlib import Path
 
 from hpbuild.errors import Finding, HpbuildError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:  # as in typing, which is not imported for it
+    from pathlib import Path
 
 
 def finding_of(error: Exception) -> Finding:
@@ -38,6 +41,8 @@ def _bug_finding(error: Exception) -> Finding:
     frame = error.__traceback__
     while frame is not None and frame.tb_next is not None:
         frame = frame.tb_next
+    from pathlib import Path
+
     place = "?" if frame is None else f"{Path(frame.tb_frame.f_code.co_filename).name}:{frame.tb_lineno}"
     wanted = os.environ.get("HPBUILD_BUG_REPORT")
     cause = f"{type(error).__name__}: {error}"
@@ -46,7 +51,7 @@ def _bug_finding(error: Exception) -> Finding:
     return Finding(codes.INTERNAL_ERROR, place, cause)
 
 
-def _write_report(path: Path, error: Exception) -> str:
+def _write_report(path: "Path", error: Exception) -> str:
     import platform
     import traceback
 

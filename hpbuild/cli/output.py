@@ -1,18 +1,23 @@
 """Where a command's result, progress and log go."""
 
+from __future__ import annotations
+
 import os
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
-from typing import TextIO
 
 from hpbuild.cli.choices import Color, Format
 from hpbuild.cli.stdout import write_text
+from hpbuild.dataclass import dataclass, field
 from hpbuild.report import plain
 from hpbuild.report.blocks import Block
 from hpbuild.report.document import Document, json_text
 from hpbuild.report.escape import escape
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:  # as in typing, which is not imported for it
+    from typing import TextIO
 
 Progress = Callable[[str, str, int, int], None]
 

@@ -5,12 +5,12 @@ mistake never leaves a file that locks everybody out, or lets everybody in.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hpbuild.bundle.output import read_bounded, write_atomic
 from hpbuild.codes import policy as codes
+from hpbuild.dataclass import dataclass
 from hpbuild.errors import HpbuildError
 from hpbuild.sign.algorithms import PublicKey, spki_sha256
 from hpbuild.sign.keys import public_pem, read_public

@@ -17,7 +17,8 @@ from hpbuild.cli.options import (
     VerboseOption,
 )
 from hpbuild.cli.output import Output
-from hpbuild.cli.work_options import DaskOption, JobsOption, chosen_work
+from hpbuild.cli.work_options import DaskOption, JobsOption
+from hpbuild.cli.working import chosen_work
 from hpbuild.codes import cli as codes
 from hpbuild.errors import ExitStatus, HpbuildError
 

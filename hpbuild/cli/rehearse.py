@@ -1,7 +1,5 @@
 """``hpbuild rehearse``: patch a program while it runs, and see whether it notices."""
 
-from dataclasses import replace
-
 from hpbuild.cli.options import (
     BundleArgument,
     Color,
@@ -32,6 +30,7 @@ from hpbuild.cli.trust import (
     PolicyOption,
     ThresholdOption,
 )
+from hpbuild.dataclass import replace
 
 
 def rehearse(

@@ -1,13 +1,13 @@
 """Steps of ``rehearse`` between the command line and the rehearsal."""
 
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 
 from hpbuild.apply.rehearse.model import Expectation, Schedule
 from hpbuild.apply.rehearse.rehearsal import RehearsalRequest, rehearse
 from hpbuild.bundle.output import read_bounded
 from hpbuild.cli.output import Output
+from hpbuild.dataclass import replace
 from hpbuild.report import rehearse as report
 from hpbuild.verify.policy import Policy
 

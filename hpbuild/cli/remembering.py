@@ -3,7 +3,6 @@
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,6 +11,7 @@ from hpbuild.bundle.statement import read_reverts
 from hpbuild.cli.piece import CHILD_VARIABLE
 from hpbuild.codes import cli as cli_codes
 from hpbuild.codes import servicing as codes
+from hpbuild.dataclass import dataclass
 from hpbuild.errors import ExitStatus, HpbuildError
 from hpbuild.manifest.readers import root
 from hpbuild.report.document import Document, finding

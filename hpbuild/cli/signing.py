@@ -2,7 +2,6 @@
 
 import hashlib
 from collections.abc import Callable
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -10,6 +9,7 @@ from hpbuild.bundle.output import read_bounded, write_atomic
 from hpbuild.bundle.reader import read_bundle, read_bundle_file
 from hpbuild.cli.passphrase import existing_passphrase
 from hpbuild.codes import cli as codes
+from hpbuild.dataclass import dataclass
 from hpbuild.errors import HpbuildError
 from hpbuild.report import sign as report
 from hpbuild.report.document import Document

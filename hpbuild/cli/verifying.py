@@ -1,7 +1,6 @@
 """Steps of ``verify`` between the command line and the verifier."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,6 +13,7 @@ from hpbuild.cli.output import Output
 from hpbuild.cli.remembering import Remembering, accept_reported, lines_of
 from hpbuild.codes import cli as codes
 from hpbuild.codes.verify import POLICY_CONTRADICTS
+from hpbuild.dataclass import dataclass
 from hpbuild.errors import ExitStatus, HpbuildError
 from hpbuild.manifest.model import SCHEMA_ID
 from hpbuild.manifest.schema import prepare
@@ -26,7 +26,7 @@ from hpbuild.verify.policy import Policy, policy_from_keys
 from hpbuild.verify.request import VerifyRequest
 from hpbuild.verify.states import Tier
 from hpbuild.verify.verdict import worst
-from hpbuild.verify.verifier import verify
+from hpbuild.verify.verifier import import_checks, verify
 
 if TYPE_CHECKING:
     from hpbuild.servicing import StateFile
@@ -149,6 +149,8 @@ def check_packages(
     own within ``bounds``; one that cannot be read does not keep the others from being checked. Those that are
     verified are remembered in ``state``, where the next one sees them. ``now``: None for the clock."""
     packages: list[Document] = []
+    if len(paths) > 1:
+        import_checks()  # here, so that not every child does it again
     with output.progress() as progress:
         for done, path in enumerate(paths):
             progress("verify", path.name, done, len(paths))

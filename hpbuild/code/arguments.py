@@ -13,7 +13,6 @@ no other ("x64 prolog and epilog").
 
 from collections import deque
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from typing import Final
 
 from iced_x86 import FlowControl, Instruction, Mnemonic, OpKind, Register
@@ -34,6 +33,7 @@ from hpbuild.code.effects import (
     effects_of,
     register_place,
 )
+from hpbuild.dataclass import dataclass
 
 IMMEDIATE_SIZE: Final = 4
 """Bytes of the field that holds a constant; compilers use no shorter form to set an argument."""

@@ -28,3 +28,11 @@ def among(values: npt.NDArray[np.integer], ordered: I64) -> npt.NDArray[np.bool_
     place = np.minimum(np.searchsorted(ordered, values), len(ordered) - 1)
     found: npt.NDArray[np.bool_] = ordered[place] == values
     return found
+
+
+def members(begin: I64, end: I64) -> I64:
+    """All numbers of the runs ``[begin, end)``, one run behind the other."""
+    sizes = end - begin
+    before = np.cumsum(sizes) - sizes
+    found: I64 = np.arange(sizes.sum(), dtype=np.int64) + np.repeat(begin - before, sizes)
+    return found

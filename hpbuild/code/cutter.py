@@ -5,14 +5,13 @@ zeros where filler may be, and without an instruction that has no rule in ``opco
 them is what ``gaps.split_run`` finds.
 """
 
-from dataclasses import dataclass
-
 import numpy as np
 import numpy.typing as npt
 
 from hpbuild.code.model import I64
 from hpbuild.code.opcodes import Shape, by_shape
 from hpbuild.code.sweep import Sweep
+from hpbuild.dataclass import dataclass
 
 PADDING, CODE, OPAQUE = 0, 1, 2
 """What a part of a gap is."""
@@ -34,10 +33,21 @@ class _Part:
     behind: I64
 
 
-class Cutter:
-    """Runs that are cut function by function, all at once. Instructions are told by their number."""
+@dataclass(frozen=True, slots=True)
+class Margins:
+    """Bytes of int3 of each run that are not decoded: in front of the others (of no run that is named), and
+    behind, where some were left."""
 
-    def __init__(self, swept: Sweep, starts: I64, named: Flags) -> None:
+    before: I64
+    behind: I64
+
+
+class Cutter:
+    """Runs that are cut function by function, all at once. Instructions are told by their number. ``starts``
+    are the addresses of the bytes in ``swept``."""
+
+    def __init__(self, swept: Sweep, starts: I64, named: Flags, margins: Margins | None = None) -> None:
+        self.margins = margins or Margins(np.zeros_like(starts), np.zeros_like(starts))
         shape = swept.shapes.shape
         self.swept, self.shape, self.named = swept, shape, named
         self.at = np.append(swept.at, swept.place[-1])
@@ -53,7 +63,8 @@ class Cutter:
         self.jumps, self.jumper, self.target = self.jumps[inside], self.jumper[inside], self.target[inside]
 
     def _inside(self, run: I64, place: I64) -> Flags:
-        found: Flags = (place >= self.swept.place[run]) & (place < self.swept.place[run + 1])
+        low = self.swept.place[run] - self.margins.before[run]
+        found: Flags = (place >= low) & (place < self.swept.place[run + 1] + self.margins.behind[run])
         return found
 
     def cut(self, whole: Flags) -> tuple[I64, Flags]:
@@ -80,7 +91,24 @@ class Cutter:
             run = run[plain[run] & (part.behind < last[run])]
         plain[run] = False
         rows = np.concatenate(found, axis=1)
+        rows = self._widened(rows[:, np.argsort(rows[1], kind="stable")], plain)
         return rows[1:, plain[rows[0]]], plain
+
+    def _widened(self, rows: I64, plain: Flags) -> I64:
+        """``rows`` (run, start, end, kind; ascending) with the margins. A run that does not end with filler
+        might go on in that."""
+        run, last = rows[0], np.ones(rows.shape[1], dtype=np.bool_)
+        last[:-1] = run[1:] != run[:-1]
+        first = np.append(True, last[:-1])[: len(last)]
+        filler = rows[3] == PADDING
+        rows[2] += np.where(last, self.margins.behind[run], 0)
+        plain[run[last & ~filler & (self.margins.behind[run] > 0)]] = False
+        led = first & (self.margins.before[run] > 0)
+        rows[1] -= np.where(led & filler, self.margins.before[run], 0)
+        alone = rows[:, led & ~filler].copy()
+        alone[2], alone[3] = alone[1], PADDING
+        alone[1] -= self.margins.before[alone[0]]
+        return np.concatenate([rows, alone], axis=1)
 
     def _code_begin(self, run: I64, at: I64, last: I64) -> I64:
         """The first instruction from ``at`` on that is no filler; what is named is none."""

@@ -5,7 +5,6 @@ RVAs. Formats: Intel SDM volume 2, chapter 2 (ModRM, SIB and RIP-relative addres
 """
 
 from array import array
-from dataclasses import dataclass
 from enum import IntEnum
 
 import numpy as np
@@ -24,6 +23,7 @@ from iced_x86 import (
 )
 
 from hpbuild.code.model import I64
+from hpbuild.dataclass import dataclass
 
 
 class RefKind(IntEnum):
@@ -181,35 +181,43 @@ def goes_on(insn: Instruction) -> bool:
 
 
 def image_base_operands(
-    code: bytes, start: int, registers: frozenset[int], limit: int, columns: ReferenceColumns
+    code: bytes,
+    start: int,
+    registers: frozenset[int],
+    limit: int,
+    columns: ReferenceColumns,
+    wide: int | None = None,
 ) -> None:
     """Append the displacements of operands that use one of ``registers`` (holding the image base) and
     lie in ``[4096, limit)``: RVAs without a base relocation, as MSVC makes them for tables. A register that
     gets a copy of one of them joins them; an address that LEA makes without it, and to which it is added
-    afterwards, is such an RVA too."""
-    decoder = Decoder(64, code, ip=start)
+    afterwards, is such an RVA too. Behind the first ``wide`` bytes no instruction has such a displacement."""
     bases, waiting = set(registers), dict[int, tuple[int, int, int]]()
-    for insn in decoder:
-        if insn.memory_displ_size >= 4 and not insn.is_ip_rel_memory_operand:  # 8: sign-extended disp32
-            displacement = insn.memory_displacement
-            if 4096 <= displacement < limit:
-                place = decoder.get_constant_offsets(insn).displacement_offset
-                size = 0 if insn.mnemonic == _LEA else _ACCESS.get(insn.memory_size, 0)
-                meta = pack(RefKind.IMAGE_BASE, 4, insn.len - place - 4, size)
-                if insn.memory_base in bases or insn.memory_index in bases:
-                    columns.add(insn.ip + place, displacement, meta)
-                elif insn.mnemonic == _LEA:
-                    waiting[insn.op0_register] = insn.ip + place, displacement, meta
-                    continue
-        if waiting:
-            for register in _summed(insn, bases) & waiting.keys():
-                columns.add(*waiting.pop(register))
-            # An index that is added leaves the RVA in the sum.
-            sum_of_two = insn.mnemonic == Mnemonic.ADD and insn.op1_kind == OpKind.REGISTER
-            if insn.op0_kind == OpKind.REGISTER and not sum_of_two and insn.mnemonic not in _KEEPS:
-                waiting.pop(full_register(insn.op0_register), None)
-        if insn.mnemonic == _MOV and insn.op1_kind == OpKind.REGISTER and insn.op1_register in bases:
-            bases.add(insn.op0_register)
+    wide = len(code) if wide is None else wide
+    for decoder in Decoder(64, code[:wide], ip=start), Decoder(64, code[wide:], ip=start + wide):
+        for insn in decoder:
+            if insn.memory_displ_size >= 4 and not insn.is_ip_rel_memory_operand:  # 8: sign-extended disp32
+                displacement = insn.memory_displacement
+                if 4096 <= displacement < limit:
+                    place = decoder.get_constant_offsets(insn).displacement_offset
+                    size = 0 if insn.mnemonic == _LEA else _ACCESS.get(insn.memory_size, 0)
+                    meta = pack(RefKind.IMAGE_BASE, 4, insn.len - place - 4, size)
+                    if insn.memory_base in bases or insn.memory_index in bases:
+                        columns.add(insn.ip + place, displacement, meta)
+                    elif insn.mnemonic == _LEA:
+                        waiting[insn.op0_register] = insn.ip + place, displacement, meta
+                        continue
+            if waiting:
+                for register in _summed(insn, bases) & waiting.keys():
+                    columns.add(*waiting.pop(register))
+                # An index that is added leaves the RVA in the sum.
+                sum_of_two = insn.mnemonic == Mnemonic.ADD and insn.op1_kind == OpKind.REGISTER
+                if insn.op0_kind == OpKind.REGISTER and not sum_of_two and insn.mnemonic not in _KEEPS:
+                    waiting.pop(full_register(insn.op0_register), None)
+            if insn.mnemonic == _MOV and insn.op1_kind == OpKind.REGISTER and insn.op1_register in bases:
+                bases.add(insn.op0_register)
+        if not waiting:
+            break
 
 
 def _summed(insn: Instruction, bases: set[int]) -> set[int]:

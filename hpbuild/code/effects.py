@@ -4,7 +4,6 @@ Only what is needed to follow constants and addresses; every other effect makes 
 other use of a place is told, because a constant that is computed with is no mere argument.
 """
 
-from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Final
 
@@ -25,6 +24,7 @@ from iced_x86 import (
 )
 
 from hpbuild.code.decode import full_register
+from hpbuild.dataclass import dataclass, replace
 
 Place = int
 """A register (the negative of its full-width number) or a stack slot (its displacement from rsp)."""

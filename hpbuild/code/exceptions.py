@@ -4,11 +4,10 @@ Sources: Microsoft "x64 exception handling" (UNWIND_INFO, scope table), the Itan
 tables as GCC and LLVM emit them (LSDA, DWARF pointer encodings).
 """
 
-from dataclasses import dataclass
-
 from hpbuild.code.exceptions_msvc import Field, Language, func_info, func_info4
 from hpbuild.code.model import FieldForm
 from hpbuild.code.stack_cookies import NOTHING_KNOWN, HandlerForms, cookie_words, in_frame, stack_cookie
+from hpbuild.dataclass import dataclass
 from hpbuild.pe.image import Image
 
 _EHANDLER, _UHANDLER, _CHAININFO = 1, 2, 4

@@ -6,9 +6,9 @@ magic numbers; the compressed FH4 tables).
 
 import struct
 from collections.abc import Iterable
-from dataclasses import dataclass
 
 from hpbuild.code.model import FieldForm
+from hpbuild.dataclass import dataclass
 from hpbuild.pe.image import Image
 
 Field = tuple[int, int, FieldForm, int]

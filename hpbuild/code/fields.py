@@ -5,17 +5,20 @@ from collections.abc import Iterable
 import numpy as np
 import numpy.typing as npt
 
-from hpbuild.code.columns import among
+from hpbuild.code.columns import members
 from hpbuild.code.decode import RefKind
 from hpbuild.code.layout import Layout
 from hpbuild.code.model import I64, U32, DataFields, FieldForm, Fragments, References
 from hpbuild.code.rtti import locator_sites, throw_sites
+from hpbuild.code.sections import section_numbers
 from hpbuild.code.table_readers import read_tables
-from hpbuild.code.tables import relative_entries, rva_entries
+from hpbuild.code.tables import relative_entries, rva_counts
+from hpbuild.pe.access import values_at
 from hpbuild.pe.image import Image
 
 _RELOCATED = 8
 """Bytes of a field that the image relocates; all others have 4."""
+_NOBODY = -1
 _SITE, _TARGET, _FORM, _ORIGIN = range(4)
 """Columns of rows of fields."""
 
@@ -43,7 +46,7 @@ def data_fields(
     rows = _last_of_each(
         [
             known,
-            *_own_tables(image, layout, fragments, anchors),
+            _own_tables(image, layout, fragments, anchors),
             *_other_tables(image, fragments, references, anchors),
             _filled(sites, pointers, FieldForm.ADDR64),
         ]
@@ -84,13 +87,33 @@ def _last_of_each(parts: list[I64]) -> I64:
     return chosen
 
 
-def _own_tables(image: Image, layout: Layout, fragments: Fragments, anchors: U32) -> Iterable[I64]:
-    """Rows of each table that code reads behind the image base to jump."""
-    bounds = _bounds(fragments, {root for root, width in layout.tables.values() if width == 4})
-    for table, (root, width) in layout.tables.items():
-        if width == 4:
-            targets = rva_entries(image, table, _next(anchors, table, image), bounds.get(root, []))
-            yield _entries(table, targets, FieldForm.ADDR32NB, 0)
+def _own_tables(image: Image, layout: Layout, fragments: Fragments, anchors: U32) -> I64:
+    """Rows of the tables that code reads behind the image base to jump: entries that lead into the code of
+    the function that reads them."""
+    own = [(table, root) for table, (root, width) in layout.tables.items() if width == 4]
+    table, root = np.array(own, dtype=np.int64).reshape(-1, 2).T
+    reader = np.where(fragments.opaque, _NOBODY, fragments.start[fragments.root])
+
+    def belongs(number: I64, entry: I64) -> npt.NDArray[np.bool_]:
+        owner = np.searchsorted(fragments.start, entry, side="right") - 1
+        found: npt.NDArray[np.bool_] = (reader[owner] == root[number]) & (entry < fragments.end[owner])
+        return found & (owner >= 0)
+
+    if not len(own) or not len(fragments):
+        return _filled(table[:0], table[:0], FieldForm.ADDR32NB)
+    count = rva_counts(image, table, _following(anchors, table, image), belongs)
+    sites = 4 * members(np.zeros_like(count), count) + np.repeat(table, count)
+    return _filled(sites, values_at(image, sites).astype(np.int64), FieldForm.ADDR32NB)
+
+
+def _following(anchors: U32, rvas: I64, image: Image) -> I64:
+    """``_next`` of each of ``rvas``."""
+    ends = np.array([*(section.range.end for section in image.sections), 0], dtype=np.int64)
+    number = section_numbers(image, rvas)
+    index = np.searchsorted(anchors, rvas.astype(np.uint32), side="right")
+    found, some = ends[number], index < len(anchors)
+    found[some] = np.minimum(anchors[index[some]], found[some])
+    return np.where(number < 0, rvas, found)
 
 
 def _other_tables(image: Image, fragments: Fragments, references: References, anchors: U32) -> Iterable[I64]:
@@ -155,19 +178,6 @@ def in_code(fragments: Fragments, sites: I64) -> npt.NDArray[np.bool_]:
     owner = np.searchsorted(fragments.start, sites, side="right") - 1
     inside: npt.NDArray[np.bool_] = (owner >= 0) & (sites < fragments.end[owner]) & ~fragments.opaque[owner]
     return inside
-
-
-def _bounds(fragments: Fragments, roots: set[int]) -> dict[int, list[tuple[int, int]]]:
-    """Ranges of each of these functions by the start of its root fragment."""
-    found: dict[int, list[tuple[int, int]]] = {}
-    if not len(fragments):
-        return found
-    root = fragments.start[fragments.root]
-    code = np.flatnonzero(~fragments.opaque & among(root, np.array(sorted(roots), dtype=np.int64)))
-    columns = (root[code], fragments.start[code], fragments.end[code])
-    for owner, start, end in zip(*(column.tolist() for column in columns), strict=True):
-        found.setdefault(owner, []).append((start, end))
-    return found
 
 
 def _next(anchors: U32, address: int, image: Image) -> int:

@@ -5,12 +5,13 @@ compilers show it by what they put behind: nothing, or a trap.
 """
 
 from bisect import bisect_left, bisect_right
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from functools import cached_property
 
 import numpy as np
 from iced_x86 import FlowControl, Instruction, InstructionInfoFactory, Mnemonic, OpAccess, OpKind
 
+from hpbuild.code.bodies import Bodies, may_never_end
 from hpbuild.code.columns import distinct
 from hpbuild.code.decode import RefKind, instructions
 from hpbuild.code.model import FieldForm, Program
@@ -59,14 +60,21 @@ def final_callees(program: Program) -> frozenset[int]:
 
 
 class Loops:
-    """Answers where a function of one program never ends. ``final`` are the callees that do not return."""
+    """Answers where functions of one program never end. ``final`` are the callees that do not return."""
 
-    __slots__ = ("_cases", "_final", "_program")
+    __slots__ = ("_callees", "_cases", "_final", "_program")
 
     def __init__(self, program: Program, final: frozenset[int]) -> None:
         fields = program.fields
         self._program, self._final = program, final
+        self._callees = np.array(sorted(final), dtype=np.int64)
         self._cases = distinct(fields.target[fields.form != FieldForm.END32NB])
+
+    def never_ending(self, found: Bodies, functions: Sequence[tuple[int, ...]]) -> dict[int, int]:
+        """``endless`` of those of ``found`` that are, by their numbers in ``functions``."""
+        candidates = may_never_end(found, self._cases, self._callees)
+        places = {number: self.endless(functions[number]) for number in candidates}
+        return {number: at for number, at in places.items() if at >= 0}
 
     def endless(self, fragments: Iterable[int]) -> int:
         """RVA of the first instruction from which control never leaves the function made of ``fragments``,
@@ -81,12 +89,11 @@ class Loops:
         for start, end in runs:
             low, high = self._cases.searchsorted((start + 1, end)).tolist()
             cases += self._cases[low:high].tolist()
-        code = _Code(self._program, runs, cases, self._final)
-        return -1 if code.all_lead_out() else _endless(code, int(table.start[members[0]]))
+        return _endless(_Code(self._program, runs, cases, self._final), int(table.start[members[0]]))
 
 
 def _endless(code: "_Code", entry: int) -> int:
-    """``Loops.endless``, for a function in which something does not lead out: but is it reached?"""
+    """``Loops.endless``, of the function with that entry."""
     inner = code.reached(entry)
     before: dict[int, list[int]] = {}
     pending = []
@@ -104,14 +111,6 @@ def _endless(code: "_Code", entry: int) -> int:
                 pending.append(address)
     stuck = _rounds(inner - leaving, before)
     return min(stuck) if any(code.works(address) for address in stuck) else -1
-
-
-def jump_targets(insns: Iterable[Instruction]) -> set[int]:
-    """Where direct jumps lead, with or without a condition on the flags."""
-    jumps = [insn for insn in insns if insn.flow_control in _TURNS]
-    return {
-        insn.near_branch_target for insn in jumps if insn.is_jmp_short_or_near or insn.is_jcc_short_or_near
-    }
 
 
 def _rounds(stuck: set[int], before: dict[int, list[int]]) -> set[int]:
@@ -141,49 +140,13 @@ class _Code:
     ) -> None:
         self._final, self._cases = final, cases
         self._insns: dict[int, Instruction] = {}
-        self._last: set[int] = set()
         for start, end in runs:
             found = instructions(program.image.read(start, end - start), start)
-            places = [insn.ip for insn in found]
-            self._insns.update(zip(places, found, strict=True))
-            self._last.update(places[-1:])
+            self._insns.update((insn.ip, insn) for insn in found)
 
     @cached_property
     def _order(self) -> list[int]:
         return list(self._insns)  # runs are ascending, and so is what lies in each
-
-    def all_lead_out(self) -> bool:
-        """From every instruction, reached or not, control can leave the function.
-
-        Only those count that may go on elsewhere than behind themselves: all before lead to the next of them.
-        """
-        calls, last = (FlowControl.CALL, FlowControl.INDIRECT_CALL), self._last
-        turns = [
-            address
-            for address, insn in self._insns.items()
-            if ((flow := insn.flow_control) and (flow not in calls or self._does_not_return(insn)))
-            or address in last
-        ]
-        if not any(self._may_go_round(address) for address in turns):
-            return True
-        ways, out = [], []
-        for address in turns:
-            following, leaves = self.following(address)
-            ways.append([bisect_left(turns, target) for target in following if target in self._insns])
-            out.append(leaves)
-        back, count = range(len(turns) - 1, -1, -1), -1
-        while count != (count := sum(out)) and count < len(turns):
-            for place in back:
-                if not out[place]:
-                    out[place] = any(out[way] for way in ways[place])
-        return count == len(turns)
-
-    def _may_go_round(self, address: int) -> bool:
-        """Control may go on from an instruction at a lower address, or at any of the ``cases``."""
-        insn = self._insns[address]
-        if insn.op0_kind == _NEAR and insn.flow_control in _TURNS:
-            return bool(insn.near_branch_target <= address)
-        return bool(insn.flow_control == FlowControl.INDIRECT_BRANCH and self._cases)
 
     def reached(self, entry: int) -> set[int]:
         """Every instruction that control can come to from the entry."""

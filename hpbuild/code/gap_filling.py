@@ -1,18 +1,20 @@
 """The fragments of gaps: what no unwind row describes, rebuilt whenever something new is known."""
 
 from bisect import bisect_left
-from dataclasses import dataclass, field
 from itertools import pairwise
 
 import numpy as np
 
-from hpbuild.code.columns import distinct
-from hpbuild.code.cutter import CODE, OPAQUE, PADDING
+from hpbuild.code.columns import among, distinct
+from hpbuild.code.cutter import CODE, PADDING
 from hpbuild.code.cutting import Parts
 from hpbuild.code.gap_runs import Spans, cut_at, nothing_cut, recut
 from hpbuild.code.gaps import split_gap
-from hpbuild.code.layout import Layout, Piece, add_code
+from hpbuild.code.layout import Layout, add_code
 from hpbuild.code.model import I64
+from hpbuild.code.pieces import Columns, Piece
+from hpbuild.code.scanning import scan_runs
+from hpbuild.dataclass import dataclass, field
 from hpbuild.pe.image import Image
 
 Pieces = dict[int, Piece]
@@ -34,21 +36,30 @@ class _Gap:
 class Gaps:
     """All gaps ``[start, end)`` of an image, ascending, and what they were last found to hold."""
 
-    def __init__(self, gaps: list[tuple[int, int]]) -> None:
-        columns = np.array(gaps, dtype=np.int64).reshape(-1, 2).T
-        self.spans = Spans(columns[0], columns[1])
+    def __init__(self, start: I64, end: I64) -> None:
+        self.spans = Spans(start, end)
         self.cut = nothing_cut()
         self.with_tables: dict[int, _Gap] = {}
         """By number of the gap."""
         self.takers: Pieces = {}
         """Code of the other gaps that takes the image base."""
 
-    def padding(self) -> list[tuple[int, int]]:
-        """The filler in all gaps."""
-        return self.cut.padding() + [run for gap in self.with_tables.values() for run in gap.padding]
+    def padding(self) -> I64:
+        """The filler in all gaps: rows (start, end), in no order."""
+        others = [run for gap in self.with_tables.values() for run in gap.padding]
+        return np.concatenate([self.cut.padding(), np.array(others, dtype=np.int64).reshape(-1, 2)])
 
 
-def fill_gaps(image: Image, layout: Layout, gaps: Gaps, known: I64) -> list[Piece]:
+@dataclass(frozen=True, slots=True)
+class Fresh:
+    """What changed in the gaps: where the fragments begin that are new or looked at again (in no order), and
+    those among them, as objects, that may take the image base, ascending."""
+
+    starts: I64
+    takers: list[Piece]
+
+
+def fill_gaps(image: Image, layout: Layout, gaps: Gaps, known: I64) -> Fresh:
     """(Re)build the fragments of each gap whose starts have changed; ``known`` are all starts, ascending.
     Those that are new, and what else in such a gap takes the image base: its tables may have changed."""
     tables = np.array(sorted(layout.tables), dtype=np.int64)
@@ -56,10 +67,9 @@ def fill_gaps(image: Image, layout: Layout, gaps: Gaps, known: I64) -> list[Piec
     plain = np.ones(len(gaps.spans), dtype=np.bool_)
     plain[owner[owner >= 0]] = False
     gaps.cut = recut(image, gaps.cut, cut_at(gaps.spans.only(plain), known))
-    gone = {start: layout.pieces.pop(start) for start, *_ in _contents(gaps.cut.gone)}
-    made = {start: _piece(start, end, kind, gone) for start, end, kind in _contents(gaps.cut.fresh)}
-    layout.pieces.update(made)
+    gone, made = _contents(gaps.cut.gone), _contents(gaps.cut.fresh)
     again = _takers_of_changed(layout, gaps, made)
+    _exchange(image, layout, gone, made)
     switches = []
     for number in np.flatnonzero(~plain).tolist():
         gap = gaps.with_tables.setdefault(number, _Gap(*gaps.spans.row(number)))
@@ -67,41 +77,81 @@ def fill_gaps(image: Image, layout: Layout, gaps: Gaps, known: I64) -> list[Piec
         cuts, inside = known[low:high].tolist(), tables[owner == number].tolist()
         if (cuts, inside) != (gap.cuts, gap.tables):
             gap.cuts, gap.tables = cuts, inside
-            switches += _rebuilt(image, layout, gap, _Earlier(layout.pieces, made, gone, gap.end))
-    unknown = [piece for piece in made.values() if piece is not gone.get(piece.start)]
-    add_code(image, layout, [piece for piece in [*unknown, *switches] if not piece.opaque])
-    takers = {**gaps.takers, **made}.values()
+            switches += _rebuilt(image, layout, gap, _Earlier(layout, made, gone, gap.end))
+    add_code(image, layout, [piece for piece in switches if not piece.opaque])
+    takers = [piece for piece in _objects(layout, made.start) if piece.registers]
     gaps.takers = {
-        piece.start: piece for piece in takers if piece.registers and layout.pieces.get(piece.start) is piece
+        piece.start: piece
+        for piece in [*gaps.takers.values(), *takers]
+        if layout.pieces.get(piece.start) is piece
     }
-    return sorted([*made.values(), *again, *switches], key=lambda piece: piece.start)
+    found = sorted([*takers, *again, *switches], key=lambda piece: piece.start)
+    others = np.array([piece.start for piece in [*again, *switches]], dtype=np.int64)
+    return Fresh(np.concatenate([made.start, others]), found)
 
 
-def _contents(parts: Parts) -> list[tuple[int, int, int]]:
+def _contents(parts: Parts) -> Parts:
     """The parts that are no filler."""
-    some = parts.only(parts.kind != PADDING)
-    return list(zip(some.start.tolist(), some.end.tolist(), some.kind.tolist(), strict=True))
+    return parts.only(parts.kind != PADDING)
 
 
-def _piece(start: int, end: int, kind: int, gone: Pieces) -> Piece:
-    """A fragment of a gap; the one that was there before when it is the same code."""
-    before = gone.get(start)
-    if before is not None and before.end == end and kind == CODE and not before.opaque:
-        before.more = None
-        return before
-    return Piece(start, end, start, 0, kind == OPAQUE)
+def _objects(layout: Layout, starts: I64) -> list[Piece]:
+    """Those of the fragments that begin at ``starts`` (ascending) which are objects."""
+    objects = np.fromiter(layout.pieces, dtype=np.int64, count=len(layout.pieces))
+    return [layout.pieces[start] for start in objects[among(objects, starts)].tolist()]
 
 
-def _takers_of_changed(layout: Layout, gaps: Gaps, made: Pieces) -> list[Piece]:
+def _exchange(image: Image, layout: Layout, gone: Parts, made: Parts) -> None:
+    """Put fragments in the place of others. What is the same code as before is kept as it was found."""
+    if not len(gone.start) and not len(made.start):
+        return
+    stays = among(_keys(made), _keys(gone)) & (made.kind == CODE)
+    kept = made.only(stays)
+    for piece in _objects(layout, gone.start):
+        if among(np.array([piece.start]), kept.start)[0]:
+            piece.more = None
+        else:
+            del layout.pieces[piece.start]
+    live = ~among(layout.gaps.start, gone.start) | among(layout.gaps.start, kept.start)
+    layout.gaps = layout.gaps.only(live).joined(_scanned(image, layout, made.only(~stays)))
+
+
+def _keys(parts: Parts) -> I64:
+    """A number for each part that tells it from all others; ascending."""
+    found: I64 = parts.start << 32 | parts.end << 1 | (parts.kind == CODE)
+    return found
+
+
+def _scanned(image: Image, layout: Layout, parts: Parts) -> Columns:
+    """Fragments of these parts; those that take the image base become objects."""
+    code = parts.kind == CODE
+    scanned = scan_runs(image, parts.start[code], parts.end[code])
+    before, (first, last, wide) = layout.add(scanned), np.zeros((3, len(code)), dtype=np.int64)
+    first[code], last[code], wide[code] = scanned.first + before, scanned.ends + before, scanned.wide
+    falls = np.zeros(len(code), dtype=np.bool_)
+    falls[code] = scanned.falls_through
+    columns = Columns(
+        start=parts.start, end=parts.end, root=parts.start, unwind=np.zeros_like(parts.start),
+        opaque=~code, falls_through=falls, first=first, last=last, wide=wide,
+    )  # fmt: skip
+    runs = np.fromiter(scanned.image_base, dtype=np.int64, count=len(scanned.image_base))
+    takers = np.zeros(len(code), dtype=np.bool_)
+    takers[np.flatnonzero(code)[runs]] = True
+    for piece in columns.only(takers).pieces():
+        layout.pieces[piece.start] = piece
+    for start, registers in zip(parts.start[code][runs].tolist(), scanned.image_base.values(), strict=True):
+        layout.pieces[start].registers = registers
+    return columns.only(~takers)
+
+
+def _takers_of_changed(layout: Layout, gaps: Gaps, made: Parts) -> list[Piece]:
     """The code that takes the image base and stays in gaps that changed."""
-    live = {
-        start: piece
-        for start, piece in gaps.takers.items()
-        if start not in made and layout.pieces.get(start) is piece
-    }
-    changed = distinct(gaps.spans.owners(gaps.cut.fresh.start))
-    owner = gaps.spans.owners(np.array(list(live), dtype=np.int64))
-    found = [piece for piece, at in zip(live.values(), np.isin(owner, changed).tolist(), strict=True) if at]
+    owner_of = gaps.spans.owners
+    starts = np.array(sorted(gaps.takers), dtype=np.int64)
+    starts = starts[~among(starts, made.start) & ~among(starts, gaps.cut.gone.start)]
+    changed = distinct(owner_of(gaps.cut.fresh.start))
+    found = [gaps.takers[start] for start in starts[among(owner_of(starts), changed)].tolist()]
+    found = [piece for piece in found if layout.pieces.get(piece.start) is piece]
     for piece in found:
         piece.more = None
     return found
@@ -109,19 +159,22 @@ def _takers_of_changed(layout: Layout, gaps: Gaps, made: Pieces) -> list[Piece]:
 
 @dataclass(frozen=True, slots=True)
 class _Earlier:
-    """The pieces as they are while a gap is rebuilt: gaps change in ascending order, so of those behind it
-    the pieces are the ones that were there before."""
+    """The fragments as they are while a gap is rebuilt: gaps change in ascending order, so of those behind it
+    the fragments are the ones that were there before."""
 
-    pieces: Pieces
-    made: Pieces
-    gone: Pieces
+    layout: Layout
+    made: Parts
+    gone: Parts
     end: int
 
-    def get(self, start: int) -> Piece | None:
-        """The piece that begins at ``start``."""
-        if start >= self.end and (start in self.gone or start in self.made):
-            return self.gone.get(start)
-        return self.pieces.get(start)
+    def end_of(self, start: int) -> int | None:
+        """The end of the fragment that begins at ``start``, if one does."""
+        if start < self.end:
+            return self.layout.end_of(start)
+        place = int(np.searchsorted(self.gone.start, start))
+        if place < len(self.gone.start) and self.gone.start[place] == start:
+            return int(self.gone.end[place])
+        return None if among(np.array([start]), self.made.start)[0] else self.layout.end_of(start)
 
 
 def _rebuilt(image: Image, layout: Layout, gap: _Gap, readers: _Earlier) -> list[Piece]:
@@ -135,7 +188,7 @@ def _rebuilt(image: Image, layout: Layout, gap: _Gap, readers: _Earlier) -> list
             continue
         _build_run(image, layout, gap, (at, table))
         root, _ = layout.tables[table]
-        at = _table_end(image, layout, gap, (table, following), readers.get(root))
+        at = _table_end(image, layout, gap, (table, following), (root, readers.end_of(root)))
         layout.pieces[table] = Piece(table, at, root, 0, True)
         gap.pieces.append(table)
     _build_run(image, layout, gap, (at, gap.end))
@@ -152,12 +205,14 @@ def _build_run(image: Image, layout: Layout, gap: _Gap, run: tuple[int, int]) ->
     gap.pieces = sorted({*gap.pieces, *(part.start for part in made if part.kind != "padding")})
 
 
-def _table_end(image: Image, layout: Layout, gap: _Gap, span: tuple[int, int], reader: Piece | None) -> int:
+def _table_end(
+    image: Image, layout: Layout, gap: _Gap, span: tuple[int, int], reader: tuple[int, int | None]
+) -> int:
     """End of the MSVC table in ``span``: entries that point into the function that reads it, and the table of
     bytes that selects them when that function reads one; all of the span when it has no entry."""
     at = table = span[0]
     limit = span[1]
-    while reader is not None and at + 4 <= limit and reader.start <= image.u32(at) < reader.end:
+    while reader[1] is not None and at + 4 <= limit and reader[0] <= image.u32(at) < reader[1]:
         at += 4
     if at == table:
         return limit

@@ -1,13 +1,12 @@
 """The gaps between unwind rows as columns of runs: cut at the known starts, rebuilt where those change."""
 
-from dataclasses import dataclass
-
 import numpy as np
 
 from hpbuild.code.columns import distinct
 from hpbuild.code.cutter import PADDING, Flags
 from hpbuild.code.cutting import Parts, cut_runs
 from hpbuild.code.model import I64
+from hpbuild.dataclass import dataclass
 from hpbuild.pe.image import Image
 
 
@@ -76,10 +75,10 @@ class Cut:
     gone: Parts
     fresh: Parts
 
-    def padding(self) -> list[tuple[int, int]]:
-        """The parts that are filler."""
+    def padding(self) -> I64:
+        """The parts that are filler: rows (start, end)."""
         filler = self.parts.only(self.parts.kind == PADDING)
-        return list(zip(filler.start.tolist(), filler.end.tolist(), strict=True))
+        return np.stack([filler.start, filler.end], axis=1)
 
 
 def nothing_cut() -> Cut:
@@ -94,6 +93,8 @@ def recut(image: Image, last: Cut, runs: Runs) -> Cut:
     before, after = last.runs.keys(), runs.keys()
     stays = _among(before, after)[last.runs.spans.owners(last.parts.start)]
     fresh = ~_among(after, before)
+    if stays.all() and not fresh.any():
+        return Cut(runs, last.parts, *2 * [last.parts.only(~stays)])
     made = cut_runs(image, runs.spans.start[fresh], runs.spans.end[fresh], runs.named[fresh])
     kept = last.parts.only(stays)
     return Cut(runs, kept.joined(made), last.parts.only(~stays), made)

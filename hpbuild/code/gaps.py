@@ -7,13 +7,13 @@ where the table of a jump through a register begins.
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
 from enum import Enum
 
 from iced_x86 import Decoder, FlowControl, Instruction, Mnemonic, OpKind
 
 from hpbuild.code.decode import is_final
 from hpbuild.code.tables import first_table
+from hpbuild.dataclass import dataclass
 
 _BRANCH_FLOWS = frozenset((int(FlowControl.CONDITIONAL_BRANCH), int(FlowControl.UNCONDITIONAL_BRANCH)))
 _INDIRECT = int(FlowControl.INDIRECT_BRANCH)

@@ -1,11 +1,16 @@
 """Operands relative to the image base, and the jump tables that MSVC lays behind its code."""
 
-from bisect import bisect_right
-from collections.abc import Container
+from collections.abc import Collection
 
+import numpy as np
+
+from hpbuild.code.columns import among, distinct
 from hpbuild.code.decode import ReferenceColumns, image_base_operands
-from hpbuild.code.layout import Layout, Piece, rescan, truncate
+from hpbuild.code.layout import Layout, rescan, truncate
+from hpbuild.code.pieces import Piece
+from hpbuild.code.sections import section_numbers
 from hpbuild.code.tables import address_tables
+from hpbuild.dataclass import dataclass
 from hpbuild.pe.image import Image
 
 _ACCESS_SHIFT, _TRAILING_SHIFT = 12, 8
@@ -20,41 +25,73 @@ def add_image_base_operands(image: Image, layout: Layout, pieces: list[Piece], c
         if piece.registers:
             registers.setdefault(piece.root, set()).update(piece.registers)
     users = [piece for piece in pieces if piece.root in registers and not piece.opaque]
-    spans = _function_spans(layout, registers)
-    operands = [_image_base_rows(image, piece, registers[piece.root]) for piece in users]
-    for piece, columns in zip(users, operands, strict=True):
-        _find_tables(image, layout, piece, columns, spans[piece.root])
+    rows = [_image_base_rows(image, piece, registers[piece.root]) for piece in users]
+    operands = _operands(image, users, rows, _function_spans(layout, registers))
+    for found in operands:
+        _find_tables(image, layout, found)
     if cut:
         _cut_tables(image, layout)
-    for piece, columns in zip(users, operands, strict=True):
+    for found in operands:
+        piece, columns = found.piece, found.columns
         if piece.opaque or layout.pieces.get(piece.start) is not piece:
             continue
         kept = piece.more = piece.more or ReferenceColumns()
-        for site, target, meta in zip(columns.site, columns.target, columns.meta, strict=True):
-            inside = site + 4 + (meta >> _TRAILING_SHIFT & 15) <= piece.end
-            if inside and _is_table(image, target, spans[piece.root]):
+        table = zip(columns.site, columns.target, columns.meta, found.table, strict=True)
+        for site, target, meta, is_table in table:
+            if is_table and site + 4 + (meta >> _TRAILING_SHIFT & 15) <= piece.end:
                 kept.add(site, target, meta)
 
 
-def _find_tables(
-    image: Image, layout: Layout, piece: Piece, columns: ReferenceColumns, span: tuple[int, int]
-) -> None:
-    """Note the tables that ``piece`` reads. Tables lie behind the code that reads them, so what a table's own
-    bytes look like, when they are taken for instructions, is not believed. Outside of code a table is one if
-    its words are made addresses: behind a table of numbers a word may look like an entry by chance."""
-    stop = piece.end
-    elsewhere = any(not _executable(image, target) for target in columns.target)
-    named = dict(zip(columns.site, columns.target, strict=True)) if elsewhere else {}
-    code = image.read(piece.start, piece.end - piece.start) if elsewhere else b""
-    added = address_tables(code, piece.start, named) if elsewhere else set()
-    for site, target, meta in zip(columns.site, columns.target, columns.meta, strict=True):
+@dataclass(frozen=True, slots=True)
+class _Operands:
+    """The operands of one fragment, whose function lies in ``span``. A displacement names data, or a table in
+    or right behind its own function: ``table``. Anything else in ``code`` is an offset in a structure, held
+    by a register that had the image base before."""
+
+    piece: Piece
+    columns: ReferenceColumns
+    span: tuple[int, int]
+    table: list[bool]
+    code: list[bool]
+
+
+def _operands(
+    image: Image, users: list[Piece], rows: list[ReferenceColumns], spans: dict[int, tuple[int, int]]
+) -> list[_Operands]:
+    """Those of the fragments that have any."""
+    some = [(piece, columns) for piece, columns in zip(users, rows, strict=True) if len(columns.site)]
+    if not some:
+        return []
+    target = np.concatenate([columns.target for _, columns in some]).astype(np.int64)
+    ends = np.cumsum([len(columns.site) for _, columns in some])
+    bounds = [spans[piece.root] for piece, _ in some]
+    low, high = np.repeat(np.array(bounds, dtype=np.int64), np.diff(ends, prepend=0), axis=0).T
+    number = section_numbers(image, target)
+    code = np.array([*(section.executable for section in image.sections), False])[number]
+    table = (number >= 0) & (~code | (low <= target) & (target <= high + _BEHIND))
+    flags = zip(np.split(table, ends[:-1]), np.split(code, ends[:-1]), strict=True)
+    return [
+        _Operands(piece, columns, span, is_table.tolist(), in_code.tolist())
+        for (piece, columns), span, (is_table, in_code) in zip(some, bounds, flags, strict=True)
+    ]
+
+
+def _find_tables(image: Image, layout: Layout, found: _Operands) -> None:
+    """Note the tables that a fragment reads. Tables lie behind the code that reads them, so what a table's
+    own bytes look like, when they are taken for instructions, is not believed. Outside of code a table is one
+    if its words are made addresses: behind a table of numbers a word may look like an entry by chance."""
+    piece, columns, span = found.piece, found.columns, found.span
+    stop, added = piece.end, set[int]()
+    if not all(found.code):
+        named = dict(zip(columns.site, columns.target, strict=True))
+        added = address_tables(image.read(piece.start, piece.end - piece.start), piece.start, named)
+    rows = zip(columns.site, columns.target, columns.meta, found.table, found.code, strict=True)
+    for site, target, meta, is_table, in_code in rows:
         if site >= stop:
             break
         if meta >> _ACCESS_SHIFT == 1:
             layout.selected.add(piece.root)
-        if meta >> _ACCESS_SHIFT == 4 and _is_table(image, target, span):
-            if target not in added and not _executable(image, target):
-                continue
+        if meta >> _ACCESS_SHIFT == 4 and is_table and (in_code or target in added):
             table = _first_entry(image, target, span)
             if _no_entries(image, table, span):
                 continue
@@ -63,32 +100,22 @@ def _find_tables(
                 stop = table
 
 
-def _executable(image: Image, rva: int) -> bool:
-    section = image.section_at(rva)
-    return section is not None and section.executable
-
-
-def _is_table(image: Image, target: int, span: tuple[int, int]) -> bool:
-    """A displacement names data, or a table in or right behind its own function. Anything else in code is an
-    offset in a structure, held by a register that had the image base before."""
-    section = image.section_at(target)
-    if section is None:
-        return False
-    return not section.executable or span[0] <= target <= span[1] + _BEHIND
-
-
 _BEHIND = 16
 _MAX_BIAS = 1024
 
 
-def _function_spans(layout: Layout, roots: Container[int]) -> dict[int, tuple[int, int]]:
+def _function_spans(layout: Layout, roots: Collection[int]) -> dict[int, tuple[int, int]]:
     """Lowest start and highest end of the fragments of each function among ``roots``, by root."""
+    found = [(piece.root, piece.start, piece.end) for piece in layout.pieces.values() if piece.root in roots]
+    wanted = np.array(sorted(roots), dtype=np.int64)
+    for table in (layout.rows, layout.gaps):
+        chosen = np.flatnonzero(among(table.root, wanted))
+        columns = (table.root[chosen], table.start[chosen], table.end[chosen])
+        found += zip(*(column.tolist() for column in columns), strict=True)
     spans: dict[int, tuple[int, int]] = {}
-    for piece in layout.pieces.values():
-        if piece.root not in roots:
-            continue
-        low, high = spans.get(piece.root, (piece.start, piece.end))
-        spans[piece.root] = (min(low, piece.start), max(high, piece.end))
+    for root, start, end in found:
+        low, high = spans.get(root, (start, end))
+        spans[root] = (min(low, start), max(high, end))
     return spans
 
 
@@ -113,18 +140,21 @@ def _no_entries(image: Image, table: int, span: tuple[int, int]) -> bool:
 
 def _image_base_rows(image: Image, piece: Piece, registers: set[int]) -> ReferenceColumns:
     columns = ReferenceColumns()
-    code = image.read(piece.start, piece.end - piece.start)
-    image_base_operands(code, piece.start, frozenset(registers), image.size_of_image, columns)
+    if piece.wide:
+        code = image.read(piece.start, piece.end - piece.start)
+        bases = frozenset(registers)
+        image_base_operands(code, piece.start, bases, image.size_of_image, columns, piece.wide)
     return columns
 
 
 def _cut_tables(image: Image, layout: Layout) -> None:
     """Make every table that lies inside a fragment an opaque fragment of its own."""
-    starts = sorted(layout.pieces)
+    starts, tables = layout.starts(), np.array(sorted(layout.tables, reverse=True), dtype=np.int64)
+    holder = starts[np.searchsorted(starts, tables, side="right") - 1] if len(starts) else tables
+    layout.take(distinct(holder))
     shorter: dict[int, Piece] = {}
-    for table in sorted(layout.tables, reverse=True):
-        place = bisect_right(starts, table) - 1
-        piece = layout.pieces.get(starts[place]) if place >= 0 else None
+    for table, start in zip(tables.tolist(), holder.tolist(), strict=True):
+        piece = layout.pieces.get(start)
         if piece is None or not piece.start <= table < piece.end:
             continue
         if piece.start == table:  # a chained unwind row of its own, or one that was cut already

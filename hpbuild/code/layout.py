@@ -1,40 +1,35 @@
-"""Fragments in the making: pieces of code and data, their references, the tables they read."""
+"""All fragments of an image in the making, their references, the tables they read."""
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
-from itertools import pairwise
 
 import numpy as np
 
+from hpbuild.code.columns import among, members
 from hpbuild.code.decode import ReferenceColumns, scan
-from hpbuild.code.model import I64
-from hpbuild.code.scanning import Scanned, scan_all
+from hpbuild.code.model import I64, U32
+from hpbuild.code.pieces import Columns, Piece, columns_of
+from hpbuild.code.scanned import Scanned
+from hpbuild.code.scanning import scan_all
+from hpbuild.code.survey import Rows
+from hpbuild.dataclass import dataclass, field, replace
 from hpbuild.pe.image import Image
 
 
-@dataclass(slots=True)
-class Piece:
-    """One fragment in the making. ``registers`` took the image base; ``rows`` is the run of ``Layout.blocks``
-    with the references of its code, ``more`` holds others of it."""
-
-    start: int
-    end: int
-    root: int
-    unwind: int
-    opaque: bool
-    registers: frozenset[int] = frozenset()
-    falls_through: bool = False
-    rows: tuple[int, int] = (0, 0)
-    more: ReferenceColumns | None = None
+def _none() -> Columns:
+    return columns_of([])
 
 
 @dataclass(slots=True)
 class Layout:
-    """All fragments of an image (by start), its filler, its references, its RVA tables."""
+    """All fragments of an image: those of ``pieces`` (by start), of the unwind rows and of the gaps. Its
+    filler, its references, its RVA tables."""
 
     pieces: dict[int, Piece] = field(default_factory=dict)
-    padding: list[tuple[int, int]] = field(default_factory=list)
-    blocks: list[I64] = field(default_factory=list)
+    rows: Columns = field(default_factory=_none)
+    gaps: Columns = field(default_factory=_none)
+    padding: I64 = field(default_factory=lambda: np.zeros((0, 2), dtype=np.int64))
+    """Rows (start, end)."""
+    blocks: list[U32] = field(default_factory=list)
     """References: columns of three rows (site, target, meta), as they were found."""
     count: int = 0
     """References in ``blocks``."""
@@ -43,28 +38,78 @@ class Layout:
     selected: set[int] = field(default_factory=set)
     """Roots of functions that read single bytes behind the image base: which entry of a table to take."""
 
-    def add(self, scanned: Scanned) -> list[int]:
-        """Keep what was found; where the rows of each run begin, and where the last end."""
+    def add(self, scanned: Scanned) -> int:
+        """Keep what was found; how many rows there were before."""
         begin, self.count = self.count, self.count + len(scanned.site)
         self.blocks.append(np.stack([scanned.site, scanned.target, scanned.meta]))
-        return [begin, *(scanned.ends + begin).tolist()]
+        return begin
 
-    def references(self, pieces: Iterable[Piece]) -> I64:
-        """The references of ``pieces``: columns of three rows (site, target, meta)."""
-        chosen = list(pieces)
-        self.blocks = [np.concatenate([np.zeros((3, 0), dtype=np.int64), *self.blocks], axis=1)]
-        rows = np.array([piece.rows for piece in chosen], dtype=np.int64).reshape(-1, 2)
-        own = self.blocks[0][:, _members(rows[:, 0], rows[:, 1])]
-        more = [piece.more.rows() for piece in chosen if piece.more is not None]
-        return np.concatenate([own, *more], axis=1)
+    def starts(self) -> I64:
+        """Where the fragments begin, ascending."""
+        objects = np.fromiter(self.pieces, dtype=np.int64, count=len(self.pieces))
+        return np.sort(np.concatenate([self.rows.start, self.gaps.start, objects]))
+
+    def take(self, starts: I64) -> None:
+        """Make objects of the fragments that begin at ``starts`` (ascending)."""
+        for name in ("rows", "gaps"):
+            table: Columns = getattr(self, name)
+            chosen = among(table.start, starts)
+            if chosen.any():
+                self.pieces.update((piece.start, piece) for piece in table.only(chosen).pieces())
+                setattr(self, name, table.only(~chosen))
+
+    def end_of(self, start: int) -> int | None:
+        """The end of the fragment that begins at ``start``, if one does."""
+        piece = self.pieces.get(start)
+        if piece is not None:
+            return piece.end
+        end = self.rows.end_of(start)
+        return self.gaps.end_of(start) if end is None else end
+
+    def table(self) -> Columns:
+        """All fragments."""
+        return self.rows.joined(self.gaps).joined(columns_of(list(self.pieces.values())))
+
+    def references(self, pieces: Iterable[Piece] | None = None) -> U32:
+        """The references of ``pieces``, of all fragments when none are given: columns of three rows (site,
+        target, meta)."""
+        chosen = list(self.pieces.values() if pieces is None else pieces)
+        self.blocks = [np.concatenate([np.zeros((3, 0), dtype=np.uint32), *self.blocks], axis=1)]
+        rows = [np.array([piece.rows for piece in chosen], dtype=np.int64).reshape(-1, 2)]
+        if pieces is None:
+            rows += [np.stack([table.first, table.last], axis=1) for table in (self.rows, self.gaps)]
+        first, last = np.concatenate(rows).T
+        own = self.blocks[0][:, members(first, last)]
+        more = [piece.more.rows().astype(np.uint32) for piece in chosen if piece.more is not None]
+        return np.concatenate([own, *more], axis=1) if more else own
+
+    def since(self, count: int) -> Iterator[U32]:
+        """The references that were found when there were ``count`` of them, and later."""
+        before = 0
+        for block in self.blocks:
+            yield block[:, max(count - before, 0) :]
+            before += block.shape[1]
 
 
-def _members(begin: I64, end: I64) -> I64:
-    """All numbers of the runs ``[begin, end)``, one run behind the other."""
-    sizes = end - begin
-    before = np.cumsum(sizes) - sizes
-    found: I64 = np.arange(sizes.sum(), dtype=np.int64) + np.repeat(begin - before, sizes)
-    return found
+def add_rows(layout: Layout, rows: Rows, root: I64, scanned: Scanned) -> None:
+    """Add the fragments of the unwind rows, ``scanned`` being what was found in them. Those of functions that
+    take the image base, and those that are not all code, become objects."""
+    before = layout.add(scanned)
+    code = rows.end - rows.start == scanned.sizes
+    takers = np.fromiter(scanned.image_base, dtype=np.int64, count=len(scanned.image_base))
+    touched = ~code | among(root, np.sort(root[takers]))
+    columns = Columns(
+        start=rows.start, end=rows.end, root=root, unwind=rows.unwind, opaque=np.zeros_like(code),
+        falls_through=scanned.falls_through, first=scanned.first + before, last=scanned.ends + before,
+        wide=scanned.wide,
+    )  # fmt: skip
+    layout.rows = columns.only(~touched)
+    layout.pieces.update((piece.start, piece) for piece in columns.only(touched).pieces())
+    for run, registers in scanned.image_base.items():
+        layout.pieces[int(rows.start[run])].registers = registers
+    for run in np.flatnonzero(~code).tolist():
+        start = int(rows.start[run])
+        truncate(layout, layout.pieces[start], start + int(scanned.sizes[run]))
 
 
 def add_code(image: Image, layout: Layout, pieces: Sequence[Piece]) -> None:
@@ -73,15 +118,21 @@ def add_code(image: Image, layout: Layout, pieces: Sequence[Piece]) -> None:
     for scanned in _scan(image, pieces):
         done = pieces[number : number + len(scanned.sizes)]
         layout.pieces.update((piece.start, piece) for piece in done)
-        facts = zip(done, pairwise(layout.add(scanned)), scanned.falls_through.tolist(), strict=True)
-        for piece, rows, falls in facts:
-            piece.rows, piece.falls_through = rows, falls
+        columns = (scanned.falls_through.tolist(), scanned.wide.tolist())
+        for piece, rows, falls, wide in zip(done, _runs(layout, scanned), *columns, strict=True):
+            piece.rows, piece.falls_through, piece.wide = rows, falls, wide
         for index, registers in scanned.image_base.items():
             done[index].registers = registers
         sizes = np.array([piece.end - piece.start for piece in done], dtype=np.int64)
         for index in np.flatnonzero(scanned.sizes < sizes).tolist():
             truncate(layout, done[index], done[index].start + int(scanned.sizes[index]))
         number += len(done)
+
+
+def _runs(layout: Layout, scanned: Scanned) -> Iterator[tuple[int, int]]:
+    """Add what was found; the rows of each run."""
+    before = layout.add(scanned)
+    return zip((scanned.first + before).tolist(), (scanned.ends + before).tolist(), strict=True)
 
 
 def _scan(image: Image, pieces: Sequence[Piece]) -> Iterator[Scanned]:
@@ -93,16 +144,22 @@ def _scan(image: Image, pieces: Sequence[Piece]) -> Iterator[Scanned]:
 def cut_heads(layout: Layout, heads: dict[int, int]) -> None:
     """Let the pieces at the keys begin at the values instead: what lies before is filler, which names
     nothing. A function that began there has its new start for a root."""
+    if not heads:
+        return
     for old, new in heads.items():
         piece = layout.pieces.pop(old)
         piece.start = new
         layout.pieces[new] = piece
-        layout.padding.append((old, new))
+    layout.padding = np.concatenate([layout.padding, np.array(list(heads.items()), dtype=np.int64)])
     for piece in layout.pieces.values():
         piece.root = heads.get(piece.root, piece.root)
-    for table, (root, width) in layout.tables.items():
-        layout.tables[table] = heads.get(root, root), width
-    layout.selected = {heads.get(root, root) for root in layout.selected}
+    moved, root = np.array(sorted(heads), dtype=np.int64), layout.rows.root.copy()
+    for row in np.flatnonzero(among(root, moved)).tolist():
+        root[row] = heads[int(root[row])]
+    layout.rows = replace(layout.rows, root=root)
+    for table, (reader, width) in layout.tables.items():
+        layout.tables[table] = heads.get(reader, reader), width
+    layout.selected = {heads.get(reader, reader) for reader in layout.selected}
 
 
 def truncate(layout: Layout, piece: Piece, stop: int) -> None:
@@ -121,7 +178,7 @@ def rescan(image: Image, layout: Layout, pieces: Sequence[Piece]) -> None:
     number = 0
     for scanned in _scan(image, pieces):
         done = pieces[number : number + len(scanned.sizes)]
-        facts = zip(done, pairwise(layout.add(scanned)), strict=True)
+        facts = zip(done, _runs(layout, scanned), strict=True)
         for index, (piece, rows) in enumerate(facts):
             piece.rows, piece.falls_through = rows, bool(scanned.falls_through[index])
             if scanned.sizes[index] < piece.end - piece.start:

@@ -5,12 +5,12 @@ function is the fragments with one ``root``. Everything is held in columns becau
 hundreds of thousands of fragments and millions of references.
 """
 
-from dataclasses import dataclass
 from enum import IntEnum
 
 import numpy as np
 import numpy.typing as npt
 
+from hpbuild.dataclass import dataclass
 from hpbuild.pe.image import Image
 from hpbuild.pe.symbols import Symbols
 

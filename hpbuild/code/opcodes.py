@@ -6,13 +6,13 @@ Intel SDM volume 2, chapter 2 and appendix A (prefixes, opcode maps, VEX, EVEX);
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 from enum import IntEnum
 
 import numpy as np
 import numpy.typing as npt
 
 from hpbuild.code.model import I64, U8
+from hpbuild.dataclass import dataclass
 
 
 class Shape(IntEnum):

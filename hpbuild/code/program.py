@@ -1,6 +1,6 @@
 """From an image to a program: fragments, references, data fields, names."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 
 import numpy as np
 
@@ -11,19 +11,19 @@ from hpbuild.code.fields import data_fields, in_code
 from hpbuild.code.layout import Layout
 from hpbuild.code.model import I64, Fragments, Program, References
 from hpbuild.code.rtti import thrown_functions
+from hpbuild.code.scanned import Scanned
+from hpbuild.code.scanning import Tick, scan_runs
+from hpbuild.code.survey import Survey, survey
 from hpbuild.code.unwind_records import read_records, unwind_records
 from hpbuild.pe.access import values_at
 from hpbuild.pe.exports import exports
 from hpbuild.pe.image import Image
 from hpbuild.pe.imports import imports
 from hpbuild.pe.load_config import load_config
-from hpbuild.pe.metadata import loader_structures
 from hpbuild.pe.relocations import relocation_sites
 from hpbuild.pe.symbols import SymbolKind, Symbols
 from hpbuild.pe.tls import tls
-from hpbuild.pe.unwind import RuntimeFunctions, primary_begins, runtime_functions
-
-Tick = Callable[[int, int], None]
+from hpbuild.pe.unwind import primary_begins
 
 
 def load_program(image: Image, symbols: Symbols, tick: Tick = lambda done, total: None) -> Program:
@@ -31,15 +31,20 @@ def load_program(image: Image, symbols: Symbols, tick: Tick = lambda done, total
 
     Raises HpbuildError from the table readers of ``hpbuild.pe``.
     """
-    rows = runtime_functions(image)
-    metadata = loader_structures(image)
-    code = executable_runs(image, metadata)
+    surveyed = survey(image)
+    return analyse(surveyed, scan_runs(image, surveyed.rows.start, surveyed.rows.end, tick), symbols)
+
+
+def analyse(surveyed: Survey, scanned: Scanned, symbols: Symbols) -> Program:
+    """The program of an image, ``scanned`` being what was found in its unwind rows. Raises as
+    ``load_program``."""
+    image = surveyed.image
     names, exported = _names(image, symbols)
     sites = relocation_sites(image).astype(np.int64)
     pointers = _pointer_values(image, sites)
-    records = read_records(image, rows)
+    records = read_records(image, surveyed.table)
     starts = _starts(image, names, pointers, records.code()) | thrown_functions(image)
-    layout = find_fragments(image, rows, _roots(image, rows), code, starts, tick)
+    layout = find_fragments(surveyed, scanned, _roots(surveyed), starts)
     fragments = _fragments(layout)
     references = _references(layout, fragments, sites, pointers)
     exceptions = unwind_records(records, fragments)
@@ -56,8 +61,8 @@ def load_program(image: Image, symbols: Symbols, tick: Tick = lambda done, total
         exported=tuple((index[rva], name) for rva, name in exported if rva in index),
         exported_data=tuple((rva, name) for rva, name in exported if rva not in index),
         slots={item.slot: _import_name(item.dll, item.name, item.ordinal) for item in imports(image)},
-        metadata=metadata,
-        padding=np.array(layout.padding, dtype=np.int64).reshape(-1, 2),
+        metadata=surveyed.metadata,
+        padding=layout.padding,
     )
 
 
@@ -70,26 +75,6 @@ def _fragment_numbers(fragments: Fragments, rvas: Iterable[int]) -> dict[int, in
 
 def _import_name(library: str, name: str, ordinal: int | None) -> str:
     return f"{library.lower()}!{name or f'#{ordinal}'}"
-
-
-def executable_runs(image: Image, metadata: Iterable[tuple[str, int, int]]) -> list[tuple[int, int]]:
-    """Disjoint runs of executable sections without loader structures, ascending. The tail of a section
-    that the file does not fill is left out."""
-    taken = sorted((start, end) for _, start, end in metadata)
-    runs = []
-    for section in image.sections:
-        if not section.executable:
-            continue
-        at, stop = int(section.rva), section.rva + min(section.virtual_size, section.raw_size)
-        for start, end in taken:
-            if end <= at or start >= stop:
-                continue
-            if start > at:
-                runs.append((at, start))
-            at = max(at, end)
-        if at < stop:
-            runs.append((at, stop))
-    return runs
 
 
 def _names(image: Image, symbols: Symbols) -> tuple[dict[int, str], list[tuple[int, str]]]:
@@ -132,44 +117,49 @@ def _starts(image: Image, names: dict[int, str], pointers: I64, records: I64) ->
     return starts
 
 
-def _roots(image: Image, rows: RuntimeFunctions) -> dict[int, int]:
-    """Begin of each chained row -> begin of the function it belongs to."""
-    primary = primary_begins(image, rows)
-    chained = np.flatnonzero(primary != rows.begin)
-    return dict(zip(rows.begin[chained].tolist(), primary[chained].tolist(), strict=True))
+def _roots(surveyed: Survey) -> I64:
+    """For each unwind row the begin of the function it belongs to."""
+    primary = primary_begins(surveyed.image, surveyed.table)
+    found: I64 = primary[np.searchsorted(surveyed.table.begin, surveyed.rows.start)].astype(np.int64)
+    return found
 
 
 def _fragments(layout: Layout) -> Fragments:
-    pieces = [layout.pieces[start] for start in sorted(layout.pieces)]
-    index = {piece.start: number for number, piece in enumerate(pieces)}
+    table = layout.table()
+    own = np.arange(len(table))
+    place = np.minimum(np.searchsorted(table.start, table.root), max(len(table) - 1, 0))
+    known = table.start[place] == table.root
     return Fragments(
-        start=np.array([piece.start for piece in pieces], dtype=np.int64),
-        end=np.array([piece.end for piece in pieces], dtype=np.int64),
-        root=np.array([index.get(piece.root, index[piece.start]) for piece in pieces], dtype=np.int64),
-        unwind=np.array([piece.unwind for piece in pieces], dtype=np.int64),
-        opaque=np.array([piece.opaque for piece in pieces], dtype=np.bool_),
-        falls_through=np.array(
-            [piece.falls_through and not piece.opaque for piece in pieces], dtype=np.bool_
-        ),
+        start=table.start,
+        end=table.end,
+        root=np.where(known, place, own),
+        unwind=table.unwind,
+        opaque=table.opaque,
+        falls_through=table.falls_through & ~table.opaque,
     )
 
 
 def _references(layout: Layout, fragments: Fragments, sites: I64, pointers: I64) -> References:
     """All references of code; base relocations inside decoded fragments count as ABSOLUTE."""
-    site, target, meta = layout.references(layout.pieces.values())
+    site, target, meta = layout.references()
     inside = in_code(fragments, sites)
-    extra = sites[inside]
-    site = np.concatenate([site, extra])
-    target = np.concatenate([target, pointers[inside]])
-    meta = np.concatenate([meta, np.full(len(extra), RefKind.ABSOLUTE | 8 << 4, dtype=np.int64)])
+    site = np.concatenate([site, sites[inside].astype(np.uint32)])
+    meta = np.append(meta, np.full(len(site) - len(meta), RefKind.ABSOLUTE | 8 << 4, dtype=np.uint32))
     order = np.argsort(site, kind="stable")
-    site, target, meta = site[order], target[order], meta[order]
+    site, meta = site[order].astype(np.int64), meta[order]
     return References(
         site=site,
-        target=target,
+        target=np.concatenate([target, pointers[inside]])[order],  # one that leaves the image is -1
         kind=(meta & 15).astype(np.uint8),
         width=(meta >> 4 & 15).astype(np.uint8),
         trailing=(meta >> 8 & 15).astype(np.uint8),
-        access=meta >> 12,
-        fragment=np.searchsorted(fragments.start, site, side="right") - 1,
+        access=(meta >> 12).astype(np.int64),
+        fragment=_owners(fragments, site),
     )
+
+
+def _owners(fragments: Fragments, sites: I64) -> I64:
+    """The fragment of each of ``sites``, which are ascending and lie in fragments."""
+    first = np.append(np.searchsorted(sites, fragments.start), len(sites))
+    found: I64 = np.repeat(np.arange(len(fragments)), np.diff(first))
+    return found

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from hpbuild.code.columns import distinct
+from hpbuild.code.columns import distinct, members
 from hpbuild.code.model import I64
 from hpbuild.code.sections import Mask, in_code_sections, in_constants
 from hpbuild.pe.access import values_at
@@ -122,6 +122,37 @@ def throws_within(image: Image, start: int, end: int) -> Iterator[int]:
         for rva in places[_lead_on(image, places)].tolist():
             if any(_throw(image, rva)):
                 yield rva
+
+
+def throws_in_runs(image: Image, starts: I64, ends: I64) -> Iterator[tuple[int, int]]:
+    """(number of the run, RVA) of the ThrowInfos in each run of the image from one of ``starts`` to one of
+    ``ends``: what ``throws_within`` says of each."""
+    firsts = (starts + 3) & ~3
+    counts = np.maximum((ends - firsts) // 4 - 3, 0)
+    small = np.flatnonzero((counts > 0) & (counts <= _PIECE))
+    batch = np.cumsum(counts[small]) // _PIECE
+    for rows in np.split(small, np.flatnonzero(np.diff(batch)) + 1):
+        run = np.repeat(rows, counts[rows])
+        places = members(np.zeros(len(rows), dtype=np.int64), counts[rows]) * 4 + firsts[run]
+        likely = np.flatnonzero(values_at(image, places) & ~np.uint32(_ATTRIBUTES) == 0)
+        run, places = run[likely], places[likely]
+        alike = np.flatnonzero((values_at(image, places + 8) == 0) & (values_at(image, places + 12) != 0))
+        alike = alike[_lead_on(image, places[alike])]
+        for number, rva in zip(run[alike].tolist(), places[alike].tolist(), strict=True):
+            if any(_throw(image, rva)):
+                yield number, rva
+    for number in np.flatnonzero(counts > _PIECE).tolist():
+        for rva in throws_within(image, int(starts[number]), int(ends[number])):
+            yield number, rva
+
+
+def old_locators(image: Image, rvas: I64) -> Mask:
+    """At which of the addresses ``old_locator`` finds one."""
+    found: Mask = (rvas % 4 == 0) & in_constants(image, rvas, _HIERARCHY + 4)
+    found[found] = values_at(image, rvas[found]) == 0
+    rows = np.flatnonzero(found)
+    found[rows] = [old_locator(image, rva) for rva in rvas[rows].tolist()]
+    return found
 
 
 def thrown_functions(image: Image) -> set[int]:

@@ -3,8 +3,7 @@
 An instruction without a rule in ``opcodes`` is left to the decoder.
 """
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -22,9 +21,13 @@ from hpbuild.code.decode import (
     reference,
     scan,
 )
-from hpbuild.code.model import I64
+from hpbuild.code.model import I64, U8
 from hpbuild.code.opcodes import Shape, by_shape
+from hpbuild.code.scanned import Scanned, in_order, joined
 from hpbuild.code.sweep import FIELD_WIDTH, Sweep, sweep
+from hpbuild.dataclass import dataclass
+from hpbuild.pe.access import values_at
+from hpbuild.pe.image import Image
 
 BATCH = 1 << 20
 """Bytes of code decoded in one go: its columns fit into a processor's cache."""
@@ -34,19 +37,48 @@ _KEY = 8
 """Most bytes of an instruction up to its ModRM byte that are looked up by their number."""
 
 
-@dataclass(frozen=True, slots=True)
-class Scanned:
-    """Columns of references as in ``ReferenceColumns``, those of one run behind the other: ``ends[n]`` is the
-    number of rows up to the end of run ``n``; ``sizes`` the bytes of each run up to the first that is no
-    instruction; ``falls_through`` and ``image_base`` (by run) as in ``Run``."""
+_TOLD = 8192
+"""Runs between two words about progress."""
+Tick = Callable[[int, int], None]
 
-    site: I64
-    target: I64
-    meta: I64
-    ends: I64
-    sizes: I64
-    falls_through: npt.NDArray[np.bool_]
-    image_base: dict[int, frozenset[int]]
+
+def scan_runs(image: Image, start: I64, end: I64, tick: Tick = lambda done, total: None) -> Scanned:
+    """What ``scan`` finds in each of the runs ``[start, end)`` of the image. Linkers lay very many jumps,
+    each alone: those need no decoder."""
+    jump = (end - start == _JUMP) & (image.memory[start] == _NEAR_JUMP)
+    jumps, others = np.flatnonzero(jump), np.flatnonzero(~jump)
+    memory, parts = image.memory.data, [_lone_jumps(image, start[jumps])] if len(jumps) else []
+    for number in range(0, len(others), _TOLD):
+        tick(number, len(others))
+        batch = others[number : number + _TOLD]
+        begins, ends = start[batch].tolist(), end[batch].tolist()
+        codes = [bytes(memory[begin:stop]) for begin, stop in zip(begins, ends, strict=True)]
+        parts.extend(scan_all(codes, begins))
+    found = joined(parts)
+    return in_order(found, np.concatenate([jumps, others])) if len(jumps) else found
+
+
+_JUMP, _NEAR_JUMP = 5, 0xE9
+
+
+def _lone_jumps(image: Image, start: I64) -> Scanned:
+    """The same of runs that are one jump with a 32-bit distance."""
+    distance = values_at(image, start + 1, "<i4").astype(np.int64)
+    target = start + _JUMP + distance
+    leaves = (distance < -_JUMP) | (distance >= 0)
+    np.copyto(target, MAX_TARGET, where=(target < 0) | (target >= MAX_TARGET))
+    ends, sizes = np.cumsum(leaves, dtype=np.int64), np.full(len(start), _JUMP)
+    return Scanned(
+        site=(start + 1)[leaves].astype(np.uint32),
+        target=target[leaves].astype(np.uint32),
+        meta=np.full(np.count_nonzero(leaves), RefKind.BRANCH | 4 << 4, dtype=np.uint32),
+        first=ends - leaves,
+        ends=ends,
+        sizes=sizes,
+        falls_through=np.zeros(len(start), dtype=np.bool_),
+        image_base={},
+        wide=np.zeros_like(sizes),
+    )
 
 
 def scan_all(codes: Sequence[bytes], starts: Sequence[int]) -> Iterator[Scanned]:
@@ -71,11 +103,10 @@ def _scan_alone(code: bytes, start: int) -> Scanned:
     code = code[: bad - start] if bad >= 0 else code
     columns = ReferenceColumns()
     run = scan(code, start, columns)
-    site, target, meta = columns.rows()
-    falls = np.array([run.falls_through])
-    return Scanned(
-        site, target, meta, np.array([len(site)]), np.array([len(code)]), falls, {0: run.image_base}
-    )
+    site, target, meta = columns.rows().astype(np.uint32)
+    falls, rows = np.array([run.falls_through]), np.array([0, len(site)])
+    size = np.array([len(code)])
+    return Scanned(site, target, meta, rows[:1], rows[1:], size, falls, {0: run.image_base}, size)
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,8 +132,10 @@ class Operands:
 def scan_swept(swept: Sweep, starts: I64, operands: Operands) -> Scanned:
     """The references of the runs of ``swept``, which lie at the RVAs ``starts``."""
     shape, operand = swept.shapes.shape, swept.shapes.operand
-    relative = _HAS_OPERAND[shape] & (swept.code[operand] & 0xC7 == 5)
-    relative &= swept.at + swept.length >= operand + 5
+    modrm = np.where(_HAS_OPERAND[shape], swept.code[operand], _REGISTERS)
+    relative = modrm & 0xC7 == 5
+    rows = np.flatnonzero(relative)
+    relative[rows] = swept.at[rows] + swept.length[rows] >= operand[rows] + 5
     hits = np.flatnonzero(relative | _ASKS[shape])
     owner = np.searchsorted(swept.first, hits, side="right") - 1
     memory = relative[hits]
@@ -114,11 +147,12 @@ def scan_swept(swept: Sweep, starts: I64, operands: Operands) -> Scanned:
     for index in np.flatnonzero(rare).tolist():
         rows[:, index] = _rare(swept, int(hits[index]), int(owner[index]), starts)
     kept = rows[0] != _NOTHING
-    site, target, meta = rows[:, kept]
-    target[(target < 0) | (target >= MAX_TARGET)] = MAX_TARGET
-    ends = np.searchsorted(owner[kept], np.arange(len(starts)), side="right")
+    np.copyto(rows[1], MAX_TARGET, where=(rows[1] < 0) | (rows[1] >= MAX_TARGET))
+    site, target, meta = rows[:, kept].astype(np.uint32)
+    ends = np.searchsorted(owner[kept], np.arange(-1, len(starts)), side="right")
     bases = _image_bases(swept, hits, owner, rows)
-    return Scanned(site, target, meta, ends, np.diff(swept.place), _falls_through(swept), bases)
+    sizes, falls = np.diff(swept.place), _falls_through(swept)
+    return Scanned(site, target, meta, ends[:-1], ends[1:], sizes, falls, bases, _wide(swept, modrm))
 
 
 _NOTHING = -1
@@ -168,6 +202,24 @@ def _image_bases(swept: Sweep, hits: I64, owner: I64, rows: I64) -> dict[int, fr
     return {run: frozenset(registers) for run, registers in found.items()}
 
 
+def _wide(swept: Sweep, modrm: U8) -> I64:
+    """``Scanned.wide``: operands with a 32-bit displacement of a page or more."""
+    operand = swept.shapes.operand
+    rows = np.flatnonzero((modrm & 0xC0 == 0x80) | (modrm & 0xC7 == 4))
+    byte = modrm[rows]
+    with_sib = byte & 7 == 4
+    fits = (byte >= 0x80) | (swept.code[operand[rows] + 1] & 7 == 5)  # without a base
+    fits &= swept.words(operand[rows] + 1 + with_sib) >= _PAGE
+    may = swept.shapes.shape == Shape.RARE
+    may[rows[fits]] = True
+    rows = np.flatnonzero(may)
+    owner = np.searchsorted(swept.first, rows, side="right") - 1
+    found = np.zeros(len(swept.first) - 1, dtype=np.int64)
+    last = np.flatnonzero(np.append(owner[1:] != owner[:-1], True)[: len(owner)])
+    found[owner[last]] = (swept.at + swept.length)[rows[last]] - swept.place[owner[last]]
+    return found
+
+
 def _falls_through(swept: Sweep) -> npt.NDArray[np.bool_]:
     """Which runs control leaves behind their last byte, by their last instruction that is no no-operation."""
     shape = swept.shapes.shape
@@ -193,6 +245,9 @@ def _goes_on(swept: Sweep, low: int, row: int) -> bool:
     return True
 
 
+_PAGE = 4096
+_REGISTERS = np.uint8(0xC0)
+"""A ModRM byte without an operand in memory."""
 _HAS_OPERAND = by_shape(Shape.MODRM, Shape.NOP, Shape.CALL_THROUGH, Shape.JUMP_THROUGH)
 _ASKS = by_shape(Shape.CALL, Shape.BRANCH8, Shape.BRANCH32, Shape.JUMP8, Shape.JUMP32, Shape.RARE)
 _GOES_ON = by_shape(Shape.PLAIN, Shape.MODRM, Shape.NOP, Shape.BRANCH8, Shape.BRANCH32)

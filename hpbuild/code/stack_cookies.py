@@ -9,13 +9,13 @@ handler is judged by all its records: the cookie of a frame lies inside of what 
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
 from hpbuild.code.exceptions_msvc import Language
 from hpbuild.code.model import I64, U8
+from hpbuild.dataclass import dataclass
 from hpbuild.pe.access import values_at
 from hpbuild.pe.image import Image
 

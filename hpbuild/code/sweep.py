@@ -1,7 +1,7 @@
 """Many runs of code decoded in one go, without a Python step for each instruction."""
 
+import re
 from collections.abc import Sequence
-from dataclasses import dataclass
 from itertools import takewhile
 
 import numpy as np
@@ -10,6 +10,7 @@ from iced_x86 import Decoder
 
 from hpbuild.code.model import I64, U8
 from hpbuild.code.opcodes import Shape, Shapes, by_shape, classify
+from hpbuild.dataclass import dataclass
 
 _READ_AHEAD = bytes(16)
 FIELD_WIDTH = np.where(by_shape(Shape.BRANCH8, Shape.JUMP8), 1, 4)
@@ -55,7 +56,9 @@ def sweep(runs: Sequence[bytes]) -> Sweep:
     """Decode ``runs``, each from its first byte to its last, or to the first byte that is no instruction:
     what is behind that is left out."""
     # An invalid instruction is false: without it, the lengths do not add up.
-    lengths = [bytes(map(len, filter(None, Decoder(64, run)))) for run in runs]
+    lengths = [
+        bytes(map(len, filter(None, Decoder(64, run)))) if len(run) < _LONG else _lengths(run) for run in runs
+    ]
     sizes = np.fromiter(map(len, runs), dtype=np.int64, count=len(runs))
     counts = np.fromiter(map(len, lengths), dtype=np.int64, count=len(runs))
     kept = list(runs)
@@ -67,6 +70,23 @@ def sweep(runs: Sequence[bytes]) -> Sweep:
     code = np.frombuffer(b"".join(kept) + _READ_AHEAD, dtype=np.uint8)
     at = np.cumsum(length, dtype=np.int64) - length
     return Sweep(code, at, length, _from_zero(counts), _from_zero(sizes), classify(code, at))
+
+
+_LONG = 1 << 10
+"""Bytes of a run that may hold very much filler."""
+_FILLER = re.compile(rb"\xcc{64,}")
+_LONGEST = 15
+"""Most bytes of an instruction: one that begins in front of int3 has ended after so many of them."""
+
+
+def _lengths(run: bytes) -> bytes:
+    """The lengths of the valid instructions of a long run; of much int3 only the first are decoded."""
+    parts, at = [], 0
+    for filler in _FILLER.finditer(run):
+        begin, end = filler.start() + _LONGEST, filler.end()
+        parts += [bytes(map(len, filter(None, Decoder(64, run[at:begin])))), b"\x01" * (end - begin)]
+        at = end
+    return b"".join([*parts, bytes(map(len, filter(None, Decoder(64, run[at:]))))])
 
 
 def _from_zero(sizes: I64) -> I64:

@@ -6,14 +6,16 @@ are relative to the table, in read-only data.
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import numpy as np
 import numpy.typing as npt
 from iced_x86 import Decoder, Instruction, Mnemonic, OpKind, Register
 
 from hpbuild.code.decode import full_register, instructions
+from hpbuild.code.model import I64
 from hpbuild.code.sections import Mask, section_numbers
+from hpbuild.pe.access import values_at
 from hpbuild.pe.image import Image
 
 # REX.W 63 /r with a SIB byte of scale 4: 4x 63 [mod rm=100] [10......]
@@ -154,17 +156,22 @@ def relative_entries(image: Image, table: int, stop: int, origin: int) -> list[i
     return kept
 
 
-def rva_entries(image: Image, table: int, stop: int, bounds: list[tuple[int, int]]) -> list[int]:
-    """Targets of the RVA table at ``table`` up to ``stop``: entries that point into ``bounds``."""
-    kept: list[int] = []
-    for values in _words(image, table, stop, "<u4"):
-        fits = np.zeros(len(values), dtype=np.bool_)
-        for start, end in bounds:
-            fits |= (values >= start) & (values < end)
-        kept += values[: _leading(fits)].tolist()
-        if not fits.all():
-            break
-    return kept
+def rva_counts(image: Image, table: I64, stop: I64, belongs: Callable[[I64, I64], Mask]) -> I64:
+    """How many entries each RVA table at ``table`` has up to its ``stop``: those in front of the first that
+    ``belongs`` (numbers of tables, entries) denies."""
+    inside = (table >= 0) & (table < image.size_of_image)  # code makes addresses, perhaps of nothing
+    room = np.where(inside, np.minimum(stop, image.size_of_image) - table, 0) // 4
+    count = np.zeros(len(table), dtype=np.int64)
+    active, size = np.flatnonzero(room > 0), _FEW  # in pieces that grow: most tables end soon
+    while len(active):
+        place = count[active, None] + np.arange(size)
+        fits = place < room[active, None]
+        entries = values_at(image, np.where(fits, table[active, None] + 4 * place, 0)).astype(np.int64)
+        fits &= belongs(np.broadcast_to(active[:, None], fits.shape), entries)
+        leading = np.where(fits.all(axis=1), size, np.argmin(fits, axis=1))
+        count[active] += leading
+        active, size = active[leading == size], 2 * size
+    return count
 
 
 def _leading(fits: Mask) -> int:
@@ -184,4 +191,4 @@ def _words(image: Image, table: int, stop: int, kind: str) -> Iterator[npt.NDArr
         table, left, size = table + 4 * count, left - count, 2 * size
 
 
-_FIRST_PIECE = 32
+_FIRST_PIECE, _FEW = 32, 8

@@ -1,7 +1,6 @@
 """All unwind records of an image with their language data, and what follows from them for its code."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from itertools import chain
 
 import numpy as np
@@ -11,6 +10,7 @@ from hpbuild.code.columns import among, distinct
 from hpbuild.code.exceptions import Record, read_record
 from hpbuild.code.model import I64, Exceptions, FieldForm, Fragments
 from hpbuild.code.stack_cookies import handler_forms
+from hpbuild.dataclass import dataclass
 from hpbuild.pe.access import values_at
 from hpbuild.pe.image import Image
 from hpbuild.pe.unwind import RuntimeFunctions

@@ -190,6 +190,12 @@ BAD_PAGES = _refuse(
     "Each page that a redirection touches has a digest, so that code beside the entry is known too; a page"
     " without one, or a digest of another page, says nothing about what is written to.",
 )
+BAD_LEFT_OUT = _refuse(
+    4128,
+    "numbers of what is left out do not add up",
+    "Parts that a list of functions leaves out are told as differences and runs; where these do not give"
+    " whole parts with all their ranges, two readers would see different ones.",
+)
 
 ROWS: tuple[Code, ...] = (
     NOT_JSON,
@@ -226,4 +232,5 @@ ROWS: tuple[Code, ...] = (
     BAD_SELECTION,
     BAD_LINES,
     BAD_PAGES,
+    BAD_LEFT_OUT,
 )

@@ -2,7 +2,7 @@
 
 The wire form is described by ``schemas/manifest-1.schema.json``: field names as in
 ``hpbuild.manifest.model``, intervals as ``{"rva","size"}``, digests and bytes in lower-case hexadecimal,
-the 64-bit image base as a string, and the two long lists (fixups, references) flat.
+the 64-bit image base as a string, and the long lists (fixups, references, what is left out) flat.
 """
 
 from hpbuild.codes import manifest as codes

@@ -4,17 +4,13 @@ The wire form is made by ``hpbuild.manifest.codec``; names here and there are th
 RVAs, sizes and counts are JSON integers, 64-bit values hexadecimal strings, bytes lower-case hex.
 """
 
-from dataclasses import dataclass
-
+from hpbuild.dataclass import dataclass
+from hpbuild.manifest.left_out import LeftOut
 from hpbuild.values import Digest, Interval, Rva
 
 SCHEMA_ID = "urn:hpbuild:schema:manifest:1"
-NOT_SELECTED = "not-selected"
-"""Class of exclusions for what a list of functions leaves out (``Module.only``)."""
 LINE_ONLY = "line-only"
-"""Class of exclusions for functions in which nothing but line numbers differ."""
-WITH_RANGES = frozenset({NOT_SELECTED, LINE_ONLY})
-"""Classes of exclusions that say which bytes they are about."""
+"""Class of exclusions for functions in which nothing but line numbers differ: it says where they stand."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -136,9 +132,8 @@ class PagePin:
 class Exclusion:
     """A difference between baseline and fixed that the package declares it does not deliver.
 
-    ``fixed`` and ``baseline`` belong to the classes WITH_RANGES alone. NOT_SELECTED: the ranges in the fixed
-    image that are left out, entry first, and in step with the first of them those of the baseline's version,
-    which stays in use. LINE_ONLY: the 4-byte line numbers that differ, in step, ascending."""
+    ``fixed`` and ``baseline`` belong to the class LINE_ONLY alone: the 4-byte line numbers that differ, in
+    step, ascending. What a list of functions leaves out is not here, but in ``Module.left_out``."""
 
     klass: str
     place: str
@@ -169,6 +164,7 @@ class ByteClass:
 class Module:
     """One patched file. ``path`` is relative to the release's root, '/'-separated. ``only`` is the list of
     functions that the package was limited to, as it was given, ascending; empty when it carries all changes.
+    ``left_out`` is what such a list leaves out of this file.
     """
 
     path: str
@@ -185,11 +181,7 @@ class Module:
     findings: tuple[ManifestFinding, ...]
     account: tuple[ByteClass, ...]
     only: tuple[str, ...] = ()
-
-    @property
-    def left_out(self) -> tuple[Exclusion, ...]:
-        """What the list of functions leaves out."""
-        return tuple(item for item in self.exclusions if item.klass == NOT_SELECTED)
+    left_out: tuple[LeftOut, ...] = ()
 
     @property
     def line_only(self) -> tuple[Exclusion, ...]:

@@ -4,7 +4,6 @@ Both end up as file names on Windows and on case-insensitive file systems, so bo
 two systems could understand them differently (Microsoft, "Naming Files, Paths, and Namespaces").
 """
 
-import hashlib
 import re
 
 MAX_PATH = 1024
@@ -12,9 +11,13 @@ MAX_SEGMENT = 255
 MAX_MEMBER = 200
 IMAGES = "images/"
 
-_FORBIDDEN = re.compile(r'[\x00-\x1f\x7f-\x9f\ud800-\udfff<>:"|?*\\]')
-_MEMBER = re.compile(r"[a-z0-9._/-]+")
-_DEVICE = re.compile(
+_PLAIN = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789 ._-+/")
+"""Some of the characters that are certainly allowed, for most paths have no other."""
+_FORBIDDEN = r'[\x00-\x1f\x7f-\x9f\ud800-\udfff<>:"|?*\\]'
+_MEMBER = frozenset("abcdefghijklmnopqrstuvwxyz0123456789._/-")
+_DEVICES = frozenset({"con", "prn", "aux", "nul", "com", "lpt"})
+"""How the names of devices begin."""
+_DEVICE = (
     r"(con|prn|aux|nul|conin\$|conout\$|com[0-9\u00b9\u00b2\u00b3]|lpt[0-9\u00b9\u00b2\u00b3])[ ]*(\..*)?"
 )
 
@@ -26,7 +29,7 @@ def path_defect(path: str) -> str:
     """
     if not path or len(path) > MAX_PATH:
         return f"a path has 1 to {MAX_PATH} characters"
-    if _FORBIDDEN.search(path):
+    if not _PLAIN.issuperset(path) and re.search(_FORBIDDEN, path):
         return "a character that Windows does not allow in file names"
     if path.startswith("/"):
         return "the path is absolute"
@@ -37,7 +40,7 @@ def path_defect(path: str) -> str:
             return f"a segment of more than {MAX_SEGMENT} characters"
         if segment.endswith((".", " ")) or segment.startswith(" "):
             return "a segment that begins or ends with a blank, or ends with a dot"
-        if _DEVICE.fullmatch(segment.lower()):
+        if segment[:3].lower() in _DEVICES and re.fullmatch(_DEVICE, segment.lower()):
             return f"{segment!r} names a device on Windows"
     return ""
 
@@ -46,7 +49,7 @@ def member_defect(name: str) -> str:
     """What is wrong with a bundle member name, in words; '' when it is fine."""
     if not name or len(name) > MAX_MEMBER:
         return f"a name has 1 to {MAX_MEMBER} characters"
-    if not _MEMBER.fullmatch(name):
+    if not _MEMBER.issuperset(name):
         return "only a to z, 0 to 9, '.', '_', '/' and '-' are allowed"
     return path_defect(name)
 
@@ -60,6 +63,8 @@ def image_member(module_path: str) -> str:
     plain = IMAGES + module_path.lower()
     if not member_defect(plain):
         return plain
+    import hashlib
+
     raw = fold(module_path).encode("utf-8", "surrogatepass")  # broken names must not raise here
     return f"{IMAGES}path-{hashlib.sha256(raw).hexdigest()}"
 

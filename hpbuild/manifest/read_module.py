@@ -7,6 +7,8 @@ import re
 
 from hpbuild.codes import manifest as codes
 from hpbuild.manifest import model
+from hpbuild.manifest.left_out import NOT_SELECTED
+from hpbuild.manifest.left_out_form import MAX_GROUPS, read_left_out
 from hpbuild.manifest.readers import Node
 from hpbuild.manifest.text_fields import read_path, read_present
 from hpbuild.values import Digest, Interval, Rva
@@ -39,6 +41,8 @@ _MODULE = frozenset(
         "account",
     }
 )
+_OPTIONAL = frozenset({"only", "left_out"})
+"""Absent when empty."""
 _PIN = frozenset(
     {
         "file_name",
@@ -70,7 +74,7 @@ _CLASS = re.compile(r"[a-z][a-z0-9-]{0,63}")
 
 def read_module(node: Node) -> model.Module:
     """One element of ``modules``; refuses with HP40xx."""
-    fields = node.fields(_MODULE, {"only"})
+    fields = node.fields(_MODULE, _OPTIONAL)
     return model.Module(
         path=read_path(fields["path"]),
         baseline=_pin(fields["baseline"]),
@@ -86,6 +90,7 @@ def read_module(node: Node) -> model.Module:
         findings=tuple(_finding(item) for item in fields["findings"].items()),
         account=tuple(_byte_class(item) for item in fields["account"].items(256)),
         only=read_present(fields.get("only"), lambda item: item.text(65536, empty=False)),
+        left_out=read_present(fields.get("left_out"), read_left_out, MAX_GROUPS),
     )
 
 
@@ -239,7 +244,9 @@ def _references(node: Node) -> tuple[model.BaselineReference, ...]:
 def _exclusion(node: Node) -> model.Exclusion:
     fields = node.fields({"klass", "place", "cause"}, {"fixed", "baseline"})
     klass = _matching(fields["klass"], _CLASS, "a class name")
-    if klass in model.WITH_RANGES:
+    if klass == NOT_SELECTED:
+        raise fields["klass"].error(codes.OUT_OF_RANGE, "what a list leaves out has a place of its own")
+    if klass == model.LINE_ONLY:
         node.fields({"klass", "place", "cause", "fixed", "baseline"})
     else:
         node.fields({"klass", "place", "cause"})

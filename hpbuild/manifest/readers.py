@@ -3,12 +3,13 @@
 A ``Node`` knows its parent and its key, so that the path costs nothing until an error needs it.
 """
 
+from __future__ import annotations
+
 from collections.abc import Mapping, Sequence
 from collections.abc import Set as AbstractSet
-from dataclasses import dataclass
-from typing import Optional
 
 from hpbuild.codes import manifest as codes
+from hpbuild.dataclass import dataclass
 from hpbuild.errors import Code, HpbuildError
 from hpbuild.manifest.strict_json import MAX_INTEGER, JsonValue
 from hpbuild.values import Digest
@@ -23,7 +24,7 @@ class Node:
     which has no parent, ``key`` is the name of the document."""
 
     value: JsonValue
-    parent: Optional["Node"]
+    parent: Node | None
     key: str | int
 
     @property
@@ -44,7 +45,7 @@ class Node:
         """The HP4010 error for a value that is not ``wanted``."""
         return self.error(codes.WRONG_TYPE, f"{wanted} is needed, this is {_kind(self.value)}")
 
-    def fields(self, required: AbstractSet[str], optional: AbstractSet[str] = _NO_KEYS) -> dict[str, "Node"]:
+    def fields(self, required: AbstractSet[str], optional: AbstractSet[str] = _NO_KEYS) -> dict[str, Node]:
         """Members of an object by name; a missing or unknown key is refused (HP4011, HP4012)."""
         if not isinstance(self.value, Mapping):
             raise self.wrong_type("an object")
@@ -55,7 +56,7 @@ class Node:
             raise self.error(codes.UNKNOWN_KEY, f"key {min(unknown)[:80]!r} is not known")
         return {key: Node(value, self, key) for key, value in self.value.items()}
 
-    def items(self, limit: int = 1_000_000) -> tuple["Node", ...]:
+    def items(self, limit: int = 1_000_000) -> tuple[Node, ...]:
         """Elements of a list of at most ``limit`` elements."""
         return tuple(Node(value, self, index) for index, value in enumerate(self.raw_items(limit)))
 
@@ -67,7 +68,7 @@ class Node:
             raise self.error(codes.OUT_OF_RANGE, f"{len(self.value)} elements, at most {limit} are allowed")
         return self.value
 
-    def child(self, index: int) -> "Node":
+    def child(self, index: int) -> Node:
         """Element ``index`` of a list that ``raw_items`` has accepted."""
         assert isinstance(self.value, list)
         return Node(self.value[index], self, index)

@@ -17,6 +17,7 @@ Judge = Callable[[JsonValue], bool]
 
 _REMARKS = frozenset({"$schema", "$id", "$defs", "title", "description"})
 _REFERENCE = "#/$defs/"
+_BOUNDED = {"type", "minimum", "maximum"}
 
 
 class _SilentError(Exception):
@@ -101,8 +102,24 @@ def _no_others(allowed: Any, schema: Any, _referred: Any) -> Judge:
 
 
 def _items(part: Any, schema: Any, referred: Any) -> Judge:
+    plain = isinstance(part, Mapping) and part.keys() == _BOUNDED and part["type"] == "integer"
+    if plain and "prefixItems" not in schema:
+        return _integers(part["minimum"], part["maximum"])
     element, first = _part(part, referred), len(schema.get("prefixItems", ()))
     return lambda value: type(value) is not list or all(map(element, value[first:] if first else value))
+
+
+def _integers(low: Any, high: Any) -> Judge:
+    """The judge of lists of integers, which asks the whole list at once."""
+    if type(low) is not int or type(high) is not int:
+        raise _SilentError
+
+    def test(value: JsonValue) -> bool:
+        if type(value) is not list or not value:
+            return True
+        return set(map(type, value)) == {int} and low <= min(value) and max(value) <= high
+
+    return test
 
 
 def _first_items(parts: Any, _schema: Any, referred: Any) -> Judge:

@@ -4,16 +4,19 @@ RFC 8259 leaves duplicate keys, numbers and depth to the reader; here they are r
 readers of a package can see different things. The canonical form is RFC 8785 (JCS).
 """
 
+from __future__ import annotations
+
 import json
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import NoReturn, TypeAlias
-
-import rfc8785
 
 from hpbuild.codes import manifest as codes
+from hpbuild.dataclass import dataclass
 from hpbuild.errors import HpbuildError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:  # as in typing, which is not imported for it
+    from typing import NoReturn, TypeAlias
 
 JsonValue: TypeAlias = "bool | int | str | Sequence[JsonValue] | Mapping[str, JsonValue] | None"
 
@@ -23,8 +26,9 @@ MAX_INTEGER = 2**53 - 1
 # An unterminated string matches up to the end, so that hostile quotes cost linear time.
 _TOKEN = re.compile(r'"(?:[^"\\]++|\\.?)*+"?|[\[\]{},]', re.DOTALL)
 _STRING = re.compile(r'"(?:[^"\\]++|\\.?)*+"?', re.DOTALL)
-_NO_FRAME = re.compile(rf"{_STRING.pattern}|[^\"\[\]{{}},]++", re.DOTALL)
-"""All but the brackets and commas that stand in no string."""
+_NO_BRACKET = bytes(set(range(256)) - set(b"[]{}"))
+_LONG = re.compile(r"(?<![0-9A-Za-z\"])[0-9]{16,}")
+"""Where every number of more than 15 digits is: in JSON, no number stands behind a letter or a quote."""
 _SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
 
 
@@ -61,7 +65,7 @@ def parse(data: bytes, document: str, limits: JsonLimits = DEFAULT_LIMITS) -> Js
         value: JsonValue = json.loads(
             text,
             object_pairs_hook=hooks.pairs,
-            parse_int=hooks.integer,
+            parse_int=hooks.integer if _LONG.search(text) else None,
             parse_float=hooks.fraction,
             parse_constant=hooks.fraction,
         )
@@ -72,6 +76,8 @@ def parse(data: bytes, document: str, limits: JsonLimits = DEFAULT_LIMITS) -> Js
 
 def canonical(value: JsonValue, document: str) -> bytes:
     """RFC 8785 bytes of ``value``; HP4002 when the value has no canonical form."""
+    import rfc8785  # who only reads seldom needs it
+
     try:
         encoded: bytes = rfc8785.dumps(value)
     except ValueError as error:
@@ -110,13 +116,13 @@ def _within(text: str, limits: JsonLimits) -> bool:
         found.end() - found.start() - 2 > limits.text for found in _STRING.finditer(text)
     ):
         return False
-    frame = _NO_FRAME.sub("", text)
+    frame = _STRING.sub("", text)
     values = frame.count("[") + frame.count("{") + frame.count(",")
     if values > limits.values:
         return False
     depth = deepest = 0
-    for bracket in frame.replace(",", ""):
-        depth += 1 if bracket in "[{" else -1
+    for bracket in frame.encode().translate(None, _NO_BRACKET):
+        depth += 1 if bracket in b"[{" else -1
         deepest = max(deepest, depth)
     return deepest <= limits.depth
 

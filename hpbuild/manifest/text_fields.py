@@ -1,16 +1,22 @@
 """Readers of the textual fields that manifest, statement and policies share."""
 
-import re
+from __future__ import annotations
+
 from collections.abc import Callable
-from datetime import datetime
-from typing import TypeVar
 
 from hpbuild.codes import manifest as codes
 from hpbuild.manifest.readers import Node
 from hpbuild.values import parse_moment
 
-_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,127}")
-T = TypeVar("T")
+TYPE_CHECKING = False
+if TYPE_CHECKING:  # as in typing, which is not imported for it
+    from datetime import datetime
+    from typing import TypeVar
+
+    T = TypeVar("T")
+
+_ALPHANUMERIC = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789")
+_ID = _ALPHANUMERIC | frozenset("._+-")
 MAX_PATH_TEXT = 1024
 MAX_LIST = 10_000
 
@@ -18,7 +24,7 @@ MAX_LIST = 10_000
 def read_id(node: Node) -> str:
     """A package id: letters, digits and ``._+-``, at most 128 characters."""
     text = node.text(128, empty=False)
-    if not _ID.fullmatch(text):
+    if not _ID.issuperset(text) or text[0] not in _ALPHANUMERIC:
         raise node.error(
             codes.BAD_TEXT, "an id has letters, digits, '.', '_', '+' and '-', a letter or digit first"
         )
@@ -46,12 +52,12 @@ def read_path(node: Node) -> str:
     return node.text(MAX_PATH_TEXT, empty=False)
 
 
-def read_present(node: Node | None, read: Callable[[Node], T]) -> tuple[T, ...]:
-    """The elements of an optional list, which is absent when it would be empty (HP4013); ``read`` reads
-    one."""
+def read_present(node: Node | None, read: Callable[[Node], T], limit: int = 1_000_000) -> tuple[T, ...]:
+    """The at most ``limit`` elements of an optional list, which is absent when it would be empty (HP4013);
+    ``read`` reads one."""
     if node is None:
         return ()
-    found = tuple(read(item) for item in node.items())
+    found = tuple(read(item) for item in node.items(limit))
     if not found:
         raise node.error(codes.OUT_OF_RANGE, "the list is empty; it is left out then")
     return found

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 from hpbuild.manifest import model
+from hpbuild.manifest.left_out_form import write_left_out
 from hpbuild.manifest.strict_json import JsonValue
 from hpbuild.values import Digest, Interval
 
@@ -38,12 +39,13 @@ def write_module(module: model.Module) -> dict[str, JsonValue]:
         ],
         "account": [{"klass": item.klass, "size": item.size} for item in module.account],
         **({"only": list(module.only)} if module.only else {}),
+        **({"left_out": [write_left_out(item) for item in module.left_out]} if module.left_out else {}),
     }
 
 
 def _exclusion(item: model.Exclusion) -> dict[str, JsonValue]:
     words: dict[str, JsonValue] = {"klass": item.klass, "place": item.place, "cause": item.cause}
-    if item.klass not in model.WITH_RANGES:
+    if item.klass != model.LINE_ONLY:
         return words
     return {**words, "fixed": _intervals(item.fixed), "baseline": _intervals(item.baseline)}
 

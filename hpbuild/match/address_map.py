@@ -1,13 +1,13 @@
 """The address map: fixed data to baseline data, each with its evidence; code comes from the pairing."""
 
-from dataclasses import dataclass
 from enum import IntEnum
 
 import numpy as np
 
 from hpbuild.code.model import I64
-from hpbuild.match.agreement import Agreement, DataPairs, Testimony, expand, same_forms
-from hpbuild.match.alignment import aligned_atoms
+from hpbuild.dataclass import dataclass
+from hpbuild.match.agreement import Agreement, DataPairs, Testimony, expand, in_step, same_forms
+from hpbuild.match.alignment import aligned_atoms, aligned_references
 from hpbuild.match.atoms import Memory
 from hpbuild.match.content import MAX_PADDING
 from hpbuild.match.pairing import Pairing, join_unique
@@ -42,10 +42,10 @@ class DataMap:
     same: np.ndarray[tuple[int], np.dtype[np.bool_]]
 
 
-def map_data(fixed: Side, baseline: Side, pairing: Pairing, aligned: Columns) -> tuple[Agreement, DataMap]:
+def map_data(fixed: Side, baseline: Side, pairing: Pairing, changed: I64) -> tuple[Agreement, DataMap]:
     """Judge all testimony and extend the map to data that only neighbours or changed functions speak for.
 
-    ``aligned`` are atom pairs suggested by the code of changed functions (fixed, baseline).
+    ``changed`` are the fixed fragments whose partners have another form.
     """
     by_name, by_loader = _named(fixed, baseline), _in_structures(fixed, baseline)
     named = np.concatenate([by_name[0], by_loader[0]]), np.concatenate([by_name[1], by_loader[1]])
@@ -59,12 +59,15 @@ def map_data(fixed: Side, baseline: Side, pairing: Pairing, aligned: Columns) ->
             break
         extra = (np.concatenate([extra[0], fresh[0]]), np.concatenate([extra[1], fresh[1]]))
         before = int((data.baseline >= 0).sum())
-        agreement = testimony.agreement(extra)
+        agreement = testimony.agreement(fresh)
         data = _settle(fixed, baseline, agreement.data, named, extra)
         if int((data.baseline >= 0).sum()) == before:
             break
-    for suggested in (_same_places(fixed, baseline, pairing, agreement), aligned):
-        data = _align(fixed, baseline, data, suggested)
+    data = _align(fixed, baseline, data, _same_places(fixed, baseline, pairing, agreement))
+    rows = aligned_references(
+        fixed, baseline, pairing, _telling_pairs(fixed, baseline, pairing, data, changed)
+    )
+    data = _align(fixed, baseline, data, aligned_atoms(fixed, baseline, rows))
     grown = _grown(fixed, baseline, data)
     return agreement, DataMap(baseline=data.baseline, evidence=data.evidence, same=data.same & ~grown)
 
@@ -73,8 +76,7 @@ def _same_places(fixed: Side, baseline: Side, pairing: Pairing, agreement: Agree
     """Atom pairs that pairs of equal form name in the same place though they are not identical: what one of
     them names has changed."""
     owners = same_forms(fixed, baseline, pairing)
-    owner, row = expand(fixed.first, fixed.last, owners[~agreement.identical[owners]])
-    other = baseline.first[pairing.fixed[owner]] + row - fixed.first[owner]
+    _, row, other = in_step(fixed, baseline, pairing, owners[~agreement.identical[owners]])
     start = (fixed.targets.offset[row] == 0) & (baseline.targets.offset[other] == 0)
     return aligned_atoms(fixed, baseline, (row[start], other[start]))
 
@@ -222,16 +224,16 @@ def _same_contents(fixed: Side, baseline: Side, free: I64, others: I64) -> Colum
 def _telling(side: Side, atoms: I64) -> np.ndarray[tuple[int], np.dtype[np.bool_]]:
     span = side.atoms.end[atoms] - side.atoms.start[atoms]
     fields = side.atoms.last_field[atoms] > side.atoms.first_field[atoms]
-    content = np.array(
-        [
-            bool(side.masked[start:end].any())
-            for start, end in zip(side.atoms.start[atoms], side.atoms.end[atoms], strict=True)
-        ],
-        dtype=np.bool_,
+    telling: np.ndarray[tuple[int], np.dtype[np.bool_]] = (span >= MIN_CONTENT) & (
+        side.atoms.memory[atoms] != Memory.BSS
     )
-    telling: np.ndarray[tuple[int], np.dtype[np.bool_]] = (
-        (span >= MIN_CONTENT) & (content | fields) & (side.atoms.memory[atoms] != Memory.BSS)
-    )
+    # Whose first bytes are not zero need not be read: no field begins before a datum.
+    rows = np.flatnonzero(telling & ~fields)
+    begins = side.atoms.start[atoms[rows]]
+    memory = side.program.image.memory
+    silent = ~memory[begins[:, None] + np.arange(MIN_CONTENT)].any(axis=1)
+    for row in rows[silent].tolist():
+        telling[row] = side.masked[side.atoms.start[atoms[row]] : side.atoms.end[atoms[row]]].any()
     return telling
 
 
@@ -265,15 +267,44 @@ def _code_shifts(fixed: Side, baseline: Side, pairing: Pairing, free: I64) -> Co
     return known.astype(np.int64), theirs.start[np.maximum(partner, 0)] - ours.start[code]
 
 
+def _taken(baseline: Side, data: DataMap) -> np.ndarray[tuple[int], np.dtype[np.bool_]]:
+    """By baseline atom: it holds the counterpart of something."""
+    taken = np.zeros(len(baseline.atoms) + 1, dtype=np.bool_)
+    taken[baseline.atoms.at(data.baseline[data.baseline >= 0])] = True
+    return taken[:-1]
+
+
+def _telling_pairs(fixed: Side, baseline: Side, pairing: Pairing, data: DataMap, changed: I64) -> I64:
+    """Those of the ``changed`` fragments that name something unmapped, and whose partners name something that
+    is nobody's counterpart. What the others name alike is settled."""
+    free = data.baseline < 0
+    changed = changed[_names_some(fixed, changed, free)]
+    return changed[_names_some(baseline, pairing.fixed[changed], ~_taken(baseline, data))]
+
+
+def _names_some(
+    side: Side, fragments: I64, atoms: np.ndarray[tuple[int], np.dtype[np.bool_]]
+) -> np.ndarray[tuple[int], np.dtype[np.bool_]]:
+    """Which of ``fragments`` refer to one of the chosen ``atoms``."""
+    number, row = expand(side.first[fragments], side.last[fragments], np.arange(len(fragments)))
+    atom = side.targets.atom[row]
+    chosen = np.zeros(len(fragments), dtype=np.bool_)
+    known = atom >= 0
+    chosen[number[known][atoms[atom[known]]]] = True
+    return chosen
+
+
 def _align(fixed: Side, baseline: Side, data: DataMap, aligned: Columns) -> DataMap:
     """Fill what is still unmapped from the places that changed functions name alike, first come."""
     place, evidence, same = data.baseline.copy(), data.evidence.copy(), data.same.copy()
-    taken = set(baseline.atoms.at(place[place >= 0]).tolist())
-    for left, right in zip(aligned[0].tolist(), aligned[1].tolist(), strict=True):
-        kinds = fixed.atoms.memory[left] == Memory.RODATA, baseline.atoms.memory[right] == Memory.RODATA
-        if place[left] >= 0 or right in taken or kinds[0] != kinds[1]:
+    taken = _taken(baseline, data)
+    constant = fixed.atoms.memory == Memory.RODATA, baseline.atoms.memory == Memory.RODATA
+    rows = np.flatnonzero((place[aligned[0]] < 0) & ~taken[aligned[1]])
+    rows = rows[constant[0][aligned[0][rows]] == constant[1][aligned[1][rows]]]
+    for left, right in zip(aligned[0][rows].tolist(), aligned[1][rows].tolist(), strict=True):
+        if place[left] >= 0 or taken[right]:
             continue
-        taken.add(right)
+        taken[right] = True
         place[left] = baseline.atoms.start[right]
         evidence[left] = Evidence.ALIGNMENT
         same[left] = _same_content(fixed, baseline, left, right)

@@ -7,12 +7,11 @@ consequences. Writable data and named constants keep their identity when their c
 datum has changed, not whoever refers to it.
 """
 
-from dataclasses import dataclass
-
 import numpy as np
 
-from hpbuild.code.columns import distinct
+from hpbuild.code.columns import among, distinct
 from hpbuild.code.model import I64
+from hpbuild.dataclass import dataclass
 from hpbuild.match.atoms import Memory
 from hpbuild.match.content import contents_agree
 from hpbuild.match.pairing import Pairing, once
@@ -20,6 +19,8 @@ from hpbuild.match.places import Places, locate
 from hpbuild.match.sides import Side
 
 Bool = np.ndarray[tuple[int], np.dtype[np.bool_]]
+_Edges = tuple[I64, I64, Bool]
+"""Rows (parent pair, child pair or -1, agreed)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,6 +64,29 @@ def expand(first: I64, last: I64, owners: I64) -> tuple[I64, I64]:
     return owner, first[owner] + offsets
 
 
+def in_step(fixed: Side, baseline: Side, pairing: Pairing, owners: I64) -> tuple[I64, I64, I64]:
+    """The references of paired fragments of equal form: (owner of each row, row, row of the baseline)."""
+    first = fixed.first[owners]
+    counts = fixed.last[owners] - first
+    row = np.arange(counts.sum()) + np.repeat(first - np.cumsum(counts) + counts, counts)
+    other = row + np.repeat(baseline.first[pairing.fixed[owners]] - first, counts)
+    return np.repeat(owners, counts), row, other
+
+
+def named_alike(fixed: Side, baseline: Side, pairing: Pairing, alike: Bool, rows: I64) -> tuple[I64, I64]:
+    """Those of ``rows`` of the fixed references that fragments which are ``alike`` have to the start of
+    something, and that are so in the baseline too; and the baseline's rows."""
+    owner = fixed.program.references.fragment[rows]
+    kept = alike[owner] & (fixed.targets.offset[rows] == 0)
+    rows, owner = rows[kept], owner[kept]
+    if not len(rows):
+        return rows, rows
+    # Where a fragment has no partner the distance means nothing, and is not asked for.
+    others = rows + (baseline.first[pairing.fixed] - fixed.first)[owner]
+    start = baseline.targets.offset[others] == 0
+    return rows[start], others[start]
+
+
 def same_forms(fixed: Side, baseline: Side, pairing: Pairing) -> I64:
     """The paired fragments of the fixed image whose partners have the same form."""
     paired: I64 = np.flatnonzero((pairing.fixed >= 0) & (fixed.forms != 0))
@@ -72,27 +96,26 @@ def same_forms(fixed: Side, baseline: Side, pairing: Pairing) -> I64:
 
 class Testimony:
     """What all pairs of equal form say of what they name in the same place, before the data is judged: each
-    row is the ``owner`` fragment, the ``row`` of its references (-2, -3 as in ``Agreement``), whether the two
-    ends may agree, and the pair of atoms that this rests on."""
+    row is the ``owner`` fragment, the ``row`` of its references (-2, -3 as in ``Agreement``) and whether the
+    two ends may agree. The rows ``resting`` on a pair of atoms come with its number among the ``keys``."""
 
     __slots__ = (
         "_agreed",
-        "_baseline",
+        "_closure",
         "_fixed",
         "_keys",
         "_number",
         "_owner",
-        "_pairing",
+        "_resting",
         "_row",
         "_same_form",
         "_votes",
     )
 
     def __init__(self, fixed: Side, baseline: Side, pairing: Pairing) -> None:
-        self._fixed, self._baseline, self._pairing = fixed, baseline, pairing
+        self._fixed = fixed
         self._same_form = same_form = same_forms(fixed, baseline, pairing)
-        owner, row = expand(fixed.first, fixed.last, same_form)
-        other = baseline.first[pairing.fixed[owner]] + row - fixed.first[owner]
+        owner, row, other = in_step(fixed, baseline, pairing, same_form)
         named = judge(fixed, baseline, pairing, (fixed.targets, row), (baseline.targets, other))
         unwind_f, unwind_b = _unwind_places(fixed, baseline, pairing, same_form)
         every = np.arange(len(same_form))
@@ -102,31 +125,31 @@ class Testimony:
         inside = judge(fixed, baseline, pairing, (inside_f, every), (inside_b, every))
         self._owner = np.concatenate([owner, same_form, holder])
         self._row = np.concatenate([row, np.full(len(same_form), -2), np.full(len(holder), -3)])
-        self._agreed, left, right = (
-            np.concatenate(parts) for parts in zip(named, unwind, inside, strict=True)
-        )
-        keys = np.where(left >= 0, left * (len(baseline.atoms) + 1) + right, -1)
-        rows = np.flatnonzero(keys >= 0)
-        order = np.argsort(keys[rows])
-        ordered = keys[rows[order]]
+        self._agreed = np.concatenate([named[0], unwind[0], inside[0]])
+        behind = len(row) + len(same_form)
+        rows = np.concatenate([named[1], unwind[1] + len(row), inside[1] + behind])
+        left, right = (np.concatenate([part[side] for part in (named, unwind, inside)]) for side in (2, 3))
+        keys = left * (len(baseline.atoms) + 1) + right
+        order = np.argsort(keys)
+        ordered = keys[order]
         first = np.ones(len(rows), dtype=np.bool_)
         first[1:] = ordered[1:] != ordered[:-1]
-        self._keys = ordered[first]
-        self._number = np.full(len(keys), -1, dtype=np.int64)
-        self._number[rows[order]] = np.cumsum(first) - 1
+        self._keys, self._resting = ordered[first], rows[order]
+        self._number = np.cumsum(first) - 1
         self._votes = np.diff(np.append(np.flatnonzero(first), len(rows)))
+        self._closure = _Closure(fixed, baseline, pairing)
+        self._closure.grow(self._keys)
 
-    def agreement(self, extra: tuple[I64, I64]) -> Agreement:
+    def agreement(self, more: tuple[I64, I64]) -> Agreement:
         """Which pairs of equal form are identical functions, and what their data correspondences are.
 
-        ``extra`` are further pairs of atoms to judge (from neighbours or names), columns fixed and baseline.
-        """
-        fixed, baseline = self._fixed, self._baseline
-        pairs, place = _closure(fixed, baseline, self._pairing, (self._keys, self._votes), extra)
+        ``more`` are further pairs of atoms to judge besides those of earlier calls (from neighbours or
+        names), columns fixed and baseline."""
+        fixed = self._fixed
+        pairs, place = self._closure.judged(more, (self._keys, self._votes))
         wrong = ~pairs.valid[place]
         agreed = self._agreed.copy()
-        rows = np.flatnonzero(self._number >= 0)
-        agreed[rows[wrong[self._number[rows]]]] = False
+        agreed[self._resting[wrong[self._number]]] = False
         bad = np.flatnonzero(~agreed)[::-1]
         identical = np.zeros(len(fixed.forms), dtype=np.bool_)
         identical[self._same_form] = True
@@ -171,9 +194,9 @@ def _inside_places(fixed: Side, baseline: Side, pairing: Pairing, rows: I64) -> 
 
 def judge(
     fixed: Side, baseline: Side, pairing: Pairing, left: tuple[Places, I64], right: tuple[Places, I64]
-) -> tuple[Bool, I64, I64]:
-    """Compare two columns of places, rows of a table each: (agreed or not yet known, atom pairs to check or
-    -1)."""
+) -> tuple[Bool, I64, I64, I64]:
+    """Compare two columns of places, rows of a table each: (agreed or not yet known, which of the rows rest
+    on a pair of atoms, these of both sides)."""
     (ours, row), (theirs, other) = left, right
     agreed = ours.offset[row] == theirs.offset[other]
     atom_f, atom_b = ours.atom[row], theirs.atom[other]
@@ -187,11 +210,12 @@ def judge(
     agreed[inner[fixed.forms[code[inner]] != baseline.forms[mate[inner]]]] = False
     rows = np.flatnonzero(agreed & both_atom)
     writable = fixed.atoms.memory[atom_f[rows]] != Memory.RODATA
-    agreed[rows[writable != (baseline.atoms.memory[atom_b[rows]] != Memory.RODATA)]] = False
-    atom_ok = agreed & both_atom
+    apart = writable != (baseline.atoms.memory[atom_b[rows]] != Memory.RODATA)
+    agreed[rows[apart]] = False
+    rows = rows[~apart]
     rest = np.flatnonzero(~agreed)
     agreed[rest[_same_others(ours, row[rest], theirs, other[rest])]] = True
-    return agreed, np.where(atom_ok, atom_f, -1), np.where(atom_ok, atom_b, -1)
+    return agreed, rows, atom_f[rows], atom_b[rows]
 
 
 def _same_others(ours: Places, row: I64, theirs: Places, other: I64) -> Bool:
@@ -208,74 +232,66 @@ def _same_others(ours: Places, row: I64, theirs: Places, other: I64) -> Bool:
     return same
 
 
-def _closure(
-    fixed: Side, baseline: Side, pairing: Pairing, named: tuple[I64, I64], extra: tuple[I64, I64]
-) -> tuple[DataPairs, I64]:
-    """All data pairs that follow from the given ones, judged; and the place of each ``named`` one among them.
-    ``named`` are keys of pairs, ascending, and how often code names them."""
-    width = len(baseline.atoms) + 1
-    known = distinct(np.concatenate([named[0], extra[0] * width + extra[1]]))
-    fresh, edges = known, _Edges()
-    same = np.zeros(0, dtype=np.bool_)
-    content: dict[str, list[np.ndarray[tuple[int], np.dtype[np.int64]]]] = {"key": [], "same": []}
-    while len(fresh):
-        equal = contents_agree(fixed, baseline, fresh // width, fresh % width)
-        content["key"].append(fresh)
-        content["same"].append(equal.astype(np.int64))
-        parent, child, agreed = _children(fixed, baseline, pairing, fresh[equal], width)
-        edges.add(parent, child, agreed)
-        candidates = distinct(child[child >= 0])
-        place = np.minimum(np.searchsorted(known, candidates), len(known) - 1)
-        fresh = candidates[known[place] != candidates]
-        known = np.sort(np.concatenate([known, fresh]))
-    if content["key"]:
-        order = np.argsort(np.concatenate(content["key"]))
-        same = np.concatenate(content["same"])[order].astype(np.bool_)
-    place = np.searchsorted(known, named[0])
-    votes = np.zeros(len(known), dtype=np.int64)
-    votes[place] = named[1]
-    return _strike(fixed, baseline, known, width, same, edges, votes), place
+class _Closure:
+    """Pairs of data, and all that follow from them: their keys, ascending, whether the contents agree, and
+    which pairs rest on which."""
 
+    __slots__ = ("_baseline", "_edges", "_fixed", "_known", "_pairing", "_same", "_width")
 
-class _Edges:
-    """Rows (parent pair, child pair or -1, agreed) gathered wave by wave."""
+    def __init__(self, fixed: Side, baseline: Side, pairing: Pairing) -> None:
+        self._fixed, self._baseline, self._pairing = fixed, baseline, pairing
+        self._width = len(baseline.atoms) + 1
+        self._known, self._same = np.zeros(0, dtype=np.int64), np.zeros(0, dtype=np.bool_)
+        self._edges: list[_Edges] = []
 
-    __slots__ = ("_parts",)
+    def grow(self, keys: I64) -> None:
+        """Add pairs, ascending and distinct, and all that follow from them."""
+        width, fresh = self._width, keys[~among(keys, self._known)]
+        while len(fresh):
+            equal = contents_agree(self._fixed, self._baseline, fresh // width, fresh % width)
+            known = np.concatenate([self._known, fresh])
+            order = np.argsort(known, kind="stable")
+            self._known, self._same = known[order], np.concatenate([self._same, equal])[order]
+            self._edges.append(_children(self._fixed, self._baseline, self._pairing, fresh[equal], width))
+            child = self._edges[-1][1]
+            candidates = distinct(child[child >= 0])
+            fresh = candidates[~among(candidates, self._known)]
 
-    def __init__(self) -> None:
-        self._parts: list[tuple[I64, I64, Bool]] = []
-
-    def add(self, parent: I64, child: I64, agreed: Bool) -> None:
-        self._parts.append((parent, child, agreed))
-
-    def columns(self) -> tuple[I64, I64, Bool]:
-        """All rows."""
+    def judged(self, more: tuple[I64, I64], named: tuple[I64, I64]) -> tuple[DataPairs, I64]:
+        """All pairs with ``more`` and what follows from them; and the place of each ``named`` one. These are
+        keys of pairs, ascending, and how often code names them."""
+        self.grow(distinct(more[0] * self._width + more[1]))
+        place = np.searchsorted(self._known, named[0])
+        votes = np.zeros(len(self._known), dtype=np.int64)
+        votes[place] = named[1]
         none = np.zeros(0, dtype=np.int64)
-        parts = [(none, none, np.zeros(0, dtype=np.bool_)), *self._parts]
-        return (
-            np.concatenate([part[0] for part in parts]),
-            np.concatenate([part[1] for part in parts]),
-            np.concatenate([part[2] for part in parts]),
-        )
+        parts = [(none, none, none.astype(np.bool_)), *self._edges]
+        parent, child, agreed = (np.concatenate(part) for part in zip(*parts, strict=True))
+        edges = parent, child, agreed
+        pairs = _strike(self._fixed, self._baseline, (self._known, self._width), self._same, edges, votes)
+        return pairs, place
 
 
-def _children(fixed: Side, baseline: Side, pairing: Pairing, keys: I64, width: int) -> tuple[I64, I64, Bool]:
+def _children(fixed: Side, baseline: Side, pairing: Pairing, keys: I64, width: int) -> _Edges:
     """Fields of pairs with equal content: (pair key, key of the pair they lead to or -1, agreed)."""
     left, right = keys // width, keys % width
     order = np.arange(len(keys))
     number, row = expand(fixed.atoms.first_field[left], fixed.atoms.last_field[left], order)
     other = baseline.atoms.first_field[right[number]] + row - fixed.atoms.first_field[left[number]]
-    agreed, atom_f, atom_b = judge(
+    agreed, rows, atom_f, atom_b = judge(
         fixed, baseline, pairing, (fixed.pointers, row), (baseline.pointers, other)
     )
-    child = np.where(atom_f >= 0, atom_f * width + atom_b, -1)
+    child = np.full(len(row), -1, dtype=np.int64)
+    child[rows] = atom_f * width + atom_b
     tables = fixed.program.fields.form[row] == 2
-    origin, origin_f, origin_b = judge(
+    origin, rows, origin_f, origin_b = judge(
         fixed, baseline, pairing, (fixed.origins, row[tables]), (baseline.origins, other[tables])
     )
+    base = np.full(len(origin), -1, dtype=np.int64)
+    base[rows] = origin_f * width + origin_b
     headed, head, both = _heads(fixed, baseline, keys, width)
     parent = np.concatenate([keys[number], keys[number[tables]], headed])
-    child = np.concatenate([child, np.where(origin_f >= 0, origin_f * width + origin_b, -1), head])
+    child = np.concatenate([child, base, head])
     return parent, child, np.concatenate([agreed, origin, both])
 
 
@@ -290,15 +306,16 @@ def _heads(fixed: Side, baseline: Side, keys: I64, width: int) -> tuple[I64, I64
 
 
 def _strike(
-    fixed: Side, baseline: Side, known: I64, width: int, same: Bool, edges: _Edges, votes: I64
+    fixed: Side, baseline: Side, keys: tuple[I64, int], same: Bool, edges: _Edges, votes: I64
 ) -> DataPairs:
     """Strike out pairs until nothing contradicts: competing writable pairs, unequal constants, parents of
     struck pairs."""
+    known, width = keys
     left, right = known // width, known % width
     soft = _soft(fixed, baseline, left, right)
     valid = np.ones(len(known), dtype=np.bool_)
     valid[_losers(fixed, left, right, votes)] = False
-    parent, child, agreed = edges.columns()
+    parent, child, agreed = edges
     parent_at = np.searchsorted(known, parent)
     same = same.copy()
     same[parent_at[~agreed]] = False

@@ -1,16 +1,20 @@
 """Aligning the code of a changed function with its old code, instruction by instruction."""
 
-from dataclasses import dataclass
-from difflib import SequenceMatcher
+from collections.abc import Iterator
+from itertools import zip_longest
 
 import numpy as np
 
 from hpbuild.code.decode import instructions
-from hpbuild.code.model import I64
-from hpbuild.match.pairing import Pairing
+from hpbuild.code.model import I64, U8
+from hpbuild.dataclass import dataclass
+from hpbuild.match.common_runs import common_runs
+from hpbuild.match.pairing import Pairing, counted_pairs
 from hpbuild.match.sides import Side
 
 MAX_INSTRUCTIONS = 20_000
+LONGEST_INSTRUCTION = 15
+"""Bytes (Intel SDM volume 2, 2.3.11)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,8 +49,7 @@ def aligned_references(fixed: Side, baseline: Side, pairing: Pairing, changed: I
         ours, theirs = steps(fixed, fragment), steps(baseline, int(pairing.fixed[fragment]))
         if max(len(ours), len(theirs)) > MAX_INSTRUCTIONS:
             continue
-        matcher = SequenceMatcher(None, [s.text for s in ours], [s.text for s in theirs], autojunk=False)
-        for a, b, size in matcher.get_matching_blocks():
+        for a, b, size in common_runs([step.text for step in ours], [step.text for step in theirs]):
             for one, two in zip(ours[a : a + size], theirs[b : b + size], strict=True):
                 if len(one.references) == len(two.references):
                     left += one.references
@@ -60,19 +63,33 @@ def aligned_atoms(fixed: Side, baseline: Side, rows: tuple[I64, I64]) -> tuple[I
     ok = (left >= 0) & (right >= 0)
     if not ok.any():
         return left[:0], right[:0]
-    pairs, counts = np.unique(np.stack([left[ok], right[ok]]), axis=1, return_counts=True)
-    order = np.lexsort((pairs[1], pairs[0], -counts))
-    return pairs[0][order], pairs[1][order]
+    left, right, counts = counted_pairs(left[ok], right[ok])
+    order = np.argsort(-counts, kind="stable")
+    return left[order], right[order]
 
 
 def first_difference(fixed: Side, baseline: Side, fragment: int, partner: int) -> tuple[int, int]:
     """RVAs of the first instruction that differs in form, on both sides (-1 at the end of one)."""
-    ours, theirs = steps(fixed, fragment), steps(baseline, partner)
-    for one, two in zip(ours, theirs, strict=False):
-        if one.text != two.text:
-            return one.rva, two.rva
-    shorter = min(len(ours), len(theirs))
-    return (
-        ours[shorter].rva if len(ours) > shorter else -1,
-        theirs[shorter].rva if len(theirs) > shorter else -1,
-    )
+    ours, theirs = _masked_code(fixed, fragment), _masked_code(baseline, partner)
+    size = min(len(ours), len(theirs))
+    differ = np.flatnonzero(ours[:size] != theirs[:size])
+    # No instruction from here on begins before the first difference.
+    end = (int(differ[0]) if len(differ) else size) + 2 * LONGEST_INSTRUCTION
+    rows = zip_longest(_texts(fixed, fragment, ours[:end]), _texts(baseline, partner, theirs[:end]))
+    for one, two in rows:
+        if one is None or two is None or one[1] != two[1]:
+            return one[0] if one else -1, two[0] if two else -1
+    return -1, -1
+
+
+def _masked_code(side: Side, fragment: int) -> U8:
+    fragments = side.program.fragments
+    return side.masked[int(fragments.start[fragment]) : int(fragments.end[fragment])]
+
+
+def _texts(side: Side, fragment: int, masked: U8) -> Iterator[tuple[int, bytes]]:
+    """RVAs and masked bytes of the instructions in the first bytes of a fragment, which are ``masked``."""
+    start, text = int(side.program.fragments.start[fragment]), masked.tobytes()
+    for insn in instructions(side.program.image.read(start, len(text)), start):
+        rva = int(insn.ip)
+        yield rva, text[rva - start : rva - start + insn.len]

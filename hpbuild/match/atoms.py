@@ -4,7 +4,6 @@ Every address that code, data or symbols name begins an atom, so a reference alw
 first byte. What the loader owns (metadata) and code are no atoms; data inside executable sections is.
 """
 
-from dataclasses import dataclass
 from enum import IntEnum
 from hashlib import blake2b
 
@@ -13,6 +12,7 @@ import numpy as np
 from hpbuild.code.columns import distinct
 from hpbuild.code.identification import identification
 from hpbuild.code.model import I64, U8, FieldForm, Program
+from hpbuild.dataclass import dataclass
 from hpbuild.match.vtables import table_heads
 from hpbuild.pe.symbols import SymbolKind
 
@@ -57,7 +57,8 @@ class Atoms:
 
     def one(self, rva: int) -> int:
         """Index of the atom that holds ``rva``, or -1."""
-        return int(self.at(np.array([rva], dtype=np.int64))[0])
+        index = int(self.start.searchsorted(rva, side="right")) - 1
+        return index if index >= 0 and rva < self.end[index] else -1
 
 
 def masked_memory(program: Program) -> U8:

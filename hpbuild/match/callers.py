@@ -10,6 +10,7 @@ from typing import Final
 
 import numpy as np
 
+from hpbuild.code.columns import among, distinct
 from hpbuild.code.model import I64
 from hpbuild.match.agreement import expand
 from hpbuild.match.names import named_apart
@@ -86,27 +87,33 @@ def drop_denied(fixed: Side, baseline: Side, pairing: Pairing, shapes: tuple[Sha
     unsure = np.flatnonzero((pairing.fixed >= 0) & np.isin(pairing.level, _UNSURE) & (fixed.forms != 0))
     if not len(unsure):
         return 0
-    ours = _callers(fixed, unsure)
-    theirs = _callers(baseline, pairing.fixed[unsure])
-    data = _named_by_data(fixed), _named_by_data(baseline)
-    denied = []
-    for fragment in unsure.tolist():
-        partner = int(pairing.fixed[fragment])
-        one = {int(each) for each in pairing.fixed[sorted(ours[fragment])] if each >= 0}
-        two = {each for each in theirs[partner] if pairing.baseline[each] >= 0}
-        common, either = one & two, one | two
-        if not common:
-            wrong = bool(one and two) or (bool(either) and data[0][fragment] != data[1][partner])
-        else:
-            wrong = (
-                len(common) < MIN_COMMON * len(either)
-                and fixed.forms[fragment] != baseline.forms[partner]
-                and similarity(shapes[0].of(fragment), shapes[1].of(partner)) < ALIKE
-            )
-        if wrong:
-            denied.append(fragment)
-    pairing.drop(np.array(denied, dtype=np.int64))
-    return len(denied)
+    partners = pairing.fixed[unsure]
+    ours = _caller_keys(fixed, unsure, pairing.fixed)
+    theirs = _caller_keys(
+        baseline, partners, np.where(pairing.baseline >= 0, np.arange(len(baseline.forms)), -1)
+    )
+    shared = ours[among(ours, theirs)]
+    one, two, common = (np.bincount(keys >> 32, minlength=len(unsure)) for keys in (ours, theirs, shared))
+    either = one + two - common
+    data = _named_by_data(fixed)[unsure] != _named_by_data(baseline)[partners]
+    denied = (common == 0) & (((one > 0) & (two > 0)) | ((either > 0) & data))
+    few = (common > 0) & (common < MIN_COMMON * either) & (fixed.forms[unsure] != baseline.forms[partners])
+    for number in np.flatnonzero(few).tolist():
+        likeness = similarity(shapes[0].of(int(unsure[number])), shapes[1].of(int(partners[number])))
+        denied[number] = likeness < ALIKE
+    pairing.drop(unsure[denied])
+    return int(np.count_nonzero(denied))
+
+
+def _caller_keys(side: Side, wanted: I64, names: I64) -> I64:
+    """For each number of a wanted fragment the ``names`` of the others that refer to its start, but for -1:
+    (number, name) in one column, ascending and distinct."""
+    number, at = expand(side.links.first[wanted], side.links.last[wanted], np.arange(len(wanted)))
+    rows = side.links.rows[at]
+    owner = side.program.references.fragment[rows]
+    name = names[owner]
+    kept = (side.targets.offset[rows] == 0) & (owner != wanted[number]) & (name >= 0)
+    return distinct(number[kept] << 32 | name[kept])
 
 
 def _named_by_data(side: Side) -> np.ndarray[tuple[int], np.dtype[np.bool_]]:

@@ -2,10 +2,11 @@
 
 import numpy as np
 
+from hpbuild.code.columns import distinct
 from hpbuild.code.model import I64
-from hpbuild.match.agreement import expand
+from hpbuild.match.agreement import expand, in_step
 from hpbuild.match.names import named_apart
-from hpbuild.match.pairing import Level, Pairing, balanced
+from hpbuild.match.pairing import Level, Pairing, balanced, counted_pairs
 from hpbuild.match.sides import Side
 from hpbuild.match.similarity import Shapes, similarity
 
@@ -35,8 +36,7 @@ def pair_by_reference(fixed: Side, baseline: Side, pairing: Pairing, shapes: tup
     ok &= pairing.baseline[np.maximum(right, 0)] < 0
     if not ok.any():
         return 0
-    pairs, votes = np.unique(np.stack([left[ok], right[ok]]), axis=1, return_counts=True)
-    return _take_best(pairs[0], pairs[1], votes, fixed, baseline, pairing, shapes)
+    return _take_best(*counted_pairs(left[ok], right[ok]), fixed, baseline, pairing, shapes)
 
 
 def _take_best(
@@ -164,12 +164,12 @@ def pair_by_similarity(fixed: Side, baseline: Side, pairing: Pairing, shapes: tu
     if not left or not right or len(left) * len(right) > MAX_CANDIDATES // 16:
         return 0
     rows = []
+    others = [(b, shapes[1].of(b)) for b in right]
     for a in left:
         shape = shapes[0].of(a)
-        for b in right:
-            other = shapes[1].of(b)
-            small, large = sorted((shape.total(), other.total()))
-            if small >= MIN_GLOBAL * large:
+        size = len(shape)
+        for b, other in others:
+            if size >= MIN_GLOBAL * len(other) and len(other) >= MIN_GLOBAL * size:
                 score = similarity(shape, other)
                 if score >= MIN_GLOBAL:
                     rows.append((-score, a, b))
@@ -187,13 +187,12 @@ def drop_contradicted(fixed: Side, baseline: Side, pairing: Pairing) -> int:
     """Undo weak pairs of equal form that name code which is paired otherwise; the number undone."""
     weak = np.flatnonzero((pairing.fixed >= 0) & np.isin(pairing.level, _WEAK) & (fixed.forms != 0))
     weak = weak[fixed.forms[weak] == baseline.forms[pairing.fixed[weak]]]
-    owner, row = expand(fixed.first, fixed.last, weak)
-    other = baseline.first[pairing.fixed[owner]] + row - fixed.first[owner]
+    owner, row, other = in_step(fixed, baseline, pairing, weak)
     left, right = fixed.targets.code[row], baseline.targets.code[other]
     both = (left >= 0) & (right >= 0)
     partner = pairing.fixed[np.maximum(left, 0)]
     wrong = both & (partner != right) & (partner >= 0)
-    bad = np.unique(owner[wrong])
+    bad = distinct(owner[wrong])
     pairing.drop(bad)
     return len(bad)
 

@@ -4,16 +4,13 @@ The order of the steps is the algorithm: prepare both sides, pair their fragment
 align what changed, judge all testimony, map the data.
 """
 
-from collections.abc import Mapping
-from dataclasses import dataclass
-
 import numpy as np
 
 from hpbuild.code.model import Program
+from hpbuild.dataclass import dataclass
 from hpbuild.match.address_map import DataMap, map_data
 from hpbuild.match.agreement import Agreement
-from hpbuild.match.alignment import aligned_atoms, aligned_references
-from hpbuild.match.functions import FunctionFact, function_facts, groups
+from hpbuild.match.functions import FunctionFact, FunctionFacts, Groups, function_facts, groups
 from hpbuild.match.funnel import pair_fragments
 from hpbuild.match.line_only import LineSites, line_sites, without_lines
 from hpbuild.match.pairing import Pairing
@@ -32,8 +29,13 @@ class Comparison:
     lines: LineSites
     agreement: Agreement
     data: DataMap
-    functions: tuple[FunctionFact, ...]
-    baseline_functions: Mapping[int, tuple[int, ...]]
+    facts: FunctionFacts
+    baseline_functions: Groups
+
+    @property
+    def functions(self) -> tuple[FunctionFact, ...]:
+        """All functions of the fixed image. Most are identical: ``facts`` does not make them all."""
+        return self.facts.every
 
 
 def compare(
@@ -47,8 +49,7 @@ def compare(
     left, right = without_lines(left, lines.fixed), without_lines(right, lines.baseline)
     paired = np.flatnonzero((pairing.fixed >= 0) & (left.forms != 0))
     changed = paired[left.forms[paired] != right.forms[pairing.fixed[paired]]]
-    aligned = aligned_atoms(left, right, aligned_references(left, right, pairing, changed))
-    agreement, data = map_data(left, right, pairing, aligned)
+    agreement, data = map_data(left, right, pairing, changed)
     return Comparison(
         fixed=left,
         baseline=right,
@@ -56,6 +57,6 @@ def compare(
         lines=lines,
         agreement=agreement,
         data=data,
-        functions=function_facts(left, right, pairing, agreement, lines.fragments),
+        facts=function_facts(left, right, pairing, agreement, lines.fragments),
         baseline_functions=groups(baseline),
     )

@@ -1,9 +1,8 @@
 """Why a function is called what it is called: the pairing with its evidence, the first difference, and the
 reference that disagrees with who says so. Facts for people; nothing is decided from them."""
 
-from dataclasses import dataclass
-
 from hpbuild.code.disassembly import disassemble
+from hpbuild.dataclass import dataclass
 from hpbuild.match.alignment import Step, steps
 from hpbuild.match.comparison import Comparison
 from hpbuild.match.facts import reason
@@ -93,7 +92,7 @@ class Explanation:
 
 def explain(comparison: Comparison, asked: str, found: Found) -> Explanation:
     """The explanation of the function ``found``, which was ``asked`` for."""
-    facts = {fact.root: fact for fact in comparison.functions}
+    facts = comparison.facts
     if found.fixed not in facts:
         return _removed(comparison, asked, found.baseline)
     fact = facts[found.fixed]

@@ -3,17 +3,17 @@
 from bisect import bisect_left
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 
 import numpy as np
 
 from hpbuild.code.decode import RefKind
+from hpbuild.dataclass import replace
 from hpbuild.match.address_map import Evidence
 from hpbuild.match.alignment import first_difference
 from hpbuild.match.atoms import Memory
 from hpbuild.match.comparison import Comparison
 from hpbuild.match.content import agreed_length
-from hpbuild.match.functions import FunctionFact, ranges
+from hpbuild.match.functions import FunctionFact, FunctionFacts, Groups, ranges
 from hpbuild.match.model import Change, DatumChange, Difference, FunctionChange, Summary
 from hpbuild.match.names import named_apart
 from hpbuild.match.pairing import Level
@@ -21,13 +21,17 @@ from hpbuild.match.sides import Side
 from hpbuild.values import Interval
 
 _RESERVED = {".idata": "imports", ".edata": "exports", ".reloc": "relocations", ".rsrc": "resources"}
-_MEMORY = {Memory.RODATA: "rodata", Memory.DATA: "data", Memory.BSS: "bss"}
+_RODATA = int(Memory.RODATA)
+_KINDS = {int(kind): kind.name.lower() for kind in RefKind}
+_LEVELS = {int(level): level.label for level in Level}
+_EVIDENCE = {int(evidence): evidence.label for evidence in Evidence}
+_MEMORY = {int(Memory.RODATA): "rodata", int(Memory.DATA): "data", int(Memory.BSS): "bss"}
 
 
 def describe(comparison: Comparison) -> Difference:
     """The report's facts: what is not identical, counts, and the byte account of the fixed image."""
-    facts, theirs = comparison.functions, comparison.baseline_functions
-    others = [fact for fact in facts if not fact.identical or fact.line_only]
+    facts, theirs = comparison.facts, comparison.baseline_functions
+    others = facts.differing
     changes = [
         change
         for fact in others
@@ -70,7 +74,7 @@ def _function_change(
         if added
         else ranges(comparison.baseline.program, theirs.get(fact.partner, (fact.partner,))),
         fixed=ranges(program, fact.fragments),
-        level="" if added else Level(int(comparison.pairing.level[fact.root])).label,
+        level="" if added else _LEVELS[int(comparison.pairing.level[fact.root])],
         reason="no counterpart in the baseline" if added else reason(comparison, fact),
         line_only=fact.line_only,
     )
@@ -97,27 +101,32 @@ def _renamed(
     )
 
 
-def _removed(
-    comparison: Comparison, facts: tuple[FunctionFact, ...], theirs: Mapping[int, tuple[int, ...]]
-) -> list[FunctionChange]:
-    kept = {fact.partner for fact in facts}
+def _removed(comparison: Comparison, facts: FunctionFacts, theirs: Groups) -> list[FunctionChange]:
     program = comparison.baseline.program
+    kept = np.zeros(len(program.fragments), dtype=np.bool_)
+    kept[facts.partner[facts.partner >= 0]] = True
     return [
         FunctionChange(
             name=program.name_of(root),
             change=Change.REMOVED,
-            baseline=ranges(program, members),
+            baseline=ranges(program, theirs[root]),
             fixed=(),
             level="",
             reason="no counterpart in the fixed image",
         )
-        for root, members in theirs.items()
-        if root not in kept
+        for root in theirs.roots[~kept[theirs.roots]].tolist()
     ]
 
 
 def reason(comparison: Comparison, fact: FunctionFact) -> str:
-    """The first difference of a changed function, in words."""
+    """The first difference of a changed function, in words; found once for each."""
+    known = comparison.facts.reasons
+    if fact.root not in known:
+        known[fact.root] = _reason(comparison, fact)
+    return known[fact.root]
+
+
+def _reason(comparison: Comparison, fact: FunctionFact) -> str:
     if fact.line_only:
         return _line_reason(comparison, fact)
     fixed, baseline, pairing = comparison.fixed, comparison.baseline, comparison.pairing
@@ -158,11 +167,11 @@ def _place(rva: int) -> str:
 
 
 def _reference_reason(fixed: Side, baseline: Side, row: int, other: int) -> str:
-    kind = RefKind(int(fixed.program.references.kind[row])).name.lower()
+    kind = _KINDS[int(fixed.program.references.kind[row])]
     site = int(fixed.program.references.site[row])
     ours, theirs = int(fixed.program.references.target[row]), int(baseline.program.references.target[other])
     atom = int(fixed.targets.atom[row])
-    constant = atom >= 0 and fixed.atoms.memory[atom] == Memory.RODATA
+    constant = atom >= 0 and fixed.atoms.memory[atom] == _RODATA
     what = "content of a constant" if constant else "target"
     return f"{what} differs: {kind} at {site:#x} names {ours:#x}, in the baseline {theirs:#x}"
 
@@ -193,7 +202,7 @@ def data_changes(comparison: Comparison) -> list[DatumChange]:
             DatumChange(
                 name=baseline.atoms.names.get(atom, ""),
                 change=Change.REMOVED,
-                kind=_MEMORY[Memory(int(baseline.atoms.memory[atom]))],
+                kind=_MEMORY[int(baseline.atoms.memory[atom])],
                 baseline=run,
                 fixed=None,
                 reason="no counterpart in the fixed image",
@@ -235,11 +244,11 @@ def _datum_change(comparison: Comparison, atom: int, place: int) -> DatumChange:
     if place >= 0:
         mate = baseline.atoms.one(place)
         other = Interval(place, int(baseline.atoms.end[mate]) if mate >= 0 else place + len(run))
-        why = f"content differs (paired by {Evidence(int(comparison.data.evidence[atom])).label})"
+        why = f"content differs (paired by {_EVIDENCE[int(comparison.data.evidence[atom])]})"
     return DatumChange(
         name=fixed.atoms.names.get(atom, ""),
         change=Change.ADDED if place < 0 else Change.CHANGED,
-        kind=_MEMORY[Memory(int(fixed.atoms.memory[atom]))],
+        kind=_MEMORY[int(fixed.atoms.memory[atom])],
         baseline=other,
         fixed=run,
         reason=why,

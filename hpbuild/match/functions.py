@@ -1,15 +1,19 @@
 """Functions: the fragments that belong together, and whether all of them are identical."""
 
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from functools import cached_property
 
 import numpy as np
 
 from hpbuild.code.columns import distinct
 from hpbuild.code.model import I64, Program
+from hpbuild.dataclass import dataclass
 from hpbuild.match.agreement import Agreement
 from hpbuild.match.pairing import Pairing
 from hpbuild.match.sides import Side
 from hpbuild.values import Interval
+
+Bool = np.ndarray[tuple[int], np.dtype[np.bool_]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,15 +30,86 @@ class FunctionFact:
     line_only: bool = False
 
 
+class Groups(Mapping[int, tuple[int, ...]]):
+    """Root fragment -> all its code fragments, root first, in address order. ``roots`` are the keys,
+    ascending. Nearly all functions are one fragment: only of the others there is more than the column."""
+
+    def __init__(self, roots: I64, parts: dict[int, tuple[int, ...]], count: int) -> None:
+        """``parts`` are the functions of several fragments; ``count`` is the number of all fragments."""
+        self.roots, self._parts = roots, parts
+        self._begins = np.zeros(count, dtype=np.bool_)
+        self._begins[roots] = True
+
+    def __getitem__(self, root: int) -> tuple[int, ...]:
+        if root not in self:
+            raise KeyError(root)
+        return self._parts.get(root) or (root,)
+
+    def __contains__(self, root: object) -> bool:
+        if not isinstance(root, (int, np.integer)):
+            return False
+        return bool(0 <= root < len(self._begins) and self._begins[root])
+
+    def __iter__(self) -> Iterator[int]:
+        return iter(self.roots.tolist())
+
+    def __len__(self) -> int:
+        return len(self.roots)
+
+
+class FunctionFacts(Mapping[int, FunctionFact]):
+    """All functions of the fixed image by their roots, ascending; in columns, because nearly all are
+    identical and nobody asks for them: each fact is made when it is asked for. ``partner``, ``identical`` and
+    ``line_only`` as in the facts, in the order of ``roots``. ``reasons`` keeps the first differences that
+    ``hpbuild.match.facts.reason`` was asked for, by root."""
+
+    def __init__(self, groups: Groups, partner: I64, identical: Bool, line_only: Bool) -> None:
+        self._groups, self.roots = groups, groups.roots
+        self.partner, self.identical, self.line_only = partner, identical, line_only
+        self.reasons: dict[int, str] = {}
+        self._made: dict[int, FunctionFact] = {}
+
+    def __getitem__(self, root: int) -> FunctionFact:
+        fact = self._made.get(root)
+        if fact is None:
+            fragments = self._groups[root]
+            row = int(self.roots.searchsorted(root))
+            fact = self._made[root] = FunctionFact(
+                root=root,
+                fragments=fragments,
+                partner=int(self.partner[row]),
+                identical=bool(self.identical[row]),
+                line_only=bool(self.line_only[row]),
+            )
+        return fact
+
+    def __contains__(self, root: object) -> bool:
+        return root in self._groups
+
+    def __iter__(self) -> Iterator[int]:
+        return iter(self._groups)
+
+    def __len__(self) -> int:
+        return len(self._groups)
+
+    @cached_property
+    def every(self) -> tuple[FunctionFact, ...]:
+        """All of them: where those that differ are enough, ask for ``differing``."""
+        return tuple(self[root] for root in self)
+
+    @cached_property
+    def differing(self) -> tuple[FunctionFact, ...]:
+        """Those that are not identical, or but for line numbers."""
+        return tuple(self[root] for root in self.roots[~self.identical | self.line_only].tolist())
+
+
 def function_facts(
     fixed: Side, baseline: Side, pairing: Pairing, agreement: Agreement, lines: frozenset[int]
-) -> tuple[FunctionFact, ...]:
+) -> FunctionFacts:
     """All functions of the fixed image; a function is identical when all its fragments are, and pair with
     fragments of one baseline function. ``lines`` are fragments in which line numbers differ."""
     members = groups(fixed.program)
-    roots = np.fromiter(members, dtype=np.int64, count=len(members))
-    if not len(roots):
-        return ()
+    roots = members.roots
     partner = pairing.fixed[roots]
     mates = (
         np.where(partner >= 0, baseline.program.fragments.root[partner], -1)
@@ -45,17 +120,12 @@ def function_facts(
     moved = np.zeros(len(fixed.forms), dtype=np.bool_)
     for line in lines:
         moved[[line, fixed.program.fragments.root[line]]] = True
-    return tuple(
-        FunctionFact(root=root, fragments=parts, partner=mate, identical=equal, line_only=line)
-        for (root, parts), mate, equal, line in zip(
-            members.items(), mates.tolist(), same.tolist(), (same & moved[roots]).tolist(), strict=True
-        )
-    )
+    return FunctionFacts(members, mates, same, same & moved[roots])
 
 
 def _all_identical(
     fixed: Side, baseline: Side, pairing: Pairing, agreement: Agreement, roots: I64, mates: I64
-) -> np.ndarray[tuple[int], np.dtype[np.bool_]]:
+) -> Bool:
     """By root: all fragments of the function are identical, and belong to one function of the baseline."""
     root, home = fixed.program.fragments.root, baseline.program.fragments.root
     same = np.zeros(len(root), dtype=np.bool_)
@@ -70,13 +140,12 @@ def _all_identical(
     return same[roots]
 
 
-def groups(program: Program) -> dict[int, tuple[int, ...]]:
-    """Root fragment -> all its code fragments, root first, in address order."""
+def groups(program: Program) -> Groups:
+    """The functions of a program by their roots."""
     opaque, root = program.fragments.opaque, program.fragments.root
     code = np.flatnonzero(~opaque)
     code = code[~opaque[root[code]]]
-    roots: list[int] = distinct(root[code]).tolist()
-    found: dict[int, tuple[int, ...]] = dict(zip(roots, zip(roots, strict=True), strict=True))
+    found: dict[int, tuple[int, ...]] = {}
     parts = code[root[code] != code]
     parts = parts[np.argsort(root[parts], kind="stable")]
     owners = root[parts]
@@ -85,7 +154,7 @@ def groups(program: Program) -> dict[int, tuple[int, ...]]:
     bounds = [*first.tolist(), len(members)]
     for number, owner in enumerate(owners[first].tolist()):
         found[owner] = (owner, *members[bounds[number] : bounds[number + 1]])
-    return found
+    return Groups(distinct(root[code]), found, len(root))
 
 
 def ranges(program: Program, fragments: tuple[int, ...]) -> tuple[Interval, ...]:

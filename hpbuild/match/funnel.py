@@ -1,5 +1,7 @@
 """The matching funnel: the widest level that gives a one-to-one answer, repeated to a fixed point."""
 
+import numpy as np
+
 from hpbuild.match.callers import drop_denied, pair_by_callers
 from hpbuild.match.changed import (
     drop_contradicted,
@@ -8,7 +10,7 @@ from hpbuild.match.changed import (
     pair_by_reference,
     pair_by_similarity,
 )
-from hpbuild.match.colours import final_colours, pair_by_colour, pair_by_form
+from hpbuild.match.colours import Colouring, final_colours, pair_by_colour, pair_by_form
 from hpbuild.match.leftovers import pair_leftovers
 from hpbuild.match.names import pair_by_name
 from hpbuild.match.pairing import Pairing
@@ -24,58 +26,75 @@ REPAIRS = 3
 def pair_fragments(fixed: Side, baseline: Side) -> Pairing:
     """Pair the code fragments of two programs; the same input gives the same pairs."""
     pairing = Pairing(len(fixed.forms), len(baseline.forms))
+    both = fixed, baseline, pairing
     shapes = (Shapes(fixed), Shapes(baseline))
-    pair_by_name(fixed, baseline, pairing)
-    pair_by_form(fixed, baseline, pairing)
-    _settle(fixed, baseline, pairing, shapes)
-    _witness(fixed, baseline, pairing, shapes)
-    around = Surroundings(fixed, baseline, pairing)
+    funnel = _Funnel(fixed, baseline, pairing, shapes)
+    pair_by_name(*both)
+    pair_by_form(*both)
+    funnel.settle()
+    funnel.follow()
+    around = Surroundings(*both)
     while pair_by_surroundings(around, pairing):
-        _settle(fixed, baseline, pairing, shapes)
-        _witness(fixed, baseline, pairing, shapes)
-        around = Surroundings(fixed, baseline, pairing)
-    if pair_twins(fixed, baseline, pairing, around, even=True):
-        _settle(fixed, baseline, pairing, shapes)
+        funnel.settle()
+        funnel.follow()
+        around = Surroundings(*both)
+    if pair_twins(*both, around, even=True):
+        funnel.settle()
     for step in (pair_by_layout, pair_by_similarity):
-        if step(fixed, baseline, pairing, shapes):
-            _settle(fixed, baseline, pairing, shapes)
-    if pair_by_callers(fixed, baseline, pairing):
-        _settle(fixed, baseline, pairing, shapes)
-    for _ in range(REPAIRS):
-        votes = witnesses(fixed, baseline, pairing)
-        dropped = drop_outvoted(fixed, baseline, pairing, votes)
-        if not dropped + drop_contradicted(fixed, baseline, pairing):
-            break
-        pair_by_witness(fixed, baseline, pairing, shapes, votes)
-        _settle(fixed, baseline, pairing, shapes)
-    around = Surroundings(fixed, baseline, pairing)
-    if pair_twins(fixed, baseline, pairing, around, even=False):
-        _settle(fixed, baseline, pairing, shapes)
-    colours = final_colours(fixed, baseline, pairing, ROUNDS)
-    if pair_by_order(fixed, baseline, pairing, colours):
-        _settle(fixed, baseline, pairing, shapes)
-    if pair_leftovers(fixed, baseline, pairing):
-        _settle(fixed, baseline, pairing, shapes)
-    pair_by_layout(fixed, baseline, pairing, shapes)
-    drop_denied(fixed, baseline, pairing, shapes)
+        if step(*both, shapes):
+            funnel.settle()
+    if pair_by_callers(*both):
+        funnel.settle()
+    funnel.repair()
+    around = Surroundings(*both)
+    if pair_twins(*both, around, even=False):
+        funnel.settle()
+    if pair_by_order(*both, final_colours(funnel.colouring, pairing, ROUNDS)):
+        funnel.settle()
+    if pair_leftovers(*both):
+        funnel.settle()
+    pair_by_layout(*both, shapes)
+    drop_denied(*both, shapes)
     return pairing
 
 
-def _witness(fixed: Side, baseline: Side, pairing: Pairing, shapes: tuple[Shapes, Shapes]) -> None:
-    """Follow references through data too, until that makes no new pair."""
-    for _ in range(ROUNDS):
-        if not pair_by_witness(
-            fixed, baseline, pairing, shapes, witnesses(fixed, baseline, pairing, free=True)
-        ):
-            return
-        _settle(fixed, baseline, pairing, shapes)
+class _Funnel:
+    """The steps that are taken more than once."""
 
+    __slots__ = ("_baseline", "_fixed", "_pairing", "_shapes", "colouring")
 
-def _settle(fixed: Side, baseline: Side, pairing: Pairing, shapes: tuple[Shapes, Shapes]) -> None:
-    """Refine and follow references until neither makes a new pair."""
-    while True:
-        made = pair_by_colour(fixed, baseline, pairing, ROUNDS)
-        made += pair_by_form(fixed, baseline, pairing)
-        made += pair_by_reference(fixed, baseline, pairing, shapes)
-        if not made:
-            return
+    def __init__(self, fixed: Side, baseline: Side, pairing: Pairing, shapes: tuple[Shapes, Shapes]) -> None:
+        self._fixed, self._baseline, self._pairing, self._shapes = fixed, baseline, pairing, shapes
+        self.colouring = Colouring(fixed, baseline)
+
+    def settle(self) -> None:
+        """Refine and follow references until neither makes a new pair."""
+        fixed, baseline, pairing = self._fixed, self._baseline, self._pairing
+        while True:
+            made = pair_by_colour(self.colouring, pairing, ROUNDS)
+            made += pair_by_form(fixed, baseline, pairing)
+            made += pair_by_reference(fixed, baseline, pairing, self._shapes)
+            if not made:
+                return
+
+    def follow(self) -> None:
+        """Follow references through data too, until that makes no new pair."""
+        both = self._fixed, self._baseline, self._pairing
+        for _ in range(ROUNDS):
+            if not pair_by_witness(*both, self._shapes, witnesses(*both, free=True)):
+                return
+            self.settle()
+
+    def repair(self) -> None:
+        """Take back what testimony speaks against, and let the witnesses say who it is."""
+        both = self._fixed, self._baseline, self._pairing
+        for _ in range(REPAIRS):
+            before = self._pairing.fixed.copy(), self._pairing.level.copy()
+            votes = witnesses(*both)
+            dropped = drop_outvoted(*both, votes)
+            if not dropped + drop_contradicted(*both):
+                return
+            pair_by_witness(*both, self._shapes, votes)
+            self.settle()
+            if all(map(np.array_equal, before, (self._pairing.fixed, self._pairing.level))):
+                return  # what was undone came back, and would again

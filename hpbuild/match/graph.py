@@ -6,13 +6,12 @@ of a function to its root. Two nodes that are known to be each other's counterpa
 surrounds the others refines theirs (Weisfeiler and Leman's refinement over code and data).
 """
 
-from dataclasses import dataclass
-
 import numpy as np
 
 from hpbuild.code.columns import distinct_pairs
 from hpbuild.code.model import I64
-from hpbuild.match.agreement import expand, same_forms
+from hpbuild.dataclass import dataclass
+from hpbuild.match.agreement import expand, named_alike, same_forms
 from hpbuild.match.atoms import Memory
 from hpbuild.match.mixing import U64, mix, summed
 from hpbuild.match.pairing import Pairing, once
@@ -73,10 +72,9 @@ def _testified(fixed: Side, baseline: Side, pairing: Pairing) -> tuple[I64, I64]
     """Data that paired code of equal form names in the same place, directly or through data of equal
     content, where no other testimony contradicts."""
     owners = same_forms(fixed, baseline, pairing)
-    owner, row = expand(fixed.first, fixed.last, owners)
-    other = baseline.first[pairing.fixed[owner]] + row - fixed.first[owner]
-    start = (fixed.targets.offset[row] == 0) & (baseline.targets.offset[other] == 0)
-    row, other = row[start], other[start]
+    alike = np.zeros(len(fixed.forms), dtype=np.bool_)
+    alike[owners] = True
+    row, other = named_alike(fixed, baseline, pairing, alike, fixed.links.data)
     left = np.concatenate([fixed.targets.atom[row], fixed.links.unwind[owners]])
     right = np.concatenate([baseline.targets.atom[other], baseline.links.unwind[pairing.fixed[owners]]])
     left, right = fresh = _alike(fixed, baseline, left, right)
@@ -148,38 +146,45 @@ def _data_base(side: Side) -> U64:
 def _edges(side: Side, free: Bool) -> tuple[I64, I64, U64]:
     """Columns source, target, kind of the edges with an end that is ``free``."""
     count, references, fields = len(side.forms), side.program.references, side.program.fields
-    owner, holder, unwind = references.fragment, side.links.holder, side.links.unwind
-    root, fragments = side.program.fragments.root, np.arange(count)
-    heads = np.flatnonzero(side.atoms.heads[:-1])
-    parts = [
-        (_REFERENCE, owner, _nodes(side.targets.code, side.targets.atom, count)),
-        (
-            _FIELD,
-            np.where(holder >= 0, holder + count, -1),
-            _nodes(side.pointers.code, side.pointers.atom, count),
-        ),
-        (_UNWIND, fragments, np.where(unwind >= 0, unwind + count, -1)),
-        (_HEAD, heads + 1 + count, heads + count),
-        (_PART, fragments, np.where(root != fragments, root, -1)),
-    ]
-    columns = []
-    for kind, source, target in parts:
-        # -1 is the last of ``free``: such rows are left out by the signs.
-        rows = np.flatnonzero((free[source] | free[target]) & (source >= 0) & (target >= 0))
-        label = np.full(len(rows), kind, dtype=np.uint64)
-        offset = np.zeros(len(rows), dtype=np.int64)
-        if kind == _REFERENCE:
-            label |= (rows - side.first[owner[rows]]).view(np.uint64) << np.uint64(3)
-            offset = side.targets.offset[rows]
-        elif kind == _FIELD:
-            label |= (fields.site[rows] - side.atoms.start[holder[rows]]).view(np.uint64) << np.uint64(3)
-            offset = side.pointers.offset[rows]
-        columns.append((source[rows], target[rows], mix(label, offset.view(np.uint64))))
+    links, root, fragments = side.links, side.program.fragments.root, np.arange(len(side.forms))
+    rows = _references(side, free)
+    owner = references.fragment[rows]
+    place = (rows - side.first[owner]).view(np.uint64) << np.uint64(3) | np.uint64(_REFERENCE)
+    target = _nodes(side.targets.code[rows], side.targets.atom[rows], count)
+    columns = [(owner, target, mix(place, side.targets.offset[rows].view(np.uint64)))]
+    holder, target = links.holder + count, _nodes(side.pointers.code, side.pointers.atom, count)
+    # -1 is the last of ``free``: such rows are left out by the signs.
+    rows = np.flatnonzero((free[holder] | free[target]) & (links.holder >= 0) & (target >= 0))
+    within = (fields.site[rows] - side.atoms.start[links.holder[rows]]).view(np.uint64)
+    place = within << np.uint64(3) | np.uint64(_FIELD)
+    columns.append((holder[rows], target[rows], mix(place, side.pointers.offset[rows].view(np.uint64))))
+    heads, parts = np.flatnonzero(side.atoms.heads[:-1]) + count, np.flatnonzero(root != fragments)
+    unwind = np.flatnonzero(links.unwind >= 0)
+    for kind, source, target in (
+        (_UNWIND, unwind, links.unwind[unwind] + count),
+        (_HEAD, heads + 1, heads),
+        (_PART, parts, root[parts]),
+    ):
+        rows = np.flatnonzero((free[source] | free[target]) & (target >= 0))
+        label = mix(np.full(len(rows), kind, dtype=np.uint64), np.zeros(len(rows), dtype=np.uint64))
+        columns.append((source[rows], target[rows], label))
     return (
         np.concatenate([column[0] for column in columns]),
         np.concatenate([column[1] for column in columns]),
         np.concatenate([column[2] for column in columns]),
     )
+
+
+def _references(side: Side, free: Bool) -> I64:
+    """The references of code that lead from a free node or to one."""
+    count, links, owners = len(side.forms), side.links, side.program.references.fragment
+    chosen = np.flatnonzero(free[:count])
+    own = expand(side.first, links.own, chosen)[1]
+    to_code = links.rows[expand(links.first, links.last, chosen)[1]]
+    to_data = links.data[free[count:][side.targets.atom[links.data]]]
+    others = np.concatenate([to_code, to_data])
+    own = own[(side.targets.code[own] >= 0) | (side.targets.atom[own] >= 0)]
+    return np.concatenate([own, others[~free[owners[others]]]])
 
 
 def _nodes(code: I64, atom: I64, count: int) -> I64:

@@ -5,7 +5,7 @@ call of the function has to have it, and in one file two numbers at least have t
 """
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Final
 
 from hpbuild.match.line_calls import Calls, by_file, doors, imported
@@ -32,6 +32,11 @@ def in_assertions(calls: Calls) -> Iterator[Site]:
         for name, some in by_file(side, sites, position - 1).items():
             if name and in_order(some) and _one_text_each(side, some, position + said):
                 yield from supported(some, values=MIN_ASSERTIONS, functions=1)
+
+
+def may_tell(side: Side, sites: Sequence[Site], position: int) -> bool:
+    """True when every call gets the name of a source file and a text at one of their places."""
+    return any(_all_told(side, sites, position, said) for said in (-2, 1))
 
 
 def _all_told(side: Side, sites: Iterable[Site], position: int, said: int) -> bool:

@@ -2,12 +2,12 @@
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
 
 from hpbuild.code.arguments import UNKNOWN_CALLEE, calls
+from hpbuild.dataclass import dataclass
 from hpbuild.match.line_sites import Site
 from hpbuild.match.line_texts import source_name
 from hpbuild.match.pairing import Pairing
@@ -15,7 +15,7 @@ from hpbuild.match.sides import Side
 
 _JUMP_MEMORY: Final = b"\xff\x25"
 _LOAD: Final = b"\x8b"
-_BEFORE: Final = (1, 2, 3)
+BEFORE: Final = (1, 2, 3)
 """Bytes before the field of a direct call, of one through a slot, and of a jump through one with a prefix."""
 
 Key = tuple[int, int]
@@ -60,7 +60,7 @@ class Calls:
             site = int(references.site[row])
             if site - 2 in through or not (equal or owner in self.candidates):
                 continue
-            if seen.isdisjoint(site - before for before in _BEFORE) and not (
+            if seen.isdisjoint(site - before for before in BEFORE) and not (
                 held and self._only_called(owner, site, through, seen)
             ):
                 return False
@@ -83,7 +83,7 @@ class Calls:
         made = {call for call, callee in every if callee in through}
         rows = slice(int(self.fixed.first[owner]), int(self.fixed.last[owner]))
         own = references.site[rows][np.isin(references.target[rows], np.array(sorted(through)))].tolist()
-        made -= {field - before for field in own for before in _BEFORE}
+        made -= {field - before for field in own for before in BEFORE}
         return (bool(made) or unknown) and made <= seen
 
 

@@ -8,13 +8,12 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from hpbuild.match.line_calls import by_file
 from hpbuild.match.line_pattern import in_order
-from hpbuild.match.line_sites import Site, equal_sites
-from hpbuild.match.line_texts import may_be_host, printed_lines, texts
-from hpbuild.match.pairing import Pairing
+from hpbuild.match.line_sites import Site, Walks, equal_sites
+from hpbuild.match.line_texts import may_be_host, printed_lines, source_name, texts
 from hpbuild.match.sides import Side
 
 
-def in_messages(fixed: Side, baseline: Side, pairing: Pairing, sites: Sequence[Site]) -> Iterator[Site]:
+def in_messages(fixed: Side, sites: Sequence[Site], walks: Walks) -> Iterator[Site]:
     """Those of ``sites`` that are printed as lines, in order with all others of their file."""
     formats = _formats(fixed, sites)
     printed = _printed(fixed, sites, formats)
@@ -22,12 +21,27 @@ def in_messages(fixed: Side, baseline: Side, pairing: Pairing, sites: Sequence[S
     told = {
         rva for site in moved for place, rva in site.addresses if formats[rva] or place == site.position - 1
     }
-    others = equal_sites(fixed, baseline, pairing, texts=told) if told else None
+    others = equal_sites(walks, texts=told) if told else None
     if others is not None:
         everything = [*sites, *(site for some in others.values() for site in some)]
         for some in _printed(fixed, everything, _formats(fixed, everything)).values():
             if in_order(some):
                 yield from some
+
+
+def names_format(side: Side, fragment: int) -> bool:
+    """True when a fragment refers to a text that prints some argument as a line."""
+    return any(printed_lines(text) for rva in _named(side, fragment) for text in texts(side, rva))
+
+
+def names_source(side: Side, fragment: int) -> bool:
+    """True when a fragment refers to the name of a source file."""
+    return any(source_name(side, rva) for rva in _named(side, fragment))
+
+
+def _named(side: Side, fragment: int) -> list[int]:
+    rows = slice(int(side.first[fragment]), int(side.last[fragment]))
+    return sorted(set(side.program.references.target[rows].tolist()))
 
 
 def _formats(side: Side, sites: Iterable[Site]) -> Mapping[int, frozenset[int]]:

@@ -22,18 +22,28 @@ map to the new ones in order. That one value changed is enough: it does no more 
 """
 
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Final
 
-from hpbuild.code.arguments import IMMEDIATE_SIZE
+from hpbuild.dataclass import dataclass, replace
 from hpbuild.match.forms import fragment_form
-from hpbuild.match.line_assertions import in_assertions
+from hpbuild.match.line_assertions import MIN_ASSERTIONS, in_assertions
 from hpbuild.match.line_calls import Calls, Key, by_file, doors, groups, imported
-from hpbuild.match.line_messages import in_messages
-from hpbuild.match.line_pattern import fits, like_lines, moves_along, supported
-from hpbuild.match.line_sites import Site, differing_sites, equal_sites
+from hpbuild.match.line_messages import in_messages, names_format, names_source
+from hpbuild.match.line_pattern import (
+    LARGEST_LINE,
+    MIN_RUN,
+    MIN_RUN_FUNCTIONS,
+    SMALLEST_LINE,
+    fits,
+    like_lines,
+    moves_along,
+    supported,
+)
+from hpbuild.match.line_screening import worth_following
+from hpbuild.match.line_sites import Moved, Site, Walks, differing_constants, differing_sites, equal_sites
 from hpbuild.match.line_texts import is_constant, source_name
+from hpbuild.match.masked import Masked
 from hpbuild.match.pairing import Pairing
 from hpbuild.match.sides import Side
 
@@ -53,18 +63,17 @@ class LineSites:
 
 def line_sites(fixed: Side, baseline: Side, pairing: Pairing) -> LineSites:
     """The line numbers in which paired fragments differ, for those that differ in nothing else."""
-    candidates = differing_sites(fixed, baseline, pairing)
+    constants = differing_constants(fixed, baseline, pairing)
+    if not may_be_lines(fixed, constants):
+        return LineSites((), (), frozenset())
+    candidates = differing_sites(fixed, baseline, pairing, constants)
     everything = [site for sites in candidates.values() for site in sites]
     changed = _worth_a_look([site for site in everything if site.old != site.new and site.callee >= 0])
-    callees = {door for callee in changed for door in doors(fixed, callee)}
-    others = equal_sites(fixed, baseline, pairing, callees)
-    unchanged = [site for sites in (others or {}).values() for site in sites]
-    proven = set(in_messages(fixed, baseline, pairing, everything))
-    if others is not None:
-        calls = Calls(fixed, baseline, pairing, frozenset(candidates), groups(everything + unchanged))
-        proven.update(in_assertions(calls))
-        proven.update(_beside_names(calls))
-        proven.update(_by_pattern(calls))
+    callees = frozenset(door for callee in changed for door in doors(fixed, callee))
+    walks = Walks(fixed, baseline, pairing)
+    proven = set(in_messages(fixed, everything, walks))
+    calls = Calls(fixed, baseline, pairing, frozenset(candidates), groups(everything))
+    proven.update(_proven_by_calls(calls, everything, callees, walks))
     accepted = {
         fragment: moved
         for fragment, sites in candidates.items()
@@ -73,6 +82,49 @@ def line_sites(fixed: Side, baseline: Side, pairing: Pairing) -> LineSites:
     }
     rows = sorted({(site.fixed, site.baseline) for sites in accepted.values() for site in sites})
     return LineSites(tuple(row[0] for row in rows), tuple(row[1] for row in rows), frozenset(accepted))
+
+
+def _proven_by_calls(
+    calls: Calls, everything: Sequence[Site], callees: frozenset[int], walks: Walks
+) -> Iterator[Site]:
+    """Those of ``everything`` that all calls together show to be lines; ``calls`` are the candidates'."""
+    followed = worth_following(calls, callees, walks)
+    others = equal_sites(walks, callees, only=followed) if followed is not None else None
+    if others is None:
+        return
+    unchanged = [site for sites in others.values() for site in sites]
+    calls = replace(calls, groups=groups([*everything, *unchanged]))
+    yield from in_assertions(calls)
+    yield from _beside_names(calls)
+    yield from _by_pattern(calls)
+
+
+def may_be_lines(side: Side, constants: Mapping[int, Moved]) -> bool:
+    """True when all constants that differ in some fragment may turn out to be lines: enough values, of all
+    that differ, moved by the distance of each, or the fragment may print it."""
+    values: dict[int, set[int]] = defaultdict(set)
+    owners: dict[int, set[int]] = defaultdict(set)
+    lines = range(SMALLEST_LINE, LARGEST_LINE)
+    for fragment, moved in constants.items():
+        for old, new in moved.values():
+            if old in lines and new in lines:
+                values[new - old].add(old)
+                owners[new - old].add(fragment)
+    asserted = {distance for distance, olds in values.items() if len(olds) >= MIN_ASSERTIONS}
+    told = {
+        distance
+        for distance, some in owners.items()
+        if len(values[distance]) >= MIN_RUN and len(some) >= MIN_RUN_FUNCTIONS
+    }
+    return any(
+        all(old in lines and new in lines for old, new in moved.values())
+        and (
+            (distances := {new - old for old, new in moved.values()}) <= told
+            or (distances <= asserted | told and names_source(side, fragment))
+            or names_format(side, fragment)
+        )
+        for fragment, moved in constants.items()
+    )
 
 
 def _worth_a_look(moved: Sequence[Site]) -> set[int]:
@@ -89,10 +141,7 @@ def without_lines(side: Side, sites: Sequence[int]) -> Side:
     """``side`` with the given line numbers masked out of its code, and the forms that follow from that."""
     if not sites:
         return side
-    masked = side.masked.copy()
-    for site in sites:
-        masked[site : site + IMMEDIATE_SIZE] = 0
-    masked.flags.writeable = False
+    masked = Masked(side.program, tuple(sites))
     forms = side.forms.copy()
     owners = {side.program.fragment_at(site) for site in sites}
     for fragment in sorted(owners):

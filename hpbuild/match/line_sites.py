@@ -6,15 +6,18 @@ it. What makes such a constant a line number is judged in ``hpbuild.match.line_o
 """
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from functools import lru_cache
 from typing import Final
 
 import numpy as np
 
 from hpbuild.code.arguments import IMMEDIATE_SIZE, Argument, arguments
+from hpbuild.code.columns import among, distinct
 from hpbuild.code.decode import instructions
 from hpbuild.code.effects import Constant, effect_of
 from hpbuild.code.model import I64
+from hpbuild.dataclass import dataclass
+from hpbuild.match.alignment import LONGEST_INSTRUCTION
 from hpbuild.match.pairing import Pairing
 from hpbuild.match.sides import Side
 
@@ -39,39 +42,85 @@ class Site:
     addresses: tuple[tuple[int, int], ...]
 
 
-def differing_sites(fixed: Side, baseline: Side, pairing: Pairing) -> dict[int, tuple[Site, ...]]:
-    """Fixed fragment -> its constant arguments, for pairs that differ in nothing but such constants."""
+Moved = Mapping[int, tuple[int, int]]
+"""Offset of each constant that differs -> (old, new)."""
+
+
+def differing_constants(fixed: Side, baseline: Side, pairing: Pairing) -> dict[int, Moved]:
+    """Fixed fragment -> the constants that differ, for pairs that differ in nothing but constants which
+    instructions move. To see this takes little; what becomes of the constants, much."""
     paired = np.flatnonzero((pairing.fixed >= 0) & (fixed.forms != 0))
     changed = paired[fixed.forms[paired] != baseline.forms[pairing.fixed[paired]]]
     found = {}
     for fragment in changed.tolist():
         partner = int(pairing.fixed[fragment])
         if _same_references(fixed, baseline, fragment, partner):
-            sites = _all_explained(fixed, baseline, fragment, partner)
-            if sites:
-                found[fragment] = sites
+            moved = _moved(fixed, baseline, fragment, partner)
+            if moved:
+                found[fragment] = moved
     return found
 
 
+def differing_sites(
+    fixed: Side, baseline: Side, pairing: Pairing, moved: Mapping[int, Moved]
+) -> dict[int, tuple[Site, ...]]:
+    """Fixed fragment -> its constant arguments, for those of ``differing_constants`` that differ in nothing
+    but such."""
+    found = {}
+    for fragment, constants in moved.items():
+        sites = _equal_sites(fixed, baseline, fragment, int(pairing.fixed[fragment]))
+        start = int(fixed.program.fragments.start[fragment])
+        if sites and constants.keys() <= {site.fixed - start for site in sites}:
+            found[fragment] = sites
+    return found
+
+
+class Walks:
+    """The constant arguments in fragments whose form did not change; each is followed once."""
+
+    __slots__ = ("_baseline", "_fixed", "_pairing", "of")
+
+    def __init__(self, fixed: Side, baseline: Side, pairing: Pairing) -> None:
+        self._fixed, self._baseline, self._pairing = fixed, baseline, pairing
+        self.of = lru_cache(maxsize=None)(self._follow)
+
+    def _follow(self, fragment: int) -> tuple[Site, ...]:
+        return _equal_sites(self._fixed, self._baseline, fragment, int(self._pairing.fixed[fragment]))
+
+    def holders(self, places: Iterable[int]) -> set[int]:
+        """The fragments that hold the addresses: a call of a function in itself is no reference."""
+        return {self._fixed.program.fragment_at(place) for place in places}
+
+    def owners(self, places: Iterable[int]) -> I64:
+        """The fragments that refer to one of the addresses, ascending."""
+        references, partner = self._fixed.program.references, self._pairing.fixed
+        wanted = np.array(sorted(places), dtype=np.int64)
+        owners = distinct(references.fragment[among(references.target, wanted)])
+        owners = owners[(partner[owners] >= 0) & (self._fixed.forms[owners] != 0)]
+        kept: I64 = owners[self._fixed.forms[owners] == self._baseline.forms[partner[owners]]]
+        return kept
+
+
 def equal_sites(
-    fixed: Side, baseline: Side, pairing: Pairing, callees: Iterable[int] = (), texts: Iterable[int] = ()
+    walks: Walks, callees: Iterable[int] = (), texts: Iterable[int] = (), only: Iterable[int] | None = None
 ) -> Mapping[int, tuple[Site, ...]] | None:
     """Fragment -> constant arguments, in fragments whose form did not change, of calls to ``callees`` and of
-    calls that get the address of one of ``texts``.
+    calls that get the address of one of ``texts``. With ``only`` of calls to these callees alone.
 
     None when there are too many callers to look at."""
-    called, told = frozenset(callees), frozenset(texts)
-    wanted = np.array(sorted(called | told), dtype=np.int64)
-    references = fixed.program.references
-    owners = np.unique(references.fragment[np.isin(references.target, wanted)])
-    owners = owners[(pairing.fixed[owners] >= 0) & (fixed.forms[owners] != 0)]
-    owners = owners[fixed.forms[owners] == baseline.forms[pairing.fixed[owners]]]
+    told = frozenset(texts)
+    called = frozenset(callees)
+    owners = walks.owners(called | told)
     if len(owners) > MAX_CALLERS:
         return None
+    if only is not None:
+        called = frozenset(only)
+        kept = {*walks.owners(called).tolist(), *walks.holders(called)}
+        owners = owners[[owner in kept for owner in owners.tolist()]]
     return {
         fragment: tuple(
             each
-            for each in _equal_sites(fixed, baseline, fragment, int(pairing.fixed[fragment]))
+            for each in walks.of(fragment)
             if each.callee in called or any(rva in told for _, rva in each.addresses)
         )
         for fragment in owners.tolist()
@@ -93,32 +142,31 @@ def _same_references(fixed: Side, baseline: Side, fragment: int, partner: int) -
     )
 
 
-def _all_explained(fixed: Side, baseline: Side, fragment: int, partner: int) -> tuple[Site, ...]:
-    """All constant arguments of a pair, () when it differs elsewhere too."""
-    start, end = int(fixed.program.fragments.start[fragment]), int(fixed.program.fragments.end[fragment])
+def _moved(fixed: Side, baseline: Side, fragment: int, partner: int) -> Moved:
+    """The constants in which a pair of one size differs, empty when it differs elsewhere too: nothing else
+    can be an argument, and who differs elsewhere need not be followed."""
+    fragments = fixed.program.fragments
+    start, end = int(fragments.start[fragment]), int(fragments.end[fragment])
     other = int(baseline.program.fragments.start[partner])
     differ = np.flatnonzero(fixed.masked[start:end] != baseline.masked[other : other + end - start])
-    if not _all_constants(fixed, start, end, differ + start):
-        return ()
-    sites = _paired_sites(fixed, baseline, fragment, partner)
-    covered = np.zeros(end - start, dtype=np.bool_)
-    for site in sites:
-        covered[site.fixed - start : site.fixed - start + IMMEDIATE_SIZE] = True
-    return sites if bool(covered[differ].all()) else ()
-
-
-def _all_constants(side: Side, start: int, end: int, places: I64) -> bool:
-    """True when all ``places``, ascending, lie in constants that instructions move: nothing else can be an
-    argument, and who differs elsewhere need not be followed."""
-    rest: list[int] = places.tolist()[::-1]
-    for insn in instructions(side.program.image.read(start, end - start), start):
-        if not rest or insn.next_ip <= rest[-1]:
+    if not len(differ):
+        return {}
+    image, old = fixed.program.image, baseline.program.image
+    rest: list[int] = differ.tolist()[::-1]
+    found: dict[int, tuple[int, int]] = {}
+    # What begins behind the last difference is not looked at.
+    size = min(end - start, rest[0] + LONGEST_INSTRUCTION)
+    for insn in instructions(image.read(start, size), start):
+        if not rest or insn.next_ip - start <= rest[-1]:
             continue
         value = effect_of(insn).value
-        while rest and rest[-1] < insn.next_ip:
-            if not isinstance(value, Constant) or not 0 <= rest.pop() - value.site < IMMEDIATE_SIZE:
-                return False
-    return not rest
+        while rest and start + rest[-1] < insn.next_ip:
+            at = start + rest.pop()
+            if not isinstance(value, Constant) or not 0 <= at - value.site < IMMEDIATE_SIZE:
+                return {}
+            site = value.site - start
+            found[site] = old.u32(other + site), image.u32(start + site)
+    return {} if rest else found
 
 
 def _paired_sites(fixed: Side, baseline: Side, fragment: int, partner: int) -> tuple[Site, ...]:
@@ -146,8 +194,9 @@ def _paired_sites(fixed: Side, baseline: Side, fragment: int, partner: int) -> t
 
 
 def _equal_sites(fixed: Side, baseline: Side, fragment: int, partner: int) -> tuple[Site, ...]:
-    """``_paired_sites`` of two fragments of one form. What is passed where follows from the code and from
-    which of the addresses in it are the same one: where these are so alike, one side tells of both."""
+    """``_paired_sites`` of two fragments that differ in nothing but addresses and constants. What is passed
+    where follows from the code and from which of the addresses in it are the same one, not from the values of
+    constants: where these are so alike, one side tells of both."""
     if not _named_in_step(fixed, baseline, fragment, partner):
         return _paired_sites(fixed, baseline, fragment, partner)
     program = baseline.program

@@ -1,13 +1,12 @@
 """What one side knows of each fragment's place among references, whatever is paired: who refers to it, and
 what data and what names surround it."""
 
-from dataclasses import dataclass
-
 import numpy as np
 
 from hpbuild.code.model import I64, Program
+from hpbuild.dataclass import dataclass
 from hpbuild.match.atoms import Atoms, Memory
-from hpbuild.match.mixing import U64, mix, summed
+from hpbuild.match.mixing import U64, mix, summed, summed_runs
 from hpbuild.match.places import Places
 
 
@@ -17,8 +16,8 @@ class Links:
     past the last reference of each fragment. ``named`` sums the labels of everything but code that a
     fragment refers to, each with its place among the references; ``held`` those of the data fields that lead
     to it. ``unwind`` is the atom that is each fragment's unwind record or -1, ``holder`` the atom that holds
-    each data field or -1. ``tables`` are the references that lead to the start of data in the file with
-    addresses in it."""
+    each data field or -1. ``code`` are the references that lead to the start of code, ``data`` those that
+    lead to data, ``tables`` those to the start of data in the file with addresses in it."""
 
     rows: I64
     first: I64
@@ -28,6 +27,8 @@ class Links:
     held: U64
     unwind: I64
     holder: I64
+    code: I64
+    data: I64
     tables: I64
 
 
@@ -42,16 +43,19 @@ def link(program: Program, atoms: Atoms, first: I64, targets: Places, pointers: 
     fields = np.flatnonzero(pointers.code >= 0)
     holder = atoms.at(program.fields.site)
     unwind = program.fragments.unwind
+    data = other[targets.atom[other] >= 0]
     return Links(
         rows=rows,
         first=ends[:-1],
         last=ends[1:],
         own=np.append(first[1:], len(references)) if count else first,
-        named=summed(mix(_labels(atoms, targets, other), place), owner, count),
+        named=summed_runs(mix(_labels(atoms, targets, other), place), owner, count),
         held=summed(_holders(program, atoms, fields, holder), pointers.code[fields], count),
         unwind=np.where(unwind > 0, atoms.at(unwind), -1),
         holder=holder,
-        tables=_tables(atoms, targets, other),
+        code=np.flatnonzero((targets.code >= 0) & (targets.offset == 0)),
+        data=data,
+        tables=_tables(atoms, targets, data),
     )
 
 
@@ -89,7 +93,7 @@ def _tables(atoms: Atoms, places: Places, rows: I64) -> I64:
     if not len(atoms):
         return rows[:0]
     telling = telling_atoms(atoms)
-    rows = rows[(places.atom[rows] >= 0) & (places.offset[rows] == 0)]
+    rows = rows[places.offset[rows] == 0]
     return rows[telling[places.atom[rows]]]
 
 

@@ -7,11 +7,11 @@ that stands for a name. ``0x1234`` is the RVA of any of its bytes in the fixed i
 
 import re
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 from difflib import get_close_matches
 
 from hpbuild.code.model import Program
 from hpbuild.codes import match as codes
+from hpbuild.dataclass import dataclass
 from hpbuild.errors import HpbuildError
 from hpbuild.match.comparison import Comparison
 from hpbuild.pe.symbols import SymbolKind
@@ -38,9 +38,9 @@ class Lookup:
     def __init__(self, comparison: Comparison) -> None:
         self._comparison = comparison
         self._names = _index(comparison.fixed.program), _index(comparison.baseline.program)
-        facts = comparison.functions
-        self._of_fixed = {fact.root: fact.partner for fact in facts}
-        self._of_baseline = {fact.partner: fact.root for fact in reversed(facts)}
+        roots, partners = comparison.facts.roots.tolist(), comparison.facts.partner.tolist()
+        self._of_fixed = dict(zip(roots, partners, strict=True))
+        self._of_baseline = dict(zip(reversed(partners), reversed(roots), strict=True))
 
     def find(self, text: str) -> Found:
         """The function that ``text`` names. Raises HpbuildError: HP2110 when there is none, with the names

@@ -20,7 +20,10 @@ def mix(left: U64, right: U64) -> U64:
 
 def pair_labels(numbers: I64) -> U64:
     """Labels of pairs by their numbers from 0."""
-    return (numbers + 1).view(np.uint64) * _B
+    labels = (numbers + 1).view(np.uint64) * _B
+    labels ^= labels >> np.uint64(29)
+    labels *= _C
+    return labels
 
 
 def summed(values: U64, groups: I64, count: int) -> U64:
@@ -28,3 +31,13 @@ def summed(values: U64, groups: I64, count: int) -> U64:
     result = np.zeros(count, dtype=np.uint64)
     np.add.at(result, groups, values)
     return result
+
+
+def summed_runs(values: U64, groups: I64, count: int) -> U64:
+    """``summed`` for groups that are ascending."""
+    bounds = np.zeros(count + 1, dtype=np.int64)
+    np.cumsum(np.bincount(groups, minlength=count), out=bounds[1:])
+    sums = np.zeros(len(values) + 1, dtype=np.uint64)
+    np.cumsum(values, out=sums[1:])
+    sums = sums[bounds]
+    return sums[1:] - sums[:-1]

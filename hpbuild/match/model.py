@@ -1,8 +1,8 @@
 """What the comparison found: facts about functions, data and bytes. Values only, no policy."""
 
-from dataclasses import dataclass
 from enum import StrEnum
 
+from hpbuild.dataclass import dataclass
 from hpbuild.values import Interval
 
 

@@ -1,10 +1,9 @@
 """What lies at addresses of one image: code, data, or something of the loader."""
 
-from dataclasses import dataclass
-
 import numpy as np
 
 from hpbuild.code.model import I64, Program
+from hpbuild.dataclass import dataclass
 from hpbuild.match.atoms import Atoms
 
 
@@ -23,7 +22,29 @@ class Places:
 
 
 def locate(program: Program, atoms: Atoms, rva: I64) -> Places:
-    """Say what lies at each address of ``rva``."""
+    """Say what lies at each address of ``rva``. Addresses are named many times over: each is looked up once,
+    in their order, in which neighbours are found near each other."""
+    keys = rva << 32
+    keys |= np.arange(len(rva))
+    keys.sort()
+    ordered = keys >> 32
+    first = np.ones(len(rva), dtype=np.bool_)
+    np.not_equal(ordered[1:], ordered[:-1], out=first[1:])
+    number = np.empty(len(rva), dtype=np.int64)
+    keys &= 0xFFFFFFFF
+    number[keys] = np.cumsum(first) - 1
+    found = _locate(program, atoms, ordered[first])
+    return Places(
+        code=found.code[number],
+        atom=found.atom[number],
+        offset=found.offset[number],
+        other=found.other[number],
+        edge=found.edge[number] if found.edge.any() else np.zeros(len(rva), dtype=np.int64),
+    )
+
+
+def _locate(program: Program, atoms: Atoms, rva: I64) -> Places:
+    """``locate`` for addresses that are ascending and distinct."""
     code, offset = _code(program, rva)
     atom = np.full(len(rva), -1, dtype=np.int64)
     other = np.zeros(len(rva), dtype=np.int64)
@@ -41,10 +62,7 @@ def locate(program: Program, atoms: Atoms, rva: I64) -> Places:
 def _code(program: Program, rva: I64) -> tuple[I64, I64]:
     """The code fragment at each address or -1, and the distance from its start or 0."""
     fragments = program.fragments
-    # In the order of addresses neighbours are found near each other, in half the time.
-    keys = np.sort(rva << 32 | np.arange(len(rva)))
-    index = np.empty(len(rva), dtype=np.int64)
-    index[keys & 0xFFFFFFFF] = np.searchsorted(fragments.start, keys >> 32, side="right") - 1
+    index = np.searchsorted(fragments.start, rva, side="right") - 1
     known = np.maximum(index, 0)
     offset = rva - fragments.start[known]
     ends = np.where(fragments.opaque, fragments.start, fragments.end) - fragments.start
@@ -74,10 +92,9 @@ def label(*parts: object) -> int:
 def _labels(program: Program, rva: I64) -> I64:
     """Labels of addresses that are neither code nor atoms: import slots by name, loader structures by
     class and offset, headers by offset."""
-    values, inverse = np.unique(rva, return_inverse=True)
-    labels = np.zeros(len(values), dtype=np.int64)
+    labels = np.zeros(len(rva), dtype=np.int64)
     headers = program.image.size_of_headers
-    for number, address in enumerate(values.tolist()):
+    for number, address in enumerate(rva.tolist()):
         slot = program.slots.get(address)
         if slot is not None:
             labels[number] = label("import", slot)
@@ -85,7 +102,7 @@ def _labels(program: Program, rva: I64) -> I64:
             labels[number] = label("header", address)
         else:
             labels[number] = _structure_label(program, address)
-    return labels[inverse]
+    return labels
 
 
 def _structure_label(program: Program, address: int) -> int:

@@ -1,13 +1,13 @@
 """One side of a comparison: a program with its forms, its atoms and where each reference leads."""
 
-from dataclasses import dataclass, replace
-
 import numpy as np
 
-from hpbuild.code.model import I64, U8, FieldForm, Program
+from hpbuild.code.model import I64, FieldForm, Program
+from hpbuild.dataclass import dataclass, replace
 from hpbuild.match.atoms import Atoms, cut_atoms, masked_memory
 from hpbuild.match.forms import fragment_forms, reference_ranges
 from hpbuild.match.links import Links, link
+from hpbuild.match.masked import Masked
 from hpbuild.match.places import Places, locate
 
 
@@ -15,10 +15,10 @@ from hpbuild.match.places import Places, locate
 class Side:
     """``first`` and ``last`` delimit each fragment's rows in the references; ``targets`` says where those
     lead, ``pointers`` where the data fields lead, ``origins`` where their origins lie, ``links`` who names
-    each fragment."""
+    each fragment. ``origins`` are of TABLE32 fields: what the others have for one means nothing."""
 
     program: Program
-    masked: U8
+    masked: Masked
     forms: I64
     first: I64
     last: I64
@@ -40,33 +40,29 @@ class Contents:
 
 def contents(program: Program) -> Contents:
     """The contents of one program."""
-    return _contents(program, masked_memory(program))
+    masked = masked_memory(program)
+    return Contents(forms=fragment_forms(program, masked), atoms=cut_atoms(program, masked))
 
 
 def prepare(program: Program, known: Contents | None = None) -> Side:
     """Compute everything about one program that does not depend on the other; ``known`` are its contents
     where they are known."""
-    masked = masked_memory(program)
-    known = known or _contents(program, masked)
+    known = known or contents(program)
     first, last = reference_ranges(program)
     targets = locate(program, known.atoms, program.references.target)
     pointers = _pointers(program, known.atoms)
     return Side(
         program=program,
-        masked=masked,
+        masked=Masked(program),
         forms=known.forms,
         first=first,
         last=last,
         atoms=known.atoms,
         targets=targets,
         pointers=pointers,
-        origins=locate(program, known.atoms, program.fields.origin),
+        origins=_origins(program, known.atoms),
         links=link(program, known.atoms, first, targets, pointers),
     )
-
-
-def _contents(program: Program, masked: U8) -> Contents:
-    return Contents(forms=fragment_forms(program, masked), atoms=cut_atoms(program, masked))
 
 
 def _pointers(program: Program, atoms: Atoms) -> Places:
@@ -74,3 +70,9 @@ def _pointers(program: Program, atoms: Atoms) -> Places:
     ends = (program.fields.form == FieldForm.END32NB).astype(np.int64)
     places = locate(program, atoms, program.fields.target - ends)
     return replace(places, offset=places.offset + ends)
+
+
+def _origins(program: Program, atoms: Atoms) -> Places:
+    """Where the origins of tables lie; for fields of other forms what lies at address 0."""
+    tables = program.fields.form == FieldForm.TABLE32
+    return locate(program, atoms, np.where(tables, program.fields.origin, 0))

@@ -1,16 +1,17 @@
 """How alike two fragments are, for functions that changed: counts of instruction kinds in sequence."""
 
-from collections import Counter
 from functools import lru_cache
 
 from hpbuild.code.decode import instructions
 from hpbuild.match.sides import Side
 
-Shape = Counter[tuple[int, int]]
+Shape = frozenset[int]
+"""The pairs of neighbouring instructions, each with its number among its equals: what two bags of pairs share
+is what two sets of these do."""
 
 
 class Shapes:
-    """Instruction-pair counts of one side's fragments, computed when first asked for."""
+    """The shapes of one side's fragments, computed when first asked for."""
 
     __slots__ = ("_side", "of")
 
@@ -22,11 +23,16 @@ class Shapes:
         fragments = self._side.program.fragments
         start, end = int(fragments.start[fragment]), int(fragments.end[fragment])
         codes = [insn.code for insn in instructions(self._side.program.image.read(start, end - start), start)]
-        return Counter(zip([0, *codes], [*codes, 0], strict=True))
+        seen: dict[int, int] = {}
+        shape = set()
+        for one, two in zip([0, *codes], [*codes, 0], strict=True):
+            pair = one << 16 | two
+            seen[pair] = number = seen.get(pair, 0) + 1
+            shape.add(pair << 32 | number)
+        return frozenset(shape)
 
 
 def similarity(left: Shape, right: Shape) -> float:
     """Shared instruction pairs over all, 0 to 1 (Jaccard index of the two bags)."""
-    count = right.get
-    shared = sum(min(number, count(pair, 0)) for pair, number in left.items())
-    return shared / max(1, left.total() + right.total() - shared)
+    shared = len(left & right)
+    return shared / max(1, len(left) + len(right) - shared)

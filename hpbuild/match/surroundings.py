@@ -75,11 +75,14 @@ def pair_twins(fixed: Side, baseline: Side, pairing: Pairing, around: Surroundin
             for one in members:
                 if one not in walk.fixed:
                     walk.follow(one, next(each for each in rest if each not in walk.baseline))
-    made = 0
-    for one, two in sorted(walk.fixed.items()):
-        if one < ours.fragments and not named_apart(fixed, baseline, one, two):
-            made += pairing.add_one(one, two, Level.ORDER)
-    return made
+    names = "none" not in (fixed.program.symbols.source, baseline.program.symbols.source)
+    pairs = [
+        (one, two)
+        for one, two in walk.fixed.items()
+        if one < ours.fragments and not (names and named_apart(fixed, baseline, one, two))
+    ]
+    found = np.array(pairs, dtype=np.int64).reshape(-1, 2)
+    return pairing.add(found[:, 0], found[:, 1], Level.ORDER)
 
 
 class _Walk:
@@ -96,28 +99,31 @@ class _Walk:
 
     def follow(self, one: int, two: int) -> None:
         """Pair two nodes and all that follows: first what leaves no choice."""
-        queue, choices = deque([(one, two)]), deque[tuple[list[int], list[int]]]()
+        fixed, baseline = self.fixed, self.baseline
+        queue, choices = deque(((one, two),)), deque[tuple[list[int], list[int]]]()
         while queue or choices:
             if not queue:
                 queue.extend(zip(*self._open(*choices.popleft()), strict=False))
                 continue
             a, b = queue.popleft()
-            if a in self.fixed or b in self.baseline:
+            if a in fixed or b in baseline:
                 continue
-            self.fixed[a], self.baseline[b] = b, a
-            here, there = self._left.of(a), self._right.of(b)
-            for key in here.keys() & there.keys():
-                mine, other = self._open(here[key], there[key])
-                if len(mine) == len(other) == 1:
+            fixed[a], baseline[b] = b, a
+            here = self._left.of(a)
+            there = self._right.of(b) if here else here
+            for key in here.keys() & there.keys() if there else ():
+                mine = [each for each in here[key] if each not in fixed]
+                other = [each for each in there[key] if each not in baseline] if mine else mine
+                if not mine or len(mine) != len(other):
+                    continue
+                if len(mine) == 1:
                     queue.append((mine[0], other[0]))
-                elif len(mine) == len(other) and self._uneven.isdisjoint(mine):
+                elif self._uneven.isdisjoint(mine):
                     choices.append((mine, other))
 
     def _open(self, mine: list[int], other: list[int]) -> tuple[list[int], list[int]]:
-        return (
-            [each for each in mine if each not in self.fixed],
-            [each for each in other if each not in self.baseline],
-        )
+        fixed, baseline = self.fixed, self.baseline
+        return [each for each in mine if each not in fixed], [each for each in other if each not in baseline]
 
 
 class _Neighbours:
@@ -154,11 +160,14 @@ class _Neighbours:
 
     def of(self, node: int) -> dict[tuple[int, int, int], list[int]]:
         """(direction, kind, colour) -> nodes, ascending."""
-        group, ends = self._group, self._ends
-        return {
-            self._keys[number]: ends[group[number] : group[number + 1]]
-            for number in range(*self._first.get(node, (0, 0)))
-        }
+        run = self._first.get(node)
+        if run is None:
+            return {}
+        group, ends, keys = self._group, self._ends, self._keys
+        first, last = run
+        if last - first == 1:
+            return {keys[first]: ends[group[first] : group[last]]}
+        return {keys[number]: ends[group[number] : group[number + 1]] for number in range(*run)}
 
 
 def _free(fixed: Side, baseline: Side, pairing: Pairing) -> tuple[I64, I64]:

@@ -1,11 +1,11 @@
 """Who says what about an address: what lies there, what its counterpart is, why two are no counterparts."""
 
-from dataclasses import dataclass
 from difflib import SequenceMatcher
 
 import numpy as np
 
 from hpbuild.code.decode import RefKind
+from hpbuild.dataclass import dataclass
 from hpbuild.match.address_map import Evidence
 from hpbuild.match.alignment import MAX_INSTRUCTIONS, Step
 from hpbuild.match.atoms import Memory

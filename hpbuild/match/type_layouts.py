@@ -6,8 +6,8 @@ compared as a set. A name that only one build has is nothing: no object of it is
 
 from collections import defaultdict
 from collections.abc import Iterable
-from dataclasses import dataclass
 
+from hpbuild.dataclass import dataclass
 from hpbuild.pe.pdb.type_records import TypeStream
 from hpbuild.pe.pdb.types import Field, TypeKind, TypeLayout, type_layouts
 

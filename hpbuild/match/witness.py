@@ -8,7 +8,7 @@ import numpy as np
 
 from hpbuild.code.columns import distinct
 from hpbuild.code.model import I64
-from hpbuild.match.agreement import expand, same_forms
+from hpbuild.match.agreement import expand, named_alike, same_forms
 from hpbuild.match.atoms import Memory
 from hpbuild.match.names import named_apart
 from hpbuild.match.pairing import Level, Pairing
@@ -35,11 +35,11 @@ def witnesses(fixed: Side, baseline: Side, pairing: Pairing, *, free: bool = Fal
     owners = same_forms(fixed, baseline, pairing)
     alike[owners] = True
     unpaired = pairing.fixed < 0
-    row, other = _named_alike(fixed, baseline, pairing, alike, _leading(fixed, unpaired if free else None))
-    left, right = [fixed.targets.code[row]], [baseline.targets.code[other]]
-    weights = [np.ones(len(row), dtype=np.int64)]
+    row, other = named_alike(fixed, baseline, pairing, alike, _leading(fixed, unpaired if free else None))
+    direct = fixed.targets.code[row], baseline.targets.code[other]
+    left, right, weights = ([np.zeros(0, dtype=np.int64)] for _ in range(3))
     wanted = _leads_to(fixed, unpaired) if free else np.ones(len(fixed.atoms), dtype=np.bool_)
-    row, other = _named_alike(fixed, baseline, pairing, alike, fixed.links.tables)
+    row, other = named_alike(fixed, baseline, pairing, alike, fixed.links.tables)
     atoms = _equal(
         fixed,
         baseline,
@@ -69,26 +69,15 @@ def witnesses(fixed: Side, baseline: Side, pairing: Pairing, *, free: bool = Fal
         if not len(atoms[0]):
             break
     columns = np.concatenate(left), np.concatenate(right), np.concatenate(weights)
-    return _tally(*columns, pairing)
+    return _tally(direct, columns, pairing)
 
 
 def _leading(side: Side, chosen: Bool | None) -> I64:
-    """References to code, or to the chosen fragments."""
+    """References to the start of code, or to the chosen fragments."""
     links = side.links
     if chosen is None:
-        return np.flatnonzero(side.targets.code >= 0)
+        return links.code
     return links.rows[expand(links.first, links.last, np.flatnonzero(chosen))[1]]
-
-
-def _named_alike(fixed: Side, baseline: Side, pairing: Pairing, alike: Bool, rows: I64) -> tuple[I64, I64]:
-    """Those of ``rows`` of the fixed references that fragments which are ``alike`` have to the start of
-    something, and that are so in the baseline too; and the baseline's rows."""
-    owner = fixed.program.references.fragment[rows]
-    kept = alike[owner] & (fixed.targets.offset[rows] == 0)
-    rows, owner = rows[kept], owner[kept]
-    others = baseline.first[pairing.fixed[owner]] + rows - fixed.first[owner]
-    start = baseline.targets.offset[others] == 0
-    return rows[start], others[start]
 
 
 def _leads_to(side: Side, chosen: Bool) -> Bool:
@@ -136,19 +125,28 @@ def _among(known: I64, keys: I64) -> Bool:
     return found
 
 
-def _tally(left: I64, right: I64, weights: I64, pairing: Pairing) -> Votes:
-    ok = np.flatnonzero((left >= 0) & (right >= 0))
-    left, right, weights = left[ok], right[ok], weights[ok]
-    width = len(pairing.baseline) + 1
+def _tally(direct: tuple[I64, I64], through: tuple[I64, I64, I64], pairing: Pairing) -> Votes:
+    """All votes, ascending: one for each row of ``direct``, as many as it says for one of those ``through``
+    data."""
+    width, count = len(pairing.baseline) + 1, len(pairing.fixed)
     # Nearly all say what is known already: these need no sorting.
+    known = (pairing.fixed[direct[0]] == direct[1]) & (direct[1] >= 0)
+    votes = np.bincount(direct[0][known], minlength=count)
+    rest = np.flatnonzero(~known)
+    left, right = direct[0][rest], direct[1][rest]
+    ok = right >= 0
+    others, weights = [left[ok] * width + right[ok]], [np.ones(np.count_nonzero(ok), dtype=np.int64)]
+    ok = (through[0] >= 0) & (through[1] >= 0)
+    left, right, weight = (column[ok] for column in through)
     known = pairing.fixed[left] == right
-    votes = np.zeros(len(pairing.fixed), dtype=np.int64)
-    np.add.at(votes, left[known], weights[known])
+    votes += np.bincount(left[known], weights=weight[known], minlength=count).astype(np.int64)
+    others.append((left * width + right)[~known])
+    weights.append(weight[~known])
+    fresh, numbers = _counted(np.concatenate(others), np.concatenate(weights))
     told = np.flatnonzero(votes)
-    keys, counts = _counted((left * width + right)[~known], weights[~known])
-    keys = np.concatenate([told * width + pairing.fixed[told], keys])
-    order = np.argsort(keys)
-    keys, counts = keys[order], np.concatenate([votes[told], counts])[order]
+    settled = told * width + pairing.fixed[told]
+    place = np.searchsorted(settled, fresh)
+    keys, counts = np.insert(settled, place, fresh), np.insert(votes[told], place, numbers)
     return keys // width, keys % width, counts
 
 
@@ -179,19 +177,13 @@ def drop_outvoted(fixed: Side, baseline: Side, pairing: Pairing, votes: Votes) -
     """Undo pairs without a name where another pair of equal form has more witnesses than either of the two it
     stands against; the number undone."""
     left, right, count = votes
-    width = len(baseline.forms) + 1
-    keys = left * width + right
-    fragments = np.flatnonzero(pairing.fixed >= 0)
     current = np.zeros(len(fixed.forms), dtype=np.int64)
-    place = np.searchsorted(keys, fragments * width + pairing.fixed[fragments])
-    place = np.minimum(place, max(len(keys) - 1, 0))
-    if not len(keys):
-        return 0
-    current[fragments] = np.where(
-        keys[place] == fragments * width + pairing.fixed[fragments], count[place], 0
-    )
+    own = pairing.fixed[left] == right
+    current[left[own]] = count[own]
+    against = np.flatnonzero(~own)
+    left, right, count = left[against], right[against], count[against]
     rival = pairing.baseline[right]
-    paired = (pairing.fixed[left] >= 0) & (rival >= 0) & (pairing.fixed[left] != right)
+    paired = (pairing.fixed[left] >= 0) & (rival >= 0)
     more = (count > current[left]) & (count > current[np.maximum(rival, 0)])
     equal = fixed.forms[left] == baseline.forms[right]
     named = np.isin(pairing.level[left], _SURE) | np.isin(pairing.level[np.maximum(rival, 0)], _SURE)

@@ -7,11 +7,11 @@ Deterministic: the time stamp is taken from a digest of the content, as linkers 
 import hashlib
 import struct
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
 
+from hpbuild.dataclass import dataclass
 from hpbuild.patchimage import format as shape
 from hpbuild.values import Interval, Rva
 

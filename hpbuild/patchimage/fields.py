@@ -5,9 +5,12 @@ _REL32_1 to _5). TABLE32 is the entry of a table relative to an address of the s
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
 
 from hpbuild.codes import patchimage as codes
+from hpbuild.dataclass import dataclass
 from hpbuild.errors import HpbuildError
 from hpbuild.plan.model import Chunk, Field, FieldKind, Target
 from hpbuild.values import Rva
@@ -21,6 +24,18 @@ SIZES = {
 }
 """Bytes of a field by kind."""
 _RELATIVE = (FieldKind.REL8, FieldKind.REL32)
+_NUMBERS = {kind: number for number, kind in enumerate(FieldKind)}
+_REL8, _REL32, _ADDR64, _ADDR32NB, _TABLE32 = (
+    _NUMBERS[kind]
+    for kind in (
+        FieldKind.REL8, FieldKind.REL32, FieldKind.ADDR64, FieldKind.ADDR32NB, FieldKind.TABLE32
+    )
+)  # fmt: skip
+_WIDTHS = np.array([SIZES[kind] for kind in FieldKind], dtype=np.int64)
+_BASELINE = -1 << 62
+"""As the number of a chunk: none."""
+Numbers = npt.NDArray[np.int64]
+Flags = npt.NDArray[np.bool_]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,25 +66,101 @@ class Space:
         return Rva(self.chunk_rvas[target.chunk] + target.offset)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Resolved:
-    """A field at its nominal place. ``raw`` are its bytes; ``target`` is an RVA; ``bias`` is what the
-    distance is measured from, in bytes after the field's end (REL32: ``trailing``); ``in_patch`` says
-    that the target belongs to a chunk; ``fixup`` that the bytes depend on where the patch image lies."""
+@dataclass(frozen=True, slots=True)
+class Columns:
+    """All fields at their nominal places, by ``site``. ``kind`` is an index into ``FieldKind``; ``raw`` are
+    the field's bytes as a number; ``target`` is an RVA; ``bias`` is what the distance is measured from, in
+    bytes after the field's end (REL32: ``trailing``); ``in_patch`` says that the target belongs to a chunk;
+    ``fixup`` that the bytes depend on where the patch image lies."""
 
-    site: Rva
-    kind: FieldKind
-    raw: bytes
-    target: Rva
-    bias: int
-    in_patch: bool
-    fixup: bool
+    site: Numbers
+    kind: Numbers
+    raw: npt.NDArray[np.uint64]
+    target: Numbers
+    bias: Numbers
+    in_patch: Flags
+    fixup: Flags
+
+    def of(self, *kinds: FieldKind) -> Flags:
+        """Which rows are of these kinds."""
+        return np.isin(self.kind, [_NUMBERS[kind] for kind in kinds])
+
+    def write(self, content: npt.NDArray[np.uint8], start: int) -> None:
+        """Write the fields into ``content``, the bytes from RVA ``start`` on."""
+        low, high = self.site.searchsorted((start, start + len(content))).tolist()
+        octets = self.raw.astype("<u8").view(np.uint8).reshape(-1, 8)
+        for width in sorted(set(SIZES.values())):
+            rows = low + np.flatnonzero(_WIDTHS[self.kind[low:high]] == width)
+            content[(self.site[rows] - start)[:, None] + np.arange(width)] = octets[rows, :width]
 
 
-def resolve_chunk(space: Space, index: int) -> list[Resolved]:
-    """All fields of chunk ``index``, in plan order. Raises HpbuildError HP3501 to HP3504."""
-    chunk = space.chunks[index]
-    return [_resolve(space, index, field, f"{chunk.name}+{field.offset:#x}") for field in chunk.fields]
+def resolve_all(space: Space) -> Columns:
+    """All fields of all chunks. Raises HpbuildError HP3501 to HP3504, for the first that is not as it should
+    be."""
+    found = _together(space)
+    if found is None:
+        for index, chunk in enumerate(space.chunks):
+            for field in chunk.fields:
+                _resolve(space, index, field, f"{chunk.name}+{field.offset:#x}")
+        raise HpbuildError(codes.PLAN_INCONSISTENT, "the plan", "its fields cannot be resolved together")
+    return found
+
+
+def _together(space: Space) -> Columns | None:
+    """``resolve_all``; None when one of the fields is refused."""
+    fields = [field for chunk in space.chunks for field in chunk.fields]
+    count = len(fields)
+    owner = np.repeat(np.arange(len(space.chunks)), [len(chunk.fields) for chunk in space.chunks])
+    rvas = np.array(space.chunk_rvas, dtype=np.int64)
+    sizes = np.array([chunk.size for chunk in space.chunks], dtype=np.int64)
+    kind = np.fromiter((_NUMBERS[field.kind] for field in fields), np.int64, count)
+    trailing = np.fromiter((field.trailing for field in fields), np.int64, count)
+    site = rvas[owner] + np.fromiter((field.offset for field in fields), np.int64, count)
+    target, in_patch, good = _targets(space, rvas, sizes, [field.target for field in fields])
+    behind = site + _WIDTHS[kind]
+    anchor = behind + trailing
+    tables = [row for row, field in enumerate(fields) if field.origin is not None]
+    origins = [origin for field in fields if (origin := field.origin) is not None]
+    counted, inside, known = _targets(space, rvas, sizes, origins)
+    good[tables] &= known & inside
+    anchor[tables] = counted
+    table = np.zeros(count, dtype=np.bool_)
+    table[tables] = True
+    relative = (kind == _REL8) | (kind == _REL32)
+    good &= (table == (kind == _TABLE32)) & ((trailing == 0) | relative) & (in_patch | (kind != _REL8))
+    value, bits = target - anchor, 8 * _WIDTHS[kind] - 1
+    good &= ~(relative | table) | ((value >= -(1 << bits)) & (value < 1 << bits))
+    value[kind == _ADDR32NB] = target[kind == _ADDR32NB]
+    if not good.all():
+        return None
+    raw = value.view(np.uint64)
+    raw[kind == _ADDR64] = target[kind == _ADDR64].view(np.uint64) + np.uint64(space.image_base % 2**64)
+    order = np.argsort(site, kind="stable")
+    fixup = (kind == _ADDR64) | np.where(kind == _ADDR32NB, in_patch, (kind != _REL8) & ~in_patch)
+    return Columns(
+        site=site[order],
+        kind=kind[order],
+        raw=raw[order],
+        target=target[order],
+        bias=(anchor - behind)[order],
+        in_patch=in_patch[order],
+        fixup=fixup[order],
+    )
+
+
+def _targets(
+    space: Space, rvas: Numbers, sizes: Numbers, targets: Sequence[Target]
+) -> tuple[Numbers, Flags, Flags]:
+    """RVAs of targets; whether each lies in the patch image; whether it is one that ``Space.rva`` takes."""
+    count = len(targets)
+    chunk = np.fromiter((_BASELINE if one.chunk is None else one.chunk for one in targets), np.int64, count)
+    offset = np.fromiter((one.offset for one in targets), np.int64, count)
+    in_patch = chunk != _BASELINE
+    known = (chunk >= 0) & (chunk < len(sizes))
+    held = np.where(known, chunk, 0)
+    limit = np.where(in_patch, np.append(sizes, 0)[held], space.size_of_image - 1)
+    good: Flags = (known | ~in_patch) & (offset >= 0) & (offset <= limit)
+    return offset + np.where(known, np.append(rvas, 0)[held], 0), in_patch, good
 
 
 def check_fields(chunk: Chunk, place: str) -> None:
@@ -85,28 +176,20 @@ def check_fields(chunk: Chunk, place: str) -> None:
             raise HpbuildError(codes.PLAN_INCONSISTENT, place, cause)
 
 
-def _resolve(space: Space, index: int, field: Field, place: str) -> Resolved:
+def _resolve(space: Space, index: int, field: Field, place: str) -> None:
+    """Raise what is wrong with one field."""
     site = Rva(space.chunk_rvas[index] + field.offset)
     target = space.rva(field.target, place)
-    in_patch = field.target.chunk is not None
-    bias = 0
+    bias = field.trailing
     if field.kind is FieldKind.TABLE32:
         bias = _table_origin(space, field, place) - (site + SIZES[field.kind])
     elif field.origin is not None or (field.trailing and field.kind not in _RELATIVE):
         raise HpbuildError(
             codes.PLAN_INCONSISTENT, place, f"{field.kind} has neither origin nor trailing bytes"
         )
-    else:
-        bias = field.trailing
-    return Resolved(
-        site=site,
-        kind=field.kind,
-        raw=_encode(space, field.kind, target, site + SIZES[field.kind] + bias, place),
-        target=target,
-        bias=bias,
-        in_patch=in_patch,
-        fixup=_is_fixup(field.kind, in_patch, place),
-    )
+    _check_distance(field.kind, target, site + SIZES[field.kind] + bias, place)
+    if field.kind is FieldKind.REL8 and field.target.chunk is None:
+        raise HpbuildError(codes.FIELD_OVERFLOW, place, "a short branch cannot reach the baseline")
 
 
 def _table_origin(space: Space, field: Field, place: str) -> Rva:
@@ -118,30 +201,10 @@ def _table_origin(space: Space, field: Field, place: str) -> Rva:
     return space.rva(field.origin, place)
 
 
-def _is_fixup(kind: FieldKind, in_patch: bool, place: str) -> bool:
-    match kind:
-        case FieldKind.ADDR64:
-            return True
-        case FieldKind.ADDR32NB:
-            return in_patch
-        case FieldKind.REL8:
-            if not in_patch:
-                raise HpbuildError(codes.FIELD_OVERFLOW, place, "a short branch cannot reach the baseline")
-            return False
-        case FieldKind.REL32 | FieldKind.TABLE32:
-            return not in_patch
-
-
-def _encode(space: Space, kind: FieldKind, target: Rva, counted_from: int, place: str) -> bytes:
-    match kind:
-        case FieldKind.ADDR64:
-            return ((space.image_base + target) % 2**64).to_bytes(8, "little")
-        case FieldKind.ADDR32NB:
-            return target.to_bytes(4, "little")
-        case FieldKind.REL8 | FieldKind.REL32 | FieldKind.TABLE32:
-            distance = target - counted_from
-            size = SIZES[kind]
-            if not -(1 << 8 * size - 1) <= distance < 1 << 8 * size - 1:
-                cause = f"{kind} cannot hold {distance:#x}, the distance to RVA {target:#x}"
-                raise HpbuildError(codes.FIELD_OVERFLOW, place, cause)
-            return distance.to_bytes(size, "little", signed=True)
+def _check_distance(kind: FieldKind, target: Rva, counted_from: int, place: str) -> None:
+    if kind in (FieldKind.ADDR64, FieldKind.ADDR32NB):
+        return
+    distance, bits = target - counted_from, 8 * SIZES[kind] - 1
+    if not -(1 << bits) <= distance < 1 << bits:
+        cause = f"{kind} cannot hold {distance:#x}, the distance to RVA {target:#x}"
+        raise HpbuildError(codes.FIELD_OVERFLOW, place, cause)

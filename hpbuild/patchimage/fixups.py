@@ -5,9 +5,9 @@ ADDR64 holds an absolute address; REL32 a distance from the patch image to the b
 that points into the patch image.
 """
 
-from dataclasses import dataclass
 from typing import Protocol
 
+from hpbuild.dataclass import dataclass
 from hpbuild.values import Rva
 
 

@@ -5,9 +5,9 @@ left out. The tables that the linker itself makes (``.pdata``, ``.hotp``, ``.rel
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from hpbuild.codes import patchimage as codes
+from hpbuild.dataclass import dataclass
 from hpbuild.errors import HpbuildError
 from hpbuild.patchimage import format as shape
 from hpbuild.patchimage.fields import check_fields

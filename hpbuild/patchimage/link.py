@@ -6,15 +6,17 @@ and the base relocations, write the file. The result is a function of the argume
 
 import struct
 from collections.abc import Sequence
-from dataclasses import dataclass
 from itertools import pairwise
 from typing import Final
 
+import numpy as np
+
 from hpbuild.codes import patchimage as codes
+from hpbuild.dataclass import dataclass
 from hpbuild.errors import HpbuildError
 from hpbuild.patchimage import format as shape
 from hpbuild.patchimage.container import OutputSection, write_image
-from hpbuild.patchimage.fields import Resolved, Space, resolve_chunk
+from hpbuild.patchimage.fields import Columns, Space, resolve_all
 from hpbuild.patchimage.fixups import Fixups
 from hpbuild.patchimage.layout import Layout, check_reach, first_rva, lay_out
 from hpbuild.patchimage.native import BaseImage, RecordGroup, hotpatch_blob, load_config
@@ -68,14 +70,13 @@ def link(plan: Plan, baseline: Image, sequence: int) -> LinkedImage:
         size_of_image=baseline.size_of_image,
     )
     redirections = _redirections(plan, baseline, layout.chunk_rvas)
-    resolved = [resolve_chunk(space, index) for index in range(len(plan.chunks))]
-    fields = sorted((field for each in resolved for field in each), key=lambda field: field.site)
+    fields = resolve_all(space)
     sections = [
         OutputSection(
             name=laid.name,
             rva=Rva(laid.range.start),
             size=len(laid.range),
-            content=_content(plan, layout, laid.name, laid.range, laid.chunks, resolved),
+            content=_content(plan, layout, laid.name, laid.range, laid.chunks, fields),
         )
         for laid in layout.sections
     ]
@@ -121,7 +122,7 @@ def _content(
     name: str,
     extent: Interval,
     chunks: Sequence[int],
-    resolved: Sequence[Sequence[Resolved]],
+    fields: Columns,
 ) -> bytes:
     """Bytes of one section: chunks, their fields filled in, and filler between them."""
     if name == shape.BSS:
@@ -130,9 +131,7 @@ def _content(
     for index in chunks:
         begin = layout.chunk_rvas[index] - extent.start
         content[begin : begin + plan.chunks[index].size] = plan.chunks[index].content
-        for field in resolved[index]:
-            begin = field.site - extent.start
-            content[begin : begin + len(field.raw)] = field.raw
+    fields.write(np.frombuffer(content, dtype=np.uint8), extent.start)
     return bytes(content)
 
 
@@ -158,38 +157,39 @@ def _rows(entries: Sequence[UnwindEntry], space: Space) -> list[_Row]:
     return rows
 
 
-def _fixups(fields: Sequence[Resolved], rows: Sequence[_Row], table: Interval | None) -> Fixups:
-    nb = [field.site for field in fields if field.fixup and field.kind is FieldKind.ADDR32NB]
+def _fixups(fields: Columns, rows: Sequence[_Row], table: Interval | None) -> Fixups:
+    nb: list[Rva] = fields.site[fields.fixup & fields.of(FieldKind.ADDR32NB)].tolist()
     if table is not None:
         for index, row in enumerate(rows):
             columns = 3 if row.own_unwind else 2
             site = table.start + index * _RUNTIME_FUNCTION.size
             nb.extend(Rva(site + 4 * column) for column in range(columns))
-    distances = (FieldKind.REL32, FieldKind.TABLE32)
+    distances = fields.fixup & fields.of(FieldKind.REL32, FieldKind.TABLE32)
     return Fixups(
-        addr64=tuple(field.site for field in fields if field.kind is FieldKind.ADDR64),
-        rel32=tuple(field.site for field in fields if field.fixup and field.kind in distances),
+        addr64=tuple(fields.site[fields.of(FieldKind.ADDR64)].tolist()),
+        rel32=tuple(fields.site[distances].tolist()),
         addr32nb=tuple(sorted(nb)),
     )
 
 
-def _blob(plan: Plan, baseline: Image, sequence: int, fields: Sequence[Resolved], space: Space) -> bytes:
+def _blob(plan: Plan, baseline: Image, sequence: int, fields: Columns, space: Space) -> bytes:
     forward = sorted(
         (site.entry, _target(plan, index, space.chunk_rvas), _entry_word(baseline, site.entry))
         for index, site in enumerate(plan.redirections)
     )
-    outward = [field for field in fields if field.fixup and not field.in_patch]
-    pointers = (field for field in outward if field.kind is FieldKind.ADDR64)
-    distances = (field for field in outward if field.kind is not FieldKind.ADDR64)
+    outward, pointer = fields.fixup & ~fields.in_patch, fields.of(FieldKind.ADDR64)
+    every = np.column_stack((fields.site, fields.target, np.where(pointer, 0, fields.bias)))
     entries = sorted({space.chunk_rvas[function.chunks[0]] for function in plan.functions})
+    targets = np.zeros((len(entries), 3), dtype=np.int64)
+    targets[:, 0] = entries
     return hotpatch_blob(
         sequence,
         BaseImage.of(baseline.data, baseline.time_date_stamp, baseline.checksum),
         (
-            RecordGroup(native.KIND_FUNCTION, False, tuple(forward)),
-            RecordGroup(native.KIND_REL32, True, tuple((f.site, f.target, f.bias) for f in distances)),
-            RecordGroup(native.KIND_ABSOLUTE, True, tuple((f.site, f.target, 0) for f in pointers)),
-            RecordGroup(native.KIND_CALL_TARGET, True, tuple((rva, 0, 0) for rva in entries)),
+            RecordGroup(native.KIND_FUNCTION, False, np.array(forward, dtype=np.int64).reshape(-1, 3)),
+            RecordGroup(native.KIND_REL32, True, every[outward & ~pointer]),
+            RecordGroup(native.KIND_ABSOLUTE, True, every[outward & pointer]),
+            RecordGroup(native.KIND_CALL_TARGET, True, targets),
         ),
     )
 

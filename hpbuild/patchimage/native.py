@@ -10,19 +10,21 @@ entries of tables that count from their own origin), so that field = record[1] -
 
 import hashlib
 import struct
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable
 from typing import Final
 
+import numpy as np
+import numpy.typing as npt
+
+from hpbuild.dataclass import dataclass
 from hpbuild.patchimage.format import LOAD_CONFIG_SIZE, NATIVE_EXTRA_DWORDS, NATIVE_VERSION
 from hpbuild.pe import hotpatch_format as native
 
-Record = tuple[int, int, int]
-"""(RVA in the written image, RVA in the other image, extra)."""
+Records = npt.NDArray[np.int64]
+"""Rows (RVA in the written image, RVA in the other image, extra)."""
 
 _INFO: Final = struct.Struct("<7I")
 _BASE: Final = struct.Struct("<8I")
-_RECORD: Final = struct.Struct("<3I")
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +33,7 @@ class RecordGroup:
 
     kind: int
     inverse: bool
-    records: tuple[Record, ...]
+    records: Records
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,7 +86,7 @@ def chunk_table(groups: Iterable[RecordGroup]) -> bytes:
         header = group.kind | (native.CHUNK_INVERSE if group.inverse else 0)
         for part in _parts(group.records, native.CHUNK_COUNT_MASK):
             table += struct.pack("<I", header | len(part))
-            table += b"".join(_RECORD.pack(*(value % 2**32 for value in record)) for record in part)
+            table += part.astype("<u4").tobytes()  # modulo 2**32
     return bytes(table) + bytes(4)
 
 
@@ -96,5 +98,5 @@ def load_config(hot_patch_table: int) -> bytes:
     return bytes(directory)
 
 
-def _parts(records: Sequence[Record], size: int) -> Iterable[Sequence[Record]]:
+def _parts(records: Records, size: int) -> Iterable[Records]:
     return (records[begin : begin + size] for begin in range(0, len(records), size))

@@ -6,16 +6,20 @@ manifest; every one is checked before a byte changes.
 
 import struct
 from collections.abc import Iterator
-from dataclasses import dataclass
 from itertools import pairwise
-from typing import Final
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
 
 from hpbuild.codes import patchimage as codes
+from hpbuild.dataclass import dataclass
 from hpbuild.errors import HpbuildError
 from hpbuild.patchimage.fixups import FixupSites
 from hpbuild.patchimage.format import GRANULARITY, REACH
 from hpbuild.values import Interval
 
+Values = npt.NDArray[np.integer[Any]]
 _U64: Final = struct.Struct("<Q")
 _U32: Final = struct.Struct("<I")
 _I32: Final = struct.Struct("<i")
@@ -50,7 +54,6 @@ def place(
     Raises HpbuildError: HP3701 for an illegal place, HP3702 to HP3704 for a fixup.
     """
     _check_place(memory, nominal, baseline_base, actual_image_base, delta)
-    sites = _checked_sites(fixups, nominal)
     move = _Move(
         source=nominal,
         baseline_end=nominal.start,
@@ -58,7 +61,7 @@ def place(
         target_base=actual_image_base,
         delta=delta,
     )
-    return _apply(memory, nominal.start, sites, move)
+    return _apply(memory, nominal, fixups, move)
 
 
 def unplace(
@@ -71,7 +74,6 @@ def unplace(
 ) -> bytes:
     """The inverse of ``place``: the bytes as linked, from those found at the moved place."""
     _check_place(memory, nominal, baseline_base, actual_image_base, delta)
-    sites = _checked_sites(fixups, nominal)
     moved = Interval(nominal.start + delta, nominal.end + delta)
     back = _Move(
         source=moved,
@@ -80,7 +82,7 @@ def unplace(
         target_base=baseline_base,
         delta=-delta,
     )
-    return _apply(memory, nominal.start, sites, back)
+    return _apply(memory, nominal, fixups, back)
 
 
 def _check_place(memory: bytes, nominal: Interval, old_base: int, new_base: int, delta: int) -> None:
@@ -113,11 +115,55 @@ def _checked_sites(fixups: FixupSites, nominal: Interval) -> list[tuple[int, str
     return sites
 
 
-def _apply(memory: bytes, start: int, sites: list[tuple[int, str]], move: _Move) -> bytes:
-    moved = bytearray(memory)
-    for offset, raw in _new_fields(memory, start, sites, move):
-        moved[offset : offset + len(raw)] = raw
+def _apply(memory: bytes, nominal: Interval, fixups: FixupSites, move: _Move) -> bytes:
+    moved = _applied(memory, nominal, fixups, move)
+    if moved is None:  # one by one, up to the first that is not as it should be
+        sites, moved = _checked_sites(fixups, nominal), bytearray(memory)
+        for offset, raw in _new_fields(memory, nominal.start, sites, move):
+            moved[offset : offset + len(raw)] = raw
     return bytes(moved)
+
+
+def _applied(memory: bytes, nominal: Interval, fixups: FixupSites, move: _Move) -> bytearray | None:
+    """``memory`` with all fixups applied together; None when something is wrong with one of them."""
+    groups = fixups.addr64, fixups.rel32, fixups.addr32nb
+    try:
+        sites = [np.fromiter(group, np.int64, len(group)) - nominal.start for group in groups]
+    except OverflowError:
+        return None
+    widths = np.repeat([_SIZES[kind] for kind in (_ADDR64, _REL32, _ADDR32NB)], [len(each) for each in sites])
+    every = np.concatenate(sites)
+    order = np.argsort(every, kind="stable")
+    ends = every[order] + widths[order]
+    apart = np.all(every[order][1:] >= ends[:-1]) and all(np.all(np.diff(each) > 0) for each in sites)
+    if len(every) and not (apart and every.min() >= 0 and ends[-1] <= len(memory)):
+        return None
+    moved = bytearray(memory)
+    image = np.frombuffer(moved, dtype=np.uint8)
+    for each, kind in zip(sites, ("<u8", "<i4", "<u4"), strict=True):
+        width = np.dtype(kind).itemsize
+        places = each[:, None] + np.arange(width)
+        values = _moved_values(image[places].view(kind)[:, 0], kind, move)
+        if values is None:
+            return None
+        image[places] = values.astype(kind)[:, None].view(np.uint8)
+    return moved
+
+
+def _moved_values(values: Values, kind: str, move: _Move) -> Values | None:
+    """The values of all fields of one kind after the move; None when one of them cannot be moved."""
+    if kind == "<i4":
+        apart = values.astype(np.int64) - move.delta
+        return apart if np.all((apart >= -REACH) & (apart < REACH)) else None
+    if kind == "<u4":
+        inside = (values >= move.source.start) & (values < move.source.end)
+        return values.astype(np.int64) + move.delta if inside.all() else None
+    rva = values - np.uint64(move.source_base)  # modulo 2**64: what lies below is far above
+    inside = (rva >= np.uint64(move.source.start)) & (rva < np.uint64(move.source.end))
+    if not np.all(inside | (rva < np.uint64(move.baseline_end))):
+        return None
+    further = np.where(inside, np.int64(move.delta), np.int64(0)).view(np.uint64)
+    return rva + np.uint64(move.target_base) + further
 
 
 def _new_fields(

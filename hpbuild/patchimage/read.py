@@ -7,11 +7,11 @@ header field and every byte of filler is checked, so that the sections are all t
 
 import hashlib
 import struct
-from dataclasses import dataclass
 
 import numpy as np
 
 from hpbuild.codes import patchimage as codes
+from hpbuild.dataclass import dataclass
 from hpbuild.errors import HpbuildError
 from hpbuild.patchimage import format as shape
 from hpbuild.patchimage.read_headers import check_headers

@@ -5,10 +5,10 @@ Each is accepted only as the linker writes it, so that equal tables are equal by
 
 import struct
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Final
 
 from hpbuild.codes import patchimage as codes
+from hpbuild.dataclass import dataclass
 from hpbuild.errors import HpbuildError
 from hpbuild.patchimage import format as shape
 from hpbuild.pe import hotpatch_format as native

@@ -1,12 +1,12 @@
 """Bounded access to the mapped bytes of an image, with the reader's own code on every way out."""
 
 import struct
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from hpbuild.dataclass import dataclass
 from hpbuild.errors import Code, HpbuildError
 from hpbuild.pe.image import Image, Section
 from hpbuild.values import Interval, Rva

@@ -6,9 +6,9 @@ contributions ``.text$name`` when every function has its own, and then the lengt
 """
 
 import re
-from dataclasses import dataclass, replace
 
 from hpbuild.codes.pe_identity import COFF_SYMBOLS_MALFORMED
+from hpbuild.dataclass import dataclass, replace
 from hpbuild.errors import HpbuildError
 from hpbuild.pe.access import NAME_LIMIT, printable
 from hpbuild.pe.image import IMAGE_SCN_MEM_DISCARDABLE, Image, Section

@@ -1,9 +1,8 @@
 """The debug directory. Source: PE specification, section "The .debug Section"; CodeView RSDS records as
 in the LLVM document "The PDB File Format"."""
 
-from dataclasses import dataclass
-
 from hpbuild.codes import pe as codes
+from hpbuild.dataclass import dataclass
 from hpbuild.errors import HpbuildError
 from hpbuild.pe.access import DEBUG, NAME_LIMIT, mapped_bytes, merged_intervals, printable, unpack
 from hpbuild.pe.image import Image

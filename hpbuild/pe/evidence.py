@@ -4,9 +4,9 @@ All of it is evidence and never needed. The PDB is opened once for all.
 """
 
 import struct
-from dataclasses import dataclass
 from pathlib import Path
 
+from hpbuild.dataclass import dataclass
 from hpbuild.errors import HpbuildError
 from hpbuild.pe.image import Image
 from hpbuild.pe.pdb.compilers import Compiler, read_compilers

@@ -1,10 +1,9 @@
 """The export directory. Source: PE specification, section "The .edata Section (Image Only)"."""
 
-from dataclasses import dataclass
-
 import numpy as np
 
 from hpbuild.codes import pe as codes
+from hpbuild.dataclass import dataclass
 from hpbuild.errors import HpbuildError
 from hpbuild.pe.access import (
     EXPORT,
@@ -75,6 +74,27 @@ def exports(image: Image) -> tuple[Export, ...]:
             Export(name, tables.base + index, target, forwarder) for name in sorted(named.get(index, [""]))
         ]
     return tuple(found)
+
+
+def same_names(one: Image, other: Image) -> bool:
+    """True when two images surely export the same names with the same ordinals, and forward none of them. As
+    ``exports``."""
+    tables = [_tables(image) for image in (one, other)]
+    ours, theirs = tables
+    if ours is None or theirs is None:
+        return ours is theirs
+    if (ours.base, ours.ordinals) != (theirs.base, theirs.ordinals):
+        return False
+    if not np.array_equal(ours.functions != 0, theirs.functions != 0):
+        return False
+    texts = []
+    for image, table in ((one, ours), (other, theirs)):
+        directory = image.directories[EXPORT]
+        if ((table.functions >= directory.start) & (table.functions < directory.end)).any():
+            return False
+        names = Names.of(image, codes.EXPORT_MALFORMED, codes.EXPORT_MALFORMED)
+        texts.append(names.all(table.names.astype(np.int64), "name"))
+    return texts[0] == texts[1]
 
 
 def export_extents(image: Image) -> tuple[Interval, ...]:

@@ -5,9 +5,9 @@ descriptions of the checks that the loader makes.
 """
 
 import struct
-from dataclasses import dataclass
 
 from hpbuild.codes.pe_identity import HOT_PATCH_CHUNK, HOT_PATCH_LIMIT, HOT_PATCH_RECORD
+from hpbuild.dataclass import dataclass
 from hpbuild.errors import HpbuildError
 from hpbuild.pe import hotpatch_format as fmt
 from hpbuild.pe.image import Image

@@ -5,7 +5,6 @@ acceptance rules. All offsets inside the table are relative to its first byte.
 """
 
 import struct
-from dataclasses import dataclass
 from itertools import pairwise
 
 from hpbuild.codes.pe_identity import (
@@ -14,6 +13,7 @@ from hpbuild.codes.pe_identity import (
     HOT_PATCH_LIMIT,
     HOT_PATCH_LOCATION,
 )
+from hpbuild.dataclass import dataclass
 from hpbuild.errors import Code, HpbuildError
 from hpbuild.pe import hotpatch_format as fmt
 from hpbuild.pe.access import LOAD_CONFIG, backed

@@ -2,12 +2,12 @@
 
 import hashlib
 from collections.abc import Iterable
-from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
 from hpbuild.codes.pe_identity import RANGE_OUTSIDE_IMAGE
+from hpbuild.dataclass import dataclass
 from hpbuild.errors import HpbuildError
 from hpbuild.pe.authenticode import authenticode_digest
 from hpbuild.pe.debug import debug_info
@@ -98,7 +98,8 @@ def masked_digest(
 
 def _masked(image: Image, part: Interval, fields: npt.NDArray[np.uint32]) -> bytes:
     # Fields may begin before the range or end after it; what lies inside is masked.
-    first, last = np.searchsorted(fields, [max(0, part.start - _FIELD_SIZE + 1), part.end])
+    bounds = np.array((max(0, part.start - _FIELD_SIZE + 1), part.end), dtype=fields.dtype)
+    first, last = fields.searchsorted(bounds).tolist()
     if first == last:
         return image.memory[part.start : part.end].tobytes()
     content = image.memory[part.start : part.end].copy()

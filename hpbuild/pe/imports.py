@@ -1,16 +1,23 @@
 """Imports: the import directory (bound or not) and delay-load descriptors.
 
+A library's imports are read all at once where nothing about them is odd, else one by one, which finds out
+what is.
+
 Source: PE specification, sections "The .idata Section" and "Delay-Load Import Tables".
 """
 
-from dataclasses import dataclass, field
+import numpy as np
+import numpy.typing as npt
 
 from hpbuild.codes import pe as codes
+from hpbuild.dataclass import dataclass, field
 from hpbuild.errors import HpbuildError
 from hpbuild.pe.access import (
     DELAY_IMPORT,
     IMPORT,
     Names,
+    Places,
+    merged,
     merged_intervals,
     unpack,
 )
@@ -21,6 +28,8 @@ MAX_IMPORTS = 1 << 16
 """QtOpenGL.pyd, the richest image known here, has 13,592, from 33 libraries at most."""
 MAX_LIBRARIES = 1 << 12
 _BY_ORDINAL = 1 << 63
+_REACHES = (1 << 6, 1 << 10, MAX_IMPORTS + 1)
+"""Entries of a name table among which its end is looked for, first in few."""
 _DESCRIPTOR, _DESCRIPTOR_SIZE = "IIIII", 20
 _DELAY, _DELAY_SIZE = "IIIIIIII", 32
 _DELAY_RVA_BASED = 1
@@ -53,12 +62,14 @@ class SlotTable:
 
 @dataclass(slots=True)
 class _Found:
-    """What one walk collects; extents: descriptors, name tables and strings, apart from slots."""
+    """What one walk collects; extents: descriptors, name tables and strings, apart from slots; ``runs`` are
+    more of them, starts and ends."""
 
     names: Names
     seen: set[int]
     imports: list[Import] = field(default_factory=list)
     extents: list[Interval] = field(default_factory=list)
+    runs: list[tuple[Places, Places]] = field(default_factory=list)
     slots: list[Interval] = field(default_factory=list)
     tables: list[SlotTable] = field(default_factory=list)
 
@@ -94,9 +105,19 @@ def import_extents(image: Image) -> ImportExtents:
     found = _walk_imports(image, set())
     delayed = _walk_delayed(image, found.seen)
     return ImportExtents(
-        tables=merged_intervals(found.extents),
+        tables=_merged(found, found.extents),
         slots=merged_intervals(found.slots),
-        delay=merged_intervals(delayed.extents + delayed.slots),
+        delay=_merged(delayed, delayed.extents + delayed.slots),
+    )
+
+
+def _merged(found: _Found, extents: list[Interval]) -> tuple[Interval, ...]:
+    """``extents`` with the runs of ``found``, sorted and disjoint."""
+    starts = np.array([item.start for item in extents], dtype=np.int64)
+    ends = np.array([item.end for item in extents], dtype=np.int64)
+    return merged(
+        np.concatenate([starts, *(run[0] for run in found.runs)]),
+        np.concatenate([ends, *(run[1] for run in found.runs)]),
     )
 
 
@@ -153,6 +174,76 @@ def _walk_slots(image: Image, found: _Found, tables: tuple[int, int, int], *, de
     library = found.names.text(raw)
     if slots >= image.size_of_image:
         raise HpbuildError(codes.IMPORT_MALFORMED, image.name, f"slots at RVA {slots:#x} for {library}")
+    at = _all_at_once(image, found, (lookup, slots), library, delay)
+    if not at:
+        at = _one_by_one(image, found, (lookup, slots), library, delay)
+    found.tables.append(SlotTable(Interval(slots, slots + at), Interval(lookup, lookup + at), delay))
+    found.slots.append(Interval(slots, min(slots + at + 8, image.size_of_image)))
+    if lookup != slots:
+        found.extents.append(Interval(lookup, lookup + at + 8))
+
+
+def _all_at_once(image: Image, found: _Found, tables: tuple[int, int], library: str, delay: bool) -> int:
+    """Read the entries behind each other in the name table and the slots. How many bytes they take there; 0
+    when they are to be read one by one, and then nothing was found."""
+    lookup, slots = tables
+    entries = _entries(image, lookup)
+    end = slots + 8 * len(entries)
+    section = image.section_at(slots)
+    if not len(entries) or slots % 4 or section is None or image.section_at(end - 8) is not section:
+        return 0
+    if len(found.seen) + len(entries) > MAX_IMPORTS or not found.seen.isdisjoint(range(slots - 4, end, 4)):
+        return 0
+    numbered = entries >= _BY_ORDINAL
+    numbers, places = entries[numbered] - np.uint64(_BY_ORDINAL), entries[~numbered]
+    if (numbers > 0xFFFF).any() or (places >= image.size_of_image).any():
+        return 0
+    left = found.names.left
+    try:
+        texts, sizes = _texts(found.names, places.astype(np.int64) + 2, library)
+    except HpbuildError:
+        found.names.left = left
+        return 0
+    begins = places.astype(np.int64)
+    ends = begins + sizes + 3  # the hint before it and the NUL behind; one more keeps the next hint even
+    found.runs.append((begins, np.minimum(ends + ends % 2, image.size_of_image)))
+    found.seen.update(range(slots, end, 8))
+    ordinals, names = iter(numbers.tolist()), iter(texts)
+    found.imports += [
+        Import(Rva(slot), library, "", next(ordinals), delay)
+        if by_number
+        else Import(Rva(slot), library, next(names), None, delay)
+        for slot, by_number in zip(range(slots, end, 8), numbered.tolist(), strict=True)
+    ]
+    return end - slots
+
+
+def _entries(image: Image, lookup: int) -> npt.NDArray[np.uint64]:
+    """The entries from ``lookup`` up to the one that is 0; none when that is not found."""
+    for reach in _REACHES:
+        size = min(8 * reach, image.size_of_image - lookup) // 8 * 8
+        values = np.frombuffer(image.memory[lookup : lookup + max(size, 0)].tobytes(), dtype="<u8")
+        zeros = np.flatnonzero(values == 0)
+        if len(zeros):
+            return values[: zeros[0]].astype(np.uint64, copy=False)
+    return np.zeros(0, dtype=np.uint64)
+
+
+def _texts(names: Names, places: Places, library: str) -> tuple[list[str], Places]:
+    """The names at many RVAs as texts, and how many bytes they have."""
+    found = names.all(places, f"import name of {library}")
+    sizes = np.array([len(raw) for raw in found], dtype=np.int64)
+    whole = b"\0".join(found)
+    if whole.isascii() and b"\\" not in whole:
+        texts = whole.decode("ascii").split("\0") if found else []
+        if "".join(texts).isprintable():
+            return texts, sizes
+    return [names.text(raw) for raw in found], sizes
+
+
+def _one_by_one(image: Image, found: _Found, tables: tuple[int, int], library: str, delay: bool) -> int:
+    """The same for every kind of entries; raises HpbuildError for what is wrong with them."""
+    lookup, slots = tables
     at = 0
     while True:
         (entry,) = unpack(image, "Q", lookup + at, codes.IMPORT_UNTERMINATED, f"name table of {library}")
@@ -168,10 +259,7 @@ def _walk_slots(image: Image, found: _Found, tables: tuple[int, int, int], *, de
         found.seen.add(slot)
         found.imports.append(_entry(image, found, entry, Rva(slot), library, delay))
         at += 8
-    found.tables.append(SlotTable(Interval(slots, slots + at), Interval(lookup, lookup + at), delay))
-    found.slots.append(Interval(slots, min(slots + at + 8, image.size_of_image)))
-    if lookup != slots:
-        found.extents.append(Interval(lookup, lookup + at + 8))
+    return at
 
 
 def _entry(image: Image, found: _Found, entry: int, slot: Rva, library: str, delay: bool) -> Import:

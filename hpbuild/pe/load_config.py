@@ -5,11 +5,10 @@ Source: ``IMAGE_LOAD_CONFIG_DIRECTORY64``, ``IMAGE_DYNAMIC_RELOCATION_TABLE`` an
 Microsoft Learn, "Control Flow Guard for platform security" and "PE metadata" for the guard tables.
 """
 
-from dataclasses import dataclass
-
 import numpy as np
 
 from hpbuild.codes import pe as codes
+from hpbuild.dataclass import dataclass
 from hpbuild.errors import HpbuildError
 from hpbuild.pe.access import LOAD_CONFIG, Words, backed, to_rva, unpack
 from hpbuild.pe.image import Image

@@ -7,12 +7,11 @@ these places are listed as unknown: nothing that memory says about them was comp
 sections is the process's own and is never the file's.
 """
 
-from dataclasses import dataclass, replace
-
 import numpy as np
 import numpy.typing as npt
 
 from hpbuild.codes import process as codes
+from hpbuild.dataclass import dataclass, replace
 from hpbuild.errors import Code, HpbuildError
 from hpbuild.pe.access import Words, merged_intervals
 from hpbuild.pe.image import Image

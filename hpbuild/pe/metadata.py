@@ -1,10 +1,9 @@
 """Where loader metadata lies: the named classes of the byte account that are not program code or data."""
 
-from dataclasses import dataclass
-
 import numpy as np
 import numpy.typing as npt
 
+from hpbuild.dataclass import dataclass
 from hpbuild.pe.access import (
     BASERELOC,
     EXCEPTION,

@@ -6,10 +6,10 @@ disagree about an image; several hundred images of six linkers were measured to 
 """
 
 import struct
-from dataclasses import dataclass
 from typing import NoReturn
 
 from hpbuild.codes import pe as codes
+from hpbuild.dataclass import dataclass
 from hpbuild.errors import Code, HpbuildError
 from hpbuild.pe.access import BOUND_IMPORT, CERTIFICATE, CLR, DEBUG, backed
 from hpbuild.pe.image import Section

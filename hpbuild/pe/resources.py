@@ -4,9 +4,9 @@ Section"; Microsoft Learn, structures VS_VERSIONINFO and VS_FIXEDFILEINFO."""
 import hashlib
 import struct
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 
 from hpbuild.codes import pe as codes
+from hpbuild.dataclass import dataclass, field
 from hpbuild.errors import HpbuildError
 from hpbuild.pe.access import NAME_LIMIT, RESOURCE, backed, file_bytes, mapped_bytes, unpack
 from hpbuild.pe.image import Image

@@ -1,8 +1,8 @@
 """What a symbol is, whatever file it came from. Values only."""
 
-from dataclasses import dataclass
 from enum import StrEnum
 
+from hpbuild.dataclass import dataclass
 from hpbuild.pe.access import printable
 from hpbuild.values import Rva
 

@@ -1,8 +1,7 @@
 """The TLS directory. Source: PE specification, section "The .tls Section"; IMAGE_TLS_DIRECTORY64."""
 
-from dataclasses import dataclass
-
 from hpbuild.codes import pe as codes
+from hpbuild.dataclass import dataclass
 from hpbuild.errors import HpbuildError
 from hpbuild.pe.access import TLS, to_rva, unpack
 from hpbuild.pe.image import Image

@@ -3,12 +3,11 @@
 Source: Microsoft Learn, "x64 exception handling", structures RUNTIME_FUNCTION and UNWIND_INFO.
 """
 
-from dataclasses import dataclass
-
 import numpy as np
 import numpy.typing as npt
 
 from hpbuild.codes import pe as codes
+from hpbuild.dataclass import dataclass
 from hpbuild.errors import Code, HpbuildError
 from hpbuild.pe.access import EXCEPTION, Words, mapped_bytes, unpack, values_at, words
 from hpbuild.pe.image import Image

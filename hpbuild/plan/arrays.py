@@ -1,9 +1,10 @@
 """Arrays that functions index, as far as they may reach, against what lies there in the baseline."""
 
-from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
+from hpbuild.dataclass import dataclass
 from hpbuild.match.comparison import Comparison
 from hpbuild.match.sides import Side
 from hpbuild.plan.objects import Objects, extent, users
@@ -40,6 +41,8 @@ def arrays(comparison: Comparison, objects: Objects) -> Arrays:
             joined.add(front)
         elif front not in changed:
             there = place + start[part] - start[front]
+            if data.same[part] and data.baseline[part] == there:
+                continue
             size = end[part] - start[part]
             size = size if front in fresh else min(size, ends.of(place) - there)
             if size > 0 and not _alike(comparison, part, there, size):
@@ -50,12 +53,13 @@ def arrays(comparison: Comparison, objects: Objects) -> Arrays:
 class _Ends:
     """Where the arrays of one side end, with all that may be a part of them."""
 
-    __slots__ = ("_known", "_objects", "_side")
-
     def __init__(self, side: Side) -> None:
         self._side = side
-        self._objects = Objects(side, users(side))
         self._known: dict[int, int] = {}
+
+    @cached_property
+    def _objects(self) -> Objects:
+        return Objects(self._side, users(self._side))
 
     def of(self, rva: int) -> int:
         """The end of the array that holds ``rva``; ``rva`` itself when nothing does."""
@@ -69,7 +73,7 @@ class _Ends:
 def _named_by_changed(comparison: Comparison) -> frozenset[int]:
     """Atoms of the fixed image that changed and new functions name."""
     side, found = comparison.fixed, set[int]()
-    for fact in comparison.functions:
+    for fact in comparison.facts.differing:
         if not fact.identical:
             for fragment in fact.fragments:
                 rows = slice(int(side.first[fragment]), int(side.last[fragment]))
@@ -79,13 +83,12 @@ def _named_by_changed(comparison: Comparison) -> frozenset[int]:
 
 def _alike(comparison: Comparison, atom: int, place: int, size: int) -> bool:
     """The baseline has the same at ``place`` (RVA) as the fixed image has in the first ``size`` bytes of the
-    atom. Addresses in data are alike only where the whole atom is paired with that place."""
-    fixed, baseline, data = comparison.fixed, comparison.baseline, comparison.data
-    if data.same[atom] and data.baseline[atom] == place:
-        return True
+    atom, which is not paired with that place: no addresses in data are alike then."""
+    fixed, baseline = comparison.fixed, comparison.baseline
     start = int(fixed.atoms.start[atom])
     for side, low in ((fixed, start), (baseline, place)):
-        first, last = np.searchsorted(side.program.fields.site, (low - _WIDEST + 1, low + size))
+        sites = side.program.fields.site
+        first, last = sites.searchsorted(np.array((low - _WIDEST + 1, low + size), dtype=sites.dtype))
         if first < last:
             return False
     return np.array_equal(fixed.masked[start : start + size], baseline.masked[place : place + size])

@@ -1,9 +1,9 @@
 """What the two builds' types and tools permit."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 
 from hpbuild.codes import builds as codes
+from hpbuild.dataclass import dataclass
 from hpbuild.errors import Finding, HpbuildError
 from hpbuild.match.type_layouts import LayoutChange, layout_changes
 from hpbuild.pe.evidence import Build, Toolchain

@@ -15,18 +15,18 @@ from hpbuild.pe.resources import resource_digest
 from hpbuild.plan.interfaces import export_exclusions, export_findings, flag_exclusions, flag_findings
 from hpbuild.plan.left_out import chosen_class, is_unwind, left_out, tangled, told
 from hpbuild.plan.line_only import line_exclusions, line_findings
-from hpbuild.plan.model import Exclusion
+from hpbuild.plan.model import Exclusion, LeftOut
 from hpbuild.plan.selection import Selection
 from hpbuild.plan.thread_local import templates_differ
 
 
 def declared_exclusions(
     comparison: Comparison, selection: Selection, carried: Container[int]
-) -> tuple[tuple[Exclusion, ...], list[Finding]]:
+) -> tuple[tuple[Exclusion | LeftOut, ...], list[Finding]]:
     """Exclusions, and the findings that tell of them. ``carried`` are the atoms that chunks hold."""
     fixed, baseline = comparison.fixed.program.image, comparison.baseline.program.image
     exported, flags = export_exclusions(fixed, baseline), flag_exclusions(fixed, baseline)
-    exclusions = [*exported, *_imports(fixed, baseline), *flags]
+    exclusions: list[Exclusion | LeftOut] = [*exported, *_imports(fixed, baseline), *flags]
     exclusions += _resources(fixed, baseline)
     exclusions += _unused(comparison, selection, carried)
     lines = line_exclusions(comparison, selection)
@@ -70,7 +70,7 @@ def _unused(comparison: Comparison, selection: Selection, carried: Container[int
     side, data = comparison.fixed, comparison.data
     rows = []
     limited = selection.limit is not None
-    for fact in selection.facts.values():
+    for fact in selection.facts.differing:
         if not fact.identical and fact.root not in selection.functions and not limited:
             start = int(side.program.fragments.start[fact.root])
             rows.append(Exclusion("unreferenced-function", f"{start:#x}", side.program.name_of(fact.root)))

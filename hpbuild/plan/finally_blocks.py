@@ -8,6 +8,7 @@ inside the old function into a block that was made for the new one's frame.
 from collections.abc import Mapping
 
 import numpy as np
+import numpy.typing as npt
 
 from hpbuild.code.decode import RefKind
 from hpbuild.code.model import I64
@@ -28,8 +29,10 @@ def finally_blocks(
     table, references = side.program.fragments, side.program.references
     rows = np.flatnonzero(side.targets.code >= 0)
     targets: I64 = table.root[side.targets.code[rows]]
-    rows = rows[np.isin(targets, sorted(functions))]
-    known = _known_elsewhere(comparison)
+    carried = np.zeros(len(table), dtype=np.bool_)
+    carried[list(functions)] = True
+    rows = rows[carried[targets]]
+    known = set(np.flatnonzero(_known_elsewhere(comparison) & carried).tolist())
     callers: dict[int, set[int]] = {}
     columns = (
         table.root[side.targets.code[rows]],
@@ -52,10 +55,13 @@ def finally_blocks(
     return frozenset(found - {root for root in found if functions[root] is Reason.HANDLER})
 
 
-def _known_elsewhere(comparison: Comparison) -> set[int]:
-    """Roots that data points at or that are exported."""
+def _known_elsewhere(comparison: Comparison) -> npt.NDArray[np.bool_]:
+    """By fragment: it begins a function that data points at or that is exported."""
     side = comparison.fixed
     table = side.program.fragments
     held = side.pointers.code[(side.pointers.code >= 0) & (side.pointers.offset == 0)]
     exported = [fragment for fragment, _ in side.program.exported]
-    return set(table.root[np.concatenate([held, np.array(exported, dtype=np.int64)])].tolist())
+    known = np.zeros(len(table), dtype=np.bool_)
+    known[table.root[held]] = True
+    known[table.root[np.array(exported, dtype=np.int64)]] = True
+    return known

@@ -14,7 +14,8 @@ def folded(comparison: Comparison, selection: Selection) -> list[Finding]:
     """A finding for every carried function whose baseline entry bears names that lie apart in the fixed
     image."""
     fixed, baseline = comparison.fixed.program, comparison.baseline.program
-    theirs, ours = _names_by_address(baseline), _addresses_by_name(fixed)
+    old, new = _rows(baseline), _rows(fixed)
+    theirs, ours = _names_by_address(old), _addresses_by_name(new)
     findings = []
     for root in selection.functions:
         partner = selection.facts[root].partner
@@ -25,22 +26,29 @@ def folded(comparison: Comparison, selection: Selection) -> list[Finding]:
         if len(apart) > 1:
             names = ", ".join(sorted(theirs[entry])[:4])
             findings.append(Finding(codes.FOLDED_FUNCTION, fixed.name_of(root), f"{entry:#x} is {names}"))
-    return findings + _split_off(comparison, selection)
+    return findings + _split_off(
+        comparison, selection, _names_by_address(new), theirs, _addresses_by_name(old)
+    )
 
 
-def _split_off(comparison: Comparison, selection: Selection) -> list[Finding]:
+def _split_off(
+    comparison: Comparison,
+    selection: Selection,
+    names: dict[int, set[str]],
+    there: dict[int, set[str]],
+    places: dict[str, set[int]],
+) -> list[Finding]:
     """New functions under a name that the baseline has too: it shared another function's entry there. What
     stays out by choice does not matter."""
-    fixed, baseline = comparison.fixed.program, comparison.baseline.program
-    names, there = _names_by_address(fixed), _names_by_address(baseline)
-    places = _addresses_by_name(baseline)
+    fixed = comparison.fixed.program
     known = {name: min(places[name]) for name in places if len(there[min(places[name])]) > 1}
     findings: list[Finding] = []
-    for fact in comparison.functions if known else ():
-        if selection.limit is not None and fact.root not in selection.functions:
+    facts = comparison.facts
+    for root in facts.roots[facts.partner < 0].tolist() if known else ():
+        if selection.limit is not None and root not in selection.functions:
             continue
-        start = int(fixed.fragments.start[fact.root])
-        shared = sorted(name for name in names.get(start, ()) if name in known and fact.partner < 0)
+        start = int(fixed.fragments.start[root])
+        shared = sorted(name for name in names.get(start, ()) if name in known)
         if shared:
             findings.append(
                 Finding(codes.FOLDED_FUNCTION, shared[0], f"in the baseline at {known[shared[0]]:#x}")
@@ -58,16 +66,16 @@ def _rows(program: Program) -> list[tuple[int, str]]:
     return rows + [(int(start[index]), name) for index, name in program.exported]
 
 
-def _names_by_address(program: Program) -> dict[int, set[str]]:
+def _names_by_address(rows: list[tuple[int, str]]) -> dict[int, set[str]]:
     found: dict[int, set[str]] = defaultdict(set)
-    for address, name in _rows(program):
+    for address, name in rows:
         found[address].add(name)
     return found
 
 
-def _addresses_by_name(program: Program) -> dict[str, set[int]]:
+def _addresses_by_name(rows: list[tuple[int, str]]) -> dict[str, set[int]]:
     """Names that lie at one address only: a name used twice says nothing."""
     found: dict[str, set[int]] = defaultdict(set)
-    for address, name in _rows(program):
+    for address, name in rows:
         found[name].add(address)
     return {name: places for name, places in found.items() if len(places) == 1}

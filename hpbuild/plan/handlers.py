@@ -9,47 +9,56 @@ start would send threads that are inside the old function into the new one.
 
 import numpy as np
 
-from hpbuild.code.columns import among
+from hpbuild.code.columns import among, distinct, members
 from hpbuild.code.decode import RefKind
 from hpbuild.code.model import I64
 from hpbuild.match.atoms import Memory
 from hpbuild.match.sides import Side
-from hpbuild.plan.parts import record_starts
+from hpbuild.plan.parts import Records
+
+_STEPS = 32
+"""Tables behind each other that all unwind records are followed through at once."""
 
 
 class Handlers:
     """Answers which handlers a function's exception data names and which parts were split off it, and whose a
     handler or part is."""
 
-    __slots__ = ("_busy", "_jumps", "_owners", "_records", "_roots", "_side", "_sizes", "_starts", "_tables")
+    __slots__ = (
+        "_busy", "_high", "_index", "_jumps", "_low", "_owners", "_records", "_roots", "_side", "_starts",
+        "_tables",
+    )  # fmt: skip
 
-    def __init__(self, side: Side) -> None:
+    def __init__(self, side: Side, known: Records) -> None:
         self._side = side
-        self._sizes = dict(side.program.exceptions.records)
+        starts, sizes = known.starts, known.sizes
+        sites = side.program.fields.site
+        self._low = sites.searchsorted(starts).tolist()
+        self._high = sites.searchsorted(starts + sizes).tolist()
+        self._index = dict(zip(starts.tolist(), range(len(starts)), strict=True))
         self._starts = side.program.exceptions.funclets
         self._owners: dict[int, set[int]] | None = None
         self._jumps = self._jumped_to()
         self._records = self._with_parts()
         self._roots = self._led_to()
-        self._tables = np.append(self._all_tables(), False)  # the last is that of -1
+        self._tables = np.append(self._all_tables(known.begun), False)  # the last is that of -1
         leads = (self._roots >= 0) | self._tables[side.pointers.atom]
-        self._busy: I64 = np.concatenate([[0], np.cumsum(leads)])
+        self._busy = np.concatenate([[0], np.cumsum(leads)]).data
 
     def rows(self, record: int) -> range:
         """Rows of the data fields inside the unwind record at RVA ``record``, with its language data."""
-        sites = self._side.program.fields.site
-        low, high = sites.searchsorted((record, record + self._sizes.get(record, 0))).tolist()
-        return range(low, high)
+        index = self._index.get(record)
+        return range(0) if index is None else range(self._low[index], self._high[index])
 
     def below(self, record: int) -> tuple[frozenset[int], frozenset[int]]:
         """For the unwind record at ``record``: roots of the handlers that its language data leads to, and the
         atoms outside of the record through which it leads there."""
         if not self._starts:
             return frozenset(), frozenset()
-        rows = self.rows(record)
-        handlers = self._code(rows) | self._parts_of(record)
+        rows, parts = self.rows(record), self._parts_of(record)
         if self._busy[rows.start] == self._busy[rows.stop]:
-            return frozenset(handlers), frozenset()
+            return frozenset(parts), frozenset()
+        handlers = self._code(rows) | parts
         holders = self._reached(rows)
         leading: set[int] = set()
         pending = []
@@ -111,11 +120,13 @@ class Handlers:
                 holders[atom].add(holder)
         return holders
 
-    def _all_tables(self) -> np.ndarray[tuple[int], np.dtype[np.bool_]]:
+    def _all_tables(
+        self, begun: np.ndarray[tuple[int], np.dtype[np.bool_]]
+    ) -> np.ndarray[tuple[int], np.dtype[np.bool_]]:
         """By atom: read-only data outside of unwind records' beginnings."""
         atoms = self._side.atoms
         tables: np.ndarray[tuple[int], np.dtype[np.bool_]] = atoms.memory == Memory.RODATA
-        return tables & ~among(atoms.start, record_starts(self._side.program))
+        return tables & ~begun
 
     def _atom_rows(self, atom: int) -> range:
         return range(int(self._side.atoms.first_field[atom]), int(self._side.atoms.last_field[atom]))
@@ -148,18 +159,44 @@ class Handlers:
                 owners.setdefault(part, set()).add(owner)
         rows = np.flatnonzero((fragments.unwind > 0) & bool(self._starts))
         rows = rows[self._may_lead(fragments.unwind[rows])]
+        led = self._all_below(distinct(fragments.unwind[rows]))
         for record, root in zip(fragments.unwind[rows].tolist(), fragments.root[rows].tolist(), strict=True):
-            for handler in self.below(record)[0]:
+            for handler in led.get(record, ()):
                 owners.setdefault(handler, set()).add(root)
         return owners
 
-    def _may_lead(self, records: I64) -> np.ndarray[tuple[int], np.dtype[np.bool_]]:
-        """Which of the unwind records at ``records`` lead anywhere, or have split-off parts."""
-        known = np.array(((0, 0), *self._side.program.exceptions.records), dtype=np.int64)
-        place = np.minimum(known[:, 0].searchsorted(records), len(known) - 1)
-        size = np.where(known[place, 0] == records, known[place, 1], 0)
-        site = self._side.program.fields.site
-        low, high = site.searchsorted(records), site.searchsorted(records + size)
-        parts = np.isin(records, sorted(self._records))
-        found: np.ndarray[tuple[int], np.dtype[np.bool_]] = (self._busy[high] > self._busy[low]) | parts
+    def _all_below(self, unwind: I64) -> dict[int, set[int]]:
+        """The handlers of ``below`` of each unwind record at ``unwind`` that has any: all go from table to
+        table in step."""
+        found = {record: self._parts_of(record) for record in unwind.tolist() if record in self._records}
+        known = np.array([self._index.get(record, -1) for record in unwind.tolist()], dtype=np.int64)
+        unwind, known = unwind[known >= 0], known[known >= 0]
+        atoms, pointed = self._side.atoms, self._side.pointers.atom
+        low, high = np.array(self._low, dtype=np.int64)[known], np.array(self._high, dtype=np.int64)[known]
+        owner, seen = np.arange(len(unwind)), np.zeros(0, dtype=np.int64)
+        for _ in range(_STEPS):
+            owner, rows = np.repeat(owner, high - low), members(low, high)
+            handlers = self._roots[rows]
+            for record, root in zip(
+                *(part[handlers >= 0].tolist() for part in (unwind[owner], handlers)), strict=True
+            ):
+                found.setdefault(record, set()).add(root)
+            leads = self._tables[pointed[rows]]
+            keys = distinct(owner[leads] << 32 | pointed[rows][leads])
+            keys = keys[~among(keys, seen)]
+            if not len(keys):
+                return found
+            seen = np.sort(np.concatenate([seen, keys]))
+            owner, atom = keys >> 32, keys & 0xFFFFFFFF
+            low, high = atoms.first_field[atom], atoms.last_field[atom]
+        return {record: set(self.below(record)[0]) for record in {*unwind.tolist(), *found}}
+
+    def _may_lead(self, unwind: I64) -> np.ndarray[tuple[int], np.dtype[np.bool_]]:
+        """Which of the unwind records at ``unwind`` lead anywhere, or have split-off parts."""
+        starts = np.append(np.fromiter(self._index, np.int64, len(self._index)), 0)
+        place = starts[:-1].searchsorted(unwind)
+        busy = np.asarray(self._busy)
+        some = np.append(busy[self._high] > busy[self._low], False)
+        known = among(unwind, np.array(sorted(self._records), dtype=np.int64))
+        found: np.ndarray[tuple[int], np.dtype[np.bool_]] = (starts[place] == unwind) & some[place] | known
         return found

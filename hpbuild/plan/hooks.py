@@ -5,11 +5,15 @@ Sources of the shapes: the two-byte jump back of Windows' hotpatching, whose eng
 behind it, and their jump through a register.
 """
 
+import numpy as np
+import numpy.typing as npt
+
 from hpbuild.code.decode import instructions
-from hpbuild.code.model import Program
+from hpbuild.code.model import I64, Program
 from hpbuild.codes import traps as codes
 from hpbuild.errors import Finding
 from hpbuild.match.comparison import Comparison
+from hpbuild.pe.image import Image
 from hpbuild.pe.load_config import load_config
 from hpbuild.plan.selection import Selection
 
@@ -21,6 +25,16 @@ _PATCHED = 0xEE
 _THROUGH_NEXT = bytes.fromhex("ff2500000000")
 _LONGEST = 16
 _FILLER = b"\xcc\x90\0"
+_BEGINS = np.isin(np.arange(256), (_SHORT_JUMP, _NEAR_JUMP, _THROUGH_NEXT[0]))
+Bools = npt.NDArray[np.bool_]
+
+
+def may_be_hooked(image: Image, starts: I64) -> Bools:
+    """By entry: its first bytes are those of one of the shapes of ``hook``."""
+    first = image.memory[starts]
+    second = image.memory[np.minimum(starts + 1, len(image.memory) - 1)]
+    found: Bools = _BEGINS[first] | (first == 0x48) & (second == 0xB8)
+    return found
 
 
 def hook(program: Program, root: int) -> str:

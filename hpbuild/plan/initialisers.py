@@ -16,7 +16,7 @@ from hpbuild.plan.startup import Startup, startup
 def initialisers(comparison: Comparison, selection: Selection) -> list[Finding]:
     """New entries in lists of initialisers, new variables that only such code fills, changed functions that
     only such code calls, and a changed entry point."""
-    if all(fact.identical for fact in selection.facts.values()) and not selection.functions:
+    if selection.facts.identical.all() and not selection.functions:
         return []
     ours = startup(comparison.fixed)
     return [

@@ -1,21 +1,27 @@
 """What other modules and the loader took from the baseline when it was loaded: exports, flags."""
 
+import numpy as np
+
 from hpbuild.codes import plan
 from hpbuild.codes import traps as codes
 from hpbuild.errors import Finding
 from hpbuild.match.comparison import Comparison
 from hpbuild.match.sides import Side
-from hpbuild.pe.exports import Export, exports
+from hpbuild.pe.exports import Export, exports, same_names
 from hpbuild.pe.image import Image
 from hpbuild.pe.load_config import load_config
 from hpbuild.plan.model import Exclusion
 from hpbuild.plan.selection import Selection
 
 _ORDINAL = "ordinal "
+_NO_FUNCTION = -2
+"""As a partner: there is no function to have one."""
 
 
 def export_exclusions(fixed: Image, baseline: Image) -> list[Exclusion]:
     """Exports that were added or removed, or have another ordinal or forwarder."""
+    if same_names(fixed, baseline):
+        return []
     ours, theirs = _by_name(fixed), _by_name(baseline)
     rows = [
         Exclusion("export", name, "added in the fixed image") for name in sorted(ours.keys() - theirs.keys())
@@ -71,12 +77,17 @@ def moved_exports(comparison: Comparison, selection: Selection) -> list[Finding]
     names: dict[int, int] = {}
     for root in theirs.values():
         names[root] = names.get(root, 0) + 1
-    kept = {fact.partner for fact in selection.facts.values()}
+    kept = frozenset(selection.facts.partner.tolist())
     findings = []
-    for index, name in fixed.exported:
-        fact, old = selection.facts.get(int(fixed.fragments.root[index])), theirs.get(name)
-        if old is None or fact is None or fact.partner == old:
+    partner = np.full(len(fixed.fragments), _NO_FUNCTION, dtype=np.int64)
+    partner[selection.facts.roots] = selection.facts.partner
+    roots = fixed.fragments.root[[index for index, _ in fixed.exported]]
+    columns = fixed.exported, roots.tolist(), partner[roots].tolist()
+    for (_, name), root, mate in zip(*columns, strict=True):
+        old = theirs.get(name)
+        if old is None or mate in (old, _NO_FUNCTION):
             continue
+        fact = selection.facts[root]
         if selection.limit is not None and fact.root not in selection.functions:
             continue  # left out by choice
         if old in kept:

@@ -22,11 +22,15 @@ def into_middle(comparison: Comparison, selection: Selection) -> list[Finding]:
         for root, why in selection.functions.items()
         if why is not Reason.HANDLER and selection.facts[root].partner >= 0
     }
-    staying = {fact.partner for fact in selection.facts.values()} - carried
+    staying = np.zeros(len(table) + 1, dtype=np.bool_)  # the last is that of -1
+    staying[selection.facts.partner] = True
+    staying[list(carried)] = False
     rows = np.flatnonzero((places.code >= 0) & (references.kind != RefKind.IMAGE_BASE))
     rows = rows[(places.offset[rows] != 0) | (table.root[places.code[rows]] != places.code[rows])]
-    rows = rows[np.isin(table.root[places.code[rows]], sorted(names))]
-    rows = rows[np.isin(table.root[references.fragment[rows]], sorted(staying))]
+    entered = np.zeros(len(table), dtype=np.bool_)
+    entered[list(names)] = True
+    rows = rows[entered[table.root[places.code[rows]]]]
+    rows = rows[staying[table.root[references.fragment[rows]]]]
     owners: I64 = table.root[references.fragment[rows]]
     found: dict[int, str] = {}
     for row, owner in zip(rows.tolist(), owners.tolist(), strict=True):

@@ -6,7 +6,7 @@ out with it, though it is the same in both images.
 """
 
 from bisect import bisect_right
-from collections.abc import Container, Iterator
+from collections.abc import Container, Iterable, Iterator
 
 import numpy as np
 
@@ -17,12 +17,12 @@ from hpbuild.match.comparison import Comparison
 from hpbuild.match.facts import is_filler, referenced, reserved_class
 from hpbuild.match.functions import FunctionFact, ranges
 from hpbuild.match.sides import Side
-from hpbuild.plan.model import NOT_SELECTED, Exclusion
+from hpbuild.plan.model import Exclusion, LeftOut
 from hpbuild.plan.selection import Selection
 from hpbuild.values import Interval
 
 
-def left_out(comparison: Comparison, selection: Selection, carried: Container[int]) -> list[Exclusion]:
+def left_out(comparison: Comparison, selection: Selection, carried: Container[int]) -> list[LeftOut]:
     """Every changed or new function and datum that the package does not deliver, and what leads into the
     middle of these. ``carried`` are the atoms that chunks hold."""
     roots = _roots(selection)
@@ -39,7 +39,7 @@ def _roots(selection: Selection) -> set[int]:
     """Changed and new functions that are not carried."""
     return {
         fact.root
-        for fact in selection.facts.values()
+        for fact in selection.facts.differing
         if not fact.identical and fact.root not in selection.functions
     }
 
@@ -83,23 +83,25 @@ def _leading_inside(comparison: Comparison, selection: Selection, roots: set[int
     return found
 
 
-def _function(comparison: Comparison, fact: FunctionFact, same: bool) -> Exclusion:
+def _function(comparison: Comparison, fact: FunctionFact, same: bool) -> LeftOut:
     program, other = comparison.fixed.program, comparison.baseline.program
     known = fact.partner >= 0
     partners = [int(comparison.pairing.fixed[part]) if known else -1 for part in fact.fragments]
     pairs = sorted(zip(fact.fragments, partners, strict=True), key=lambda pair: pair[1] < 0)
     fixed = ranges(program, tuple(part for part, _ in pairs))
-    words = _words("changed" if known else "new", "function", fixed)
-    return Exclusion(
-        klass=NOT_SELECTED,
+    change = "same" if same else "changed" if known else "new"
+    words = _words(change, "function", fixed)
+    return LeftOut(
+        what="function",
+        change=change,
         place=program.name_of(fact.root),
-        cause=f"{_words('same', 'function', fixed)}, leads into one that is left out" if same else words,
+        cause=f"{words}, leads into one that is left out" if same else words,
         fixed=fixed,
         baseline=ranges(other, tuple(partner for _, partner in pairs if partner >= 0)),
     )
 
 
-def _data(comparison: Comparison, carried: Container[int], roots: set[int]) -> Iterator[Exclusion]:
+def _data(comparison: Comparison, carried: Container[int], roots: set[int]) -> Iterator[LeftOut]:
     side, data, other = comparison.fixed, comparison.data, comparison.baseline.atoms
     named, tables = referenced(side), _tables(comparison, roots)
     missing = np.flatnonzero((data.baseline < 0) | ~data.same).tolist()
@@ -113,8 +115,9 @@ def _data(comparison: Comparison, carried: Container[int], roots: set[int]) -> I
         kind = Memory(int(side.atoms.memory[atom])).name.lower()
         change = "new" if mate < 0 else "changed" if atom in chosen else "same"
         words = _words(change, kind, (run,))
-        yield Exclusion(
-            klass=NOT_SELECTED,
+        yield LeftOut(
+            what=kind,
+            change=change,
             place=side.atoms.names.get(atom) or f"{run.start:#x}",
             cause=words if change != "same" else f"{words}, leads into a function that is left out",
             fixed=(run,),
@@ -156,12 +159,14 @@ def _words(change: str, what: str, fixed: tuple[Interval, ...]) -> str:
     return f"{change} {what} at {fixed[0].start:#x}, {sum(map(len, fixed))} bytes"
 
 
-def told(comparison: Comparison, selection: Selection, exclusions: list[Exclusion]) -> list[Finding]:
+def told(
+    comparison: Comparison, selection: Selection, exclusions: Iterable[Exclusion | LeftOut]
+) -> list[Finding]:
     """The warning that counts what is left out, and says how much of it carried code may reach."""
-    left = [item for item in exclusions if item.klass == NOT_SELECTED]
+    left = [item for item in exclusions if isinstance(item, LeftOut)]
     if not left:
         return []
-    functions = sum(" function at " in item.cause for item in left)
+    functions = sum(item.what == "function" for item in left)
     cause = f"{functions} functions and {len(left) - functions} data stay as they are in the baseline"
     behind = _behind(comparison, selection)
     if behind:

@@ -26,7 +26,7 @@ def line_exclusions(comparison: Comparison, selection: Selection) -> list[Exclus
             fixed=tuple(ours for ours, _ in places[fact.root]),
             baseline=tuple(theirs for _, theirs in places[fact.root]),
         )
-        for fact in comparison.functions
+        for fact in comparison.facts.differing
         if fact.line_only and fact.root not in selection.functions
     ]
 

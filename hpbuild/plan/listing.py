@@ -5,9 +5,9 @@ the release or by its file name; without it exactly one module must have such a 
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 
 from hpbuild.codes import match as codes
+from hpbuild.dataclass import dataclass, field
 from hpbuild.errors import HpbuildError
 from hpbuild.match.comparison import Comparison
 from hpbuild.match.lookup import Found, Lookup

@@ -5,9 +5,10 @@ one piece. Its *fields* are the places whose value depends on where the chunk or
 The patch image writer is a small linker over chunks; it needs no decoder and no matcher.
 """
 
-from dataclasses import dataclass
+from collections.abc import Iterable
 from enum import StrEnum
 
+from hpbuild.dataclass import dataclass
 from hpbuild.errors import Finding, Severity
 from hpbuild.values import Interval, Rva
 
@@ -157,15 +158,29 @@ LINE_ONLY = "line-only"
 class Exclusion:
     """A difference that a hotpatch does not deliver, declared. ``klass`` is one of 'version-resource',
     'resource', 'export', 'import', 'metadata', 'line-only', 'thread-local', 'unreferenced-function',
-    'unreferenced-data', 'not-selected'. The last is for what a list of functions leaves out: ``fixed`` are
-    its ranges in the fixed image, ``baseline`` in step with the first of them where the baseline's version
-    lies, which stays. For 'line-only' they are the 4-byte line numbers, in step."""
+    'unreferenced-data', 'not-selected'. The last is for what a list of functions leaves out (``LeftOut``):
+    ``fixed`` are its ranges in the fixed image, ``baseline`` in step with the first of them where the
+    baseline's version lies, which stays. For 'line-only' they are the 4-byte line numbers, in step."""
 
     klass: str
     place: str
     cause: str
     fixed: tuple[Interval, ...] = ()
     baseline: tuple[Interval, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class LeftOut:
+    """An exclusion for a function or datum that a list of functions leaves out: ``what`` it is ('function',
+    'rodata', 'data', 'bss') and how it compares with the baseline ('changed', 'new', 'same')."""
+
+    what: str
+    change: str
+    place: str
+    cause: str
+    fixed: tuple[Interval, ...]
+    baseline: tuple[Interval, ...]
+    klass: str = NOT_SELECTED
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,7 +202,7 @@ class Plan:
     data: tuple[CarriedDatum, ...]
     unwind: tuple[UnwindEntry, ...]
     redirections: tuple[RedirectionSite, ...]
-    exclusions: tuple[Exclusion, ...]
+    exclusions: tuple[Exclusion | LeftOut, ...]
     findings: tuple[Finding, ...]
     uses: tuple[BaselineUse, ...] = ()
     only: tuple[str, ...] = ()
@@ -195,4 +210,34 @@ class Plan:
     @property
     def refused(self) -> bool:
         """True when a finding forbids the package."""
-        return any(finding.code.severity is Severity.REFUSE for finding in self.findings)
+        return refuses(self.findings)
+
+    @property
+    def left_out(self) -> tuple[LeftOut, ...]:
+        """Those of the exclusions that the list of functions asked for."""
+        return left_out_of(self.exclusions)
+
+    @property
+    def unwind_records(self) -> tuple[Interval, ...]:
+        """Where the carried unwind records lie in the fixed image."""
+        return tuple(chunk.source for chunk in self.chunks if chunk.kind is ChunkKind.UNWIND)
+
+
+def refuses(findings: Iterable[Finding]) -> bool:
+    """True when one of the findings forbids the package."""
+    return any(finding.code.severity is Severity.REFUSE for finding in findings)
+
+
+def left_out_of(exclusions: Iterable[Exclusion | LeftOut]) -> tuple[LeftOut, ...]:
+    """Those that a list of functions asked for."""
+    return tuple(item for item in exclusions if isinstance(item, LeftOut))
+
+
+def declared(exclusions: Iterable[Exclusion | LeftOut]) -> tuple[Exclusion, ...]:
+    """All exclusions in one form, as reports tell them."""
+    return tuple(
+        Exclusion(item.klass, item.place, item.cause, item.fixed, item.baseline)
+        if isinstance(item, LeftOut)
+        else item
+        for item in exclusions
+    )

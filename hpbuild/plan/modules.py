@@ -10,9 +10,10 @@ from collections.abc import Iterator
 import numpy as np
 import numpy.typing as npt
 
+from hpbuild.code.columns import members as within
 from hpbuild.code.decode import RefKind
 from hpbuild.code.model import FieldForm, Program
-from hpbuild.code.rtti import old_locator, throws_within
+from hpbuild.code.rtti import old_locators, throws_in_runs
 from hpbuild.codes import traps as codes
 from hpbuild.errors import Finding
 from hpbuild.match.atoms import Memory
@@ -35,29 +36,42 @@ def found_by_module(comparison: Comparison, selection: Selection) -> list[Findin
     """A refusal for each carried ThrowInfo and each carried virtual table with a locator of
     signature 0."""
     side = comparison.fixed
-    image = side.program.image
-    findings, writable = [], []
+    runs: list[Interval] = []
+    places: list[str] = []
+    writable: list[tuple[Interval, str]] = []
     for members, _ in selection.objects.values():
         run = extent(side, members)
         place = side.atoms.names.get(members[0]) or f"data at {run.start:#x}"
         if side.atoms.memory[members[0]] != Memory.RODATA:
             writable.append((run, place))
-            continue
-        what = [f"the ThrowInfo at {rva:#x}" for rva in throws_within(image, run.start, run.end)]
-        what += [
-            f"the locator at {rva:#x}" for rva in _pointed_at(side.program, run) if old_locator(image, rva)
-        ]
-        findings += [Finding(codes.FOUND_BY_MODULE, place, what[0])] if what else []
+        else:
+            runs.append(run)
+            places.append(place)
+    findings = [
+        Finding(codes.FOUND_BY_MODULE, places[number], what)
+        for number, what in sorted(_resolved_by_module(side.program, runs).items())
+    ]
     return findings + _thrown_variables(side.program, selection, writable)
 
 
-def _pointed_at(program: Program, run: Interval) -> list[int]:
-    """Where the pointers with a base relocation in ``run`` lead, and the one before it: there a virtual table
-    names its locator."""
-    table = program.fields
-    low, high = np.searchsorted(table.site, (run.start - _POINTER, run.end))
-    found = table.target[low:high][table.form[low:high] == FieldForm.ADDR64]
-    return sorted(set(found.tolist()))
+def _resolved_by_module(program: Program, runs: list[Interval]) -> dict[int, str]:
+    """The first such thing in each of ``runs`` that has any, by the number of the run."""
+    image, table = program.image, program.fields
+    starts = np.array([run.start for run in runs], dtype=np.int64)
+    ends = np.array([run.end for run in runs], dtype=np.int64)
+    found: dict[int, str] = {}
+    for number, rva in throws_in_runs(image, starts, ends):
+        found.setdefault(number, f"the ThrowInfo at {rva:#x}")
+    # Where the pointers with a base relocation in a run lead, and the one before it: there a virtual table
+    # names its locator.
+    low, high = np.searchsorted(table.site, starts - _POINTER), np.searchsorted(table.site, ends)
+    rows, run = within(low, high), np.repeat(np.arange(len(runs)), high - low)
+    pointers = table.form[rows] == FieldForm.ADDR64
+    targets, run = table.target[rows[pointers]], run[pointers]
+    old = old_locators(image, targets)
+    for number, rva in sorted(zip(run[old].tolist(), targets[old].tolist(), strict=True)):
+        found.setdefault(number, f"the locator at {rva:#x}")
+    return found
 
 
 def _thrown_variables(

@@ -2,18 +2,19 @@
 
 from collections.abc import Container
 from copy import copy
-from dataclasses import dataclass
 
 import numpy as np
 
 from hpbuild.code.columns import distinct_pairs
-from hpbuild.match.atoms import Memory
+from hpbuild.dataclass import dataclass
+from hpbuild.match.atoms import Atoms, Memory
 from hpbuild.match.sides import Side
 from hpbuild.pe.symbols import SymbolKind
-from hpbuild.plan.parts import Parts
+from hpbuild.plan.parts import Parts, records
 from hpbuild.plan.relation import Relation
 from hpbuild.values import Interval
 
+_RODATA = int(Memory.RODATA)
 _PLAIN_HEAD = 16
 """Offset to top, and the pointer to the type information."""
 
@@ -41,18 +42,33 @@ def users(side: Side) -> Users:
     )
 
 
+class _Rows:
+    """The columns of atoms, to be read a number at a time."""
+
+    __slots__ = ("count", "end", "first_field", "heads", "last_field", "memory", "section", "start")
+
+    def __init__(self, atoms: Atoms) -> None:
+        self.count = len(atoms)
+        self.start, self.end = atoms.start.data, atoms.end.data
+        self.section, self.memory = atoms.section.data, atoms.memory.data
+        self.first_field, self.last_field = atoms.first_field.data, atoms.last_field.data
+        self.heads = atoms.heads.data
+
+
 class Objects:
     """Which atoms form one object with a given atom."""
 
-    __slots__ = ("_joined", "_named", "_records", "_side", "_users", "parts")
+    __slots__ = ("_atoms", "_joined", "_named", "_records", "_side", "_users", "parts", "records")
 
     def __init__(self, side: Side, who: Users) -> None:
         self._side = side
         self._joined: Container[int] | None = None
         self._users = who
         self._named = _symbol_runs(side)
-        self._records = frozenset(start for start, _ in side.program.exceptions.records)
-        self.parts = Parts(side, who.functions.present, self._named)
+        self._atoms = _Rows(side.atoms)
+        self.records = records(side)
+        self._records = self.records.begun.data
+        self.parts = Parts(side, who.functions.present, self._named, self.records.begun)
 
     def limited(self, joined: Container[int]) -> "Objects":
         """The same, with nothing but the atoms in ``joined`` having their parts (see ``Parts``) with them."""
@@ -70,33 +86,33 @@ class Objects:
         members = self._headed(self._members(atom))
         while members[0] and self._continues(members[0]):
             members = tuple(sorted({*self._headed(self._members(members[0] - 1)), *members}))
-        while members[-1] + 1 < len(self._side.atoms) and self._continues(members[-1] + 1):
+        while members[-1] + 1 < self._atoms.count and self._continues(members[-1] + 1):
             members = tuple(sorted({*members, members[-1] + 1, *self._members(members[-1] + 1)}))
         return members
 
     def body(self, members: tuple[int, ...]) -> int:
         """The first atom of an object that is more than what lies in front of a virtual table."""
-        heads = self._side.atoms.heads
+        heads = self._atoms.heads
         return next((one for one in members if not heads[one] and not self.empty_front(one)), members[0])
 
     def empty_front(self, atom: int) -> bool:
         """Words of zero in front of a virtual table that may be offsets of virtual bases, or filler."""
-        atoms = self._side.atoms
-        if atom + 1 >= len(atoms) or not atoms.heads[atom + 1] or atoms.heads[atom]:
+        atoms, who = self._atoms, self._users
+        if atom + 1 >= atoms.count or not atoms.heads[atom + 1] or atoms.heads[atom]:
             return False
-        known = atom in atoms.names or atom in self._users.atoms or atom in self._users.functions
-        if known or atoms.memory[atom] != Memory.RODATA or not self._adjoins(atom):
+        known = atom in self._side.atoms.names or atom in who.atoms or atom in who.functions
+        if known or atoms.memory[atom] != _RODATA or not self._adjoins(atom):
             return False
-        return not self._side.program.image.memory[int(atoms.start[atom]) : int(atoms.end[atom])].any()
+        return not self._side.program.image.memory[atoms.start[atom] : atoms.end[atom]].any()
 
     def ends_with_pointer(self, atom: int) -> bool:
         """The last bytes of the atom are a field; what lies behind can be no part of the same array."""
-        atoms, fields = self._side.atoms, self._side.program.fields
-        last = int(atoms.last_field[atom]) - 1
-        return last >= atoms.first_field[atom] and int(fields.site[last]) + 8 == int(atoms.end[atom])
+        atoms, fields = self._atoms, self._side.program.fields
+        last = atoms.last_field[atom] - 1
+        return last >= atoms.first_field[atom] and int(fields.site[last]) + 8 == atoms.end[atom]
 
     def _headed(self, members: tuple[int, ...]) -> tuple[int, ...]:
-        heads = self._side.atoms.heads
+        heads = self._atoms.heads
         while members[0] and (
             heads[members[0] - 1] or (heads[members[0]] and self.empty_front(members[0] - 1))
         ):
@@ -108,10 +124,10 @@ class Objects:
     def _continues(self, atom: int) -> bool:
         """The atom is the words in front of a table that is not the first of its class, with offsets of
         virtual bases: they begin where the table before ends, which may be with empty entries."""
-        atoms = self._side.atoms
+        atoms = self._atoms
         if not atoms.heads[atom] or not self._adjoins(atom - 1):
             return False
-        start, end = int(atoms.start[atom]), int(atoms.end[atom])
+        start, end = atoms.start[atom], atoms.end[atom]
         return end - start > _PLAIN_HEAD and self._side.program.image.u64(end - _PLAIN_HEAD) != 0
 
     def _members(self, atom: int) -> tuple[int, ...]:
@@ -123,8 +139,7 @@ class Objects:
         text = self._text(atom)
         if len(text) > 1:
             return self._extended(text)
-        atoms = self._side.atoms
-        if atoms.heads[atom] and atom + 1 < len(atoms) and self._adjoins(atom):
+        if self._atoms.heads[atom] and atom + 1 < self._atoms.count and self._adjoins(atom):
             atom += 1
         while (front := self._front(atom)) < atom or self._goes_on(atom):
             atom = min(front, atom - 1)
@@ -137,20 +152,20 @@ class Objects:
 
     def _extended(self, first: tuple[int, ...]) -> tuple[int, ...]:
         """The atoms and those behind them that may belong to the same constant."""
-        atoms = self._side.atoms
-        mine = self._users.functions.get(first[0], frozenset())
-        members = list(first)
+        atoms = self._atoms
+        mine = self._users.functions.of(first[0])
+        members, names = list(first), self._side.atoms.names
         if self.parts.is_text(first[-1]):
             return first
-        while members[-1] + 1 < len(atoms) and self._adjoins(members[-1]):
+        while members[-1] + 1 < atoms.count and self._adjoins(members[-1]):
             following = members[-1] + 1
-            others = self._users.functions.get(following, frozenset())
-            named = following in atoms.names or following in self._users.atoms
-            if int(atoms.start[following]) in self._records or atoms.heads[following]:
+            others = self._users.functions.of(following)
+            named = following in names or following in self._users.atoms
+            if self._records[following] or atoms.heads[following]:
                 break
             if self.empty_front(following) and self.ends_with_pointer(members[-1]):
                 break
-            alone = named or not others <= mine or (not others and atoms.memory[first[0]] != Memory.RODATA)
+            alone = named or not others <= mine or (not others and atoms.memory[first[0]] != _RODATA)
             if alone and self._front(following) == following:
                 break
             members.append(following)
@@ -159,33 +174,33 @@ class Objects:
     def _goes_on(self, atom: int) -> bool:
         """The atom is a part of the one before, as far as can be told: code reads it directly, and takes the
         address of the one before."""
-        atoms, before = self._side.atoms, atom - 1
-        if before < 0 or not self._adjoins(before) or atoms.memory[atom] != Memory.RODATA:
+        before = atom - 1
+        if before < 0 or not self._adjoins(before) or self._atoms.memory[atom] != _RODATA:
             return False
-        named = atom in atoms.names or atom in self._users.atoms or before in self._named
-        record = int(atoms.start[atom]) in self._records or int(atoms.start[before]) in self._records
+        named = atom in self._side.atoms.names or atom in self._users.atoms or before in self._named
+        record = self._records[atom] or self._records[before]
         if named or record or not self.parts.is_open(before) or self.parts.is_open(atom):
             return False
-        mine = self._users.functions.get(atom, frozenset())
+        mine = self._users.functions.of(atom)
         known = self.parts.is_text(before)
-        return bool(mine) and not known and mine <= self._users.functions.get(before, frozenset())
+        return bool(mine) and not known and mine <= self._users.functions.of(before)
 
     def _adjoins(self, atom: int) -> bool:
-        atoms = self._side.atoms
-        return bool(
+        atoms = self._atoms
+        return (
             atoms.end[atom] == atoms.start[atom + 1]
             and atoms.section[atom] == atoms.section[atom + 1]
             and atoms.memory[atom] == atoms.memory[atom + 1]
         )
 
     def _in_code(self, atom: int) -> bool:
-        return self._side.program.image.sections[int(self._side.atoms.section[atom])].executable
+        return self._side.program.image.sections[self._atoms.section[atom]].executable
 
     def _contiguous(self, atom: int) -> tuple[int, ...]:
         first = last = atom
         while first and self._adjoins(first - 1):
             first -= 1
-        while last + 1 < len(self._side.atoms) and self._adjoins(last):
+        while last + 1 < self._atoms.count and self._adjoins(last):
             last += 1
         return tuple(range(first, last + 1))
 
@@ -194,7 +209,7 @@ class Objects:
         first = last = atom
         while first and self._adjoins(first - 1) and self._runs_on(first - 1):
             first -= 1
-        while last + 1 < len(self._side.atoms) and self._adjoins(last) and self._runs_on(last):
+        while last + 1 < self._atoms.count and self._adjoins(last) and self._runs_on(last):
             last += 1
         return tuple(range(first, last + 1))
 
@@ -202,12 +217,12 @@ class Objects:
         """A constant of nothing but letters, one or two bytes each, without an end mark. No text goes on into
         an address: the offsets of a table that code no longer shows look like letters too, and the table of
         the next function lies behind it."""
-        atoms = self._side.atoms
-        if atoms.memory[atom] != Memory.RODATA or atoms.first_field[atom] != atoms.last_field[atom]:
+        atoms = self._atoms
+        if atoms.memory[atom] != _RODATA or atoms.first_field[atom] != atoms.last_field[atom]:
             return False
-        if not self.parts.is_open(atom) or self.parts.form_at(int(atoms.end[atom])) >= 0:
+        start, end = atoms.start[atom], atoms.end[atom]
+        if not self.parts.is_open(atom) or self.parts.form_at(end) >= 0:
             return False
-        start, end = int(atoms.start[atom]), int(atoms.end[atom])
         content = self._side.program.image.read(start, end - start)
         if len(content) % 2 == 0 and not any(content[1::2]):
             # A letter and its end mark look like half of a longer text of two bytes a letter.
@@ -230,7 +245,7 @@ class Objects:
 
     def is_string(self, atom: int) -> bool:
         """A run of text that ends inside the atom: nothing behind its end mark belongs to it."""
-        start, end = int(self._side.atoms.start[atom]), int(self._side.atoms.end[atom])
+        start, end = self._atoms.start[atom], self._atoms.end[atom]
         content = self._side.program.image.read(start, end - start)
         text = content.split(b"\0", 1)[0]
         return 0 < len(text) < len(content) and all(byte >= 0x20 or byte in b"\t\n\r" for byte in text)

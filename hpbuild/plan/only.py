@@ -7,12 +7,12 @@ both images, are not followed: they go on as they do now.
 """
 
 from collections.abc import Container, Iterator
-from dataclasses import dataclass
 
 import numpy as np
 
 from hpbuild.code.decode import RefKind
 from hpbuild.codes import plan as codes
+from hpbuild.dataclass import dataclass
 from hpbuild.errors import Finding
 from hpbuild.match.atoms import Memory
 from hpbuild.match.comparison import Comparison
@@ -83,8 +83,9 @@ def starts(comparison: Comparison, limit: Limit) -> Iterator[FunctionFact]:
     refer to."""
     side, data = comparison.fixed, comparison.data
     stale = (data.baseline >= 0) & ~data.same & (side.atoms.memory == Memory.RODATA)
-    for fact in comparison.functions:
-        if fact.root not in limit.roots or fact.partner < 0:
+    for root in sorted(limit.roots):
+        fact = comparison.facts.get(root)
+        if fact is None or fact.partner < 0:
             continue
         rows = np.concatenate([np.arange(side.first[part], side.last[part]) for part in fact.fragments])
         atoms = side.targets.atom[rows]
@@ -94,7 +95,7 @@ def starts(comparison: Comparison, limit: Limit) -> Iterator[FunctionFact]:
 
 def idle(comparison: Comparison, limit: Limit, carried: Container[int]) -> list[Finding]:
     """A refusal for each listed function that the package would not carry."""
-    facts = {fact.root: fact for fact in comparison.functions}
+    facts = comparison.facts
     findings = [
         Finding(codes.NOTHING_SELECTED, name, "only the baseline has it: it is gone in the fixed image")
         for name in limit.gone

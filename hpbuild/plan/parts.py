@@ -7,12 +7,14 @@ within it, begins nothing by itself: so it may be an element of what lies before
 
 import re
 from collections.abc import Iterable, Iterator
+from itertools import chain
 
 import numpy as np
 
 from hpbuild.code.columns import among
 from hpbuild.code.decode import RefKind
 from hpbuild.code.model import I64, FieldForm, Program
+from hpbuild.dataclass import dataclass
 from hpbuild.match.atoms import Memory
 from hpbuild.match.sides import Side
 
@@ -28,33 +30,38 @@ Bools = np.ndarray[tuple[int], np.dtype[np.bool_]]
 
 class Parts:
     """What may be a part of what, by atom. ``used`` marks the atoms that code refers to, ``named`` are those
-    of symbols whose extent is known."""
+    of symbols whose extent is known; ``records`` marks those that begin unwind records."""
 
-    __slots__ = ("_form", "_memory", "_part", "_reach", "_run", "_side", "_used", "_without")
+    __slots__ = (
+        "_end", "_form", "_memory", "_part", "_reach", "_reaching", "_records", "_run", "_side", "_sites",
+        "_start", "_used", "_without",
+    )  # fmt: skip
 
-    def __init__(self, side: Side, used: Bools, named: Iterable[int]) -> None:
-        self._side, self._used = side, used
+    def __init__(self, side: Side, used: Bools, named: Iterable[int], records: Bools) -> None:
+        self._side, self._used, self._records = side, used, records
         self._without = np.zeros(len(side.atoms), dtype=np.bool_)
         self._without[np.fromiter(named, dtype=np.int64)] = True
         self._reach = _reaches(side)
+        self._reaching, self._end = self._reach.data, side.atoms.end.data
+        self._start, self._sites = side.atoms.start.data, side.program.fields.site
         self._memory = side.program.image.memory.data
         self._part: Bools | None = None
-        self._run: I64 | None = None
+        self._run: memoryview | None = None
 
     def reach(self, atom: int) -> int:
         """The address up to which what names the atom's begin may read; ``ENDLESS`` where it is taken."""
-        return int(self._reach[atom])
+        return self._reaching[atom]
 
     def is_open(self, atom: int) -> bool:
         """The atom's address is taken, or something reads beyond its end."""
-        return bool(self._reach[atom] > self._side.atoms.end[atom])
+        return self._reaching[atom] > self._end[atom]
 
     def front(self, atom: int) -> int:
         """The first atom of which the given one may be a part; itself when there is none."""
         if self._run is None:
             number = np.arange(len(self._side.atoms))
-            self._run = np.maximum.accumulate(np.where(self._parts(), 0, number))
-        first = int(self._run[atom])
+            self._run = np.maximum.accumulate(np.where(self._parts(), 0, number)).data
+        first = self._run[atom]
         if first == atom:
             return atom
         reaching = self._reach[first:atom] > self._side.atoms.start[atom]
@@ -81,15 +88,14 @@ class Parts:
 
     def form_at(self, rva: int) -> int:
         """The form of the address in data that begins at ``rva``, -1 for none."""
-        fields = self._side.program.fields
-        place = int(fields.site.searchsorted(rva))
-        return int(fields.form[place]) if place < len(fields) and int(fields.site[place]) == rva else -1
+        place = int(self._sites.searchsorted(rva))
+        known = place < len(self._sites) and int(self._sites[place]) == rva
+        return int(self._side.program.fields.form[place]) if known else -1
 
     def is_text(self, atom: int) -> bool:
         """Letters and an end mark: nothing behind it belongs to it. Words of small numbers look alike, and so
         do fractions: as text counts what has some letters, in UTF-8."""
-        atoms = self._side.atoms
-        found = _TEXT.match(self._memory, int(atoms.start[atom]), int(atoms.end[atom]))
+        found = _TEXT.match(self._memory, self._start[atom], self._end[atom])
         if found is None:
             return False
         try:
@@ -111,12 +117,12 @@ class Parts:
 
     def _candidates(self) -> I64:
         """What may be a part by all but the content of what lies before."""
-        atoms, program = self._side.atoms, self._side.program
+        atoms = self._side.atoms
         start, constant = atoms.start, atoms.memory == Memory.RODATA
         joined = (atoms.end[:-1] == start[1:]) & (atoms.section[:-1] == atoms.section[1:])
         begins = self._without | atoms.heads
         begins[np.fromiter(atoms.names, dtype=np.int64)] = True
-        records = among(start, record_starts(program))
+        records = self._records
         pointer = (_forms(self._side, start) == FieldForm.ADDR64) & (start % _POINTER == 0)
         found = self._used & (self._reach != ENDLESS) & ~begins & ~records & constant
         found[1:] &= joined & constant[:-1] & ~self._without[:-1] & ~records[:-1]
@@ -145,9 +151,26 @@ class Parts:
         return found
 
 
-def record_starts(program: Program) -> I64:
-    """Where the unwind records begin, ascending."""
-    return np.array(program.exceptions.records, dtype=np.int64).reshape(-1, 2)[:, 0]
+@dataclass(frozen=True, slots=True)
+class Records:
+    """Where the unwind records begin and their sizes, ascending; by atom, whether one begins there."""
+
+    starts: I64
+    sizes: I64
+    begun: Bools
+
+
+def records(side: Side) -> Records:
+    """The unwind records of one side, in columns."""
+    starts, sizes = record_runs(side.program)
+    return Records(starts, sizes, among(side.atoms.start, starts))
+
+
+def record_runs(program: Program) -> tuple[I64, I64]:
+    """Where the unwind records begin and their sizes, ascending."""
+    rows = program.exceptions.records
+    flat = np.fromiter(chain.from_iterable(rows), dtype=np.int64, count=2 * len(rows))
+    return np.ascontiguousarray(flat[::2]), np.ascontiguousarray(flat[1::2])
 
 
 def _forms(side: Side, rva: I64) -> I64:

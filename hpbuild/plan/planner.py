@@ -1,126 +1,194 @@
 """From the comparison to the plan: what is carried, how entries are redirected, what is permitted."""
 
-from collections.abc import Mapping
+from collections.abc import Callable
 from itertools import pairwise
 
+import numpy as np
+
 from hpbuild.codes import plan as codes
+from hpbuild.dataclass import dataclass
 from hpbuild.errors import Finding
 from hpbuild.match.comparison import Comparison
 from hpbuild.match.facts import reason
 from hpbuild.match.functions import ranges
 from hpbuild.match.pairing import Level
 from hpbuild.plan.builds import Builds, build_findings
-from hpbuild.plan.chunks import ChunkList
+from hpbuild.plan.chunks import FieldRows, chunks, field_rows, unwind_entries
+from hpbuild.plan.endless import OldCode, old_code
 from hpbuild.plan.exclusions import declared_exclusions
-from hpbuild.plan.model import CarriedDatum, CarriedFunction, ChunkKind, Plan, Reason, RedirectionSite
+from hpbuild.plan.model import (
+    BaselineUse,
+    CarriedDatum,
+    CarriedFunction,
+    Chunk,
+    Exclusion,
+    LeftOut,
+    Plan,
+    Reason,
+    RedirectionSite,
+    refuses,
+)
 from hpbuild.plan.moved_fields import moved_fields
-from hpbuild.plan.objects import extent
+from hpbuild.plan.numbering import Numbering, number
 from hpbuild.plan.only import Limit
-from hpbuild.plan.redirections import branch_targets, choose
+from hpbuild.plan.redirections import Entries, branch_targets
 from hpbuild.plan.resolve import Resolver
 from hpbuild.plan.selection import Selection, select
 from hpbuild.plan.traps import trapped
 from hpbuild.values import Interval
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Decision:
+    """What a plan decides, before its parts are made: ``findings`` say whether it may become a package, and
+    the rest of it can be made when it does."""
+
+    comparison: Comparison
+    selection: Selection
+    numbering: Numbering
+    fields: FieldRows
+    uses: Callable[[], tuple[BaselineUse, ...]]
+    redirections: tuple[RedirectionSite, ...]
+    exclusions: tuple[Exclusion | LeftOut, ...]
+    findings: tuple[Finding, ...]
+
+    @property
+    def carries(self) -> bool:
+        """Whether there is something to patch."""
+        return bool(self.selection.functions)
+
+    @property
+    def refused(self) -> bool:
+        """True when a finding forbids the package."""
+        return refuses(self.findings)
+
+    @property
+    def only(self) -> tuple[str, ...]:
+        """The functions that the plan is limited to, as in ``Plan``."""
+        return () if self.selection.limit is None else self.selection.limit.names
+
+    @property
+    def unwind_records(self) -> tuple[Interval, ...]:
+        """Where the carried unwind records lie in the fixed image."""
+        numbers = range(self.numbering.codes, self.numbering.codes + self.numbering.records)
+        start, end = self.numbering.start, self.numbering.end
+        return tuple(Interval(int(start[number]), int(end[number])) for number in numbers)
+
+    def plan(self) -> Plan:
+        """The plan with all its parts."""
+        side, numbering = self.comparison.fixed, self.numbering
+        made = chunks(side, numbering, self.fields)
+        return Plan(
+            chunks=made,
+            functions=tuple(_function(self, root) for root in self.selection.functions),
+            data=tuple(_datum(self, made, first) for first in self.selection.objects),
+            unwind=unwind_entries(side, numbering),
+            redirections=self.redirections,
+            exclusions=self.exclusions,
+            findings=self.findings,
+            uses=self.uses(),
+            only=self.only,
+        )
+
+
 def make_plan(comparison: Comparison, limit: Limit | None = None, builds: Builds | None = None) -> Plan:
+    """``decide``, and make the plan."""
+    return decide(comparison, limit, builds).plan()
+
+
+def decide(comparison: Comparison, limit: Limit | None = None, builds: Builds | None = None) -> Decision:
     """Decide for one pair of images; with ``limit`` for the listed functions and what they need. ``builds``
     tells how the images were made. The findings say whether the plan may become a package."""
     selection = select(comparison, limit)
-    resolver = Resolver(comparison, selection)
-    numbered = ChunkList(resolver)
-    numbered.number()
-    chunks = numbered.chunks()
-    theirs = comparison.baseline_functions
-    functions = tuple(
-        _function(comparison, selection, numbered, root, theirs) for root in selection.functions
-    )
-    redirections, no_room = _redirect(comparison, selection, functions)
-    data = tuple(
-        CarriedDatum(
-            name=chunks[numbered.object_chunk[first]].name,
-            reason=why,
-            kind=ChunkKind(chunks[numbered.object_chunk[first]].kind),
-            cause=_data_cause(why),
-            chunk=numbered.object_chunk[first],
-            fixed=extent(comparison.fixed, members),
-            baseline=None if why is Reason.ADDED else _old_place(comparison, members),
-        )
-        for first, (members, why) in selection.objects.items()
-    )
-    exclusions, notes = declared_exclusions(comparison, selection, resolver.atom_chunk)
-    findings = [*selection.findings, *resolver.findings.values(), *no_room, *notes]
-    findings += trapped(comparison, selection)
-    if builds is not None and functions:
+    numbering, unfit = number(comparison.fixed, selection)
+    resolver = Resolver(comparison, numbering)
+    fields = field_rows(comparison.fixed, numbering, resolver)
+    old = old_code(comparison, selection)
+    redirections, no_room = _redirect(comparison, selection, old)
+    carried = frozenset(np.flatnonzero(numbering.atom_chunk >= 0).tolist())
+    exclusions, notes = declared_exclusions(comparison, selection, carried)
+    findings = [*selection.findings, *unfit, *resolver.findings.values(), *no_room, *notes]
+    findings += trapped(comparison, selection, old)
+    if builds is not None and selection.functions:
         findings += build_findings(builds, comparison.fixed.program.image.name)
     if builds is None or not builds.types_known:
         findings += moved_fields(comparison, selection)
-    findings += _weak(comparison, functions)
+    findings += _weak(comparison, selection)
     findings += _removed(comparison, selection)
-    return Plan(
-        chunks=chunks,
-        functions=functions,
-        data=data,
-        unwind=numbered.unwind_entries(),
+    return Decision(
+        comparison=comparison,
+        selection=selection,
+        numbering=numbering,
+        fields=fields,
+        uses=resolver.uses,
         redirections=redirections,
         exclusions=exclusions,
         findings=tuple(
             sorted(set(findings), key=lambda finding: (finding.code.id, finding.place, finding.cause))
         ),
-        uses=tuple(sorted(resolver.uses, key=lambda use: (use.range.start, use.range.end, use.constant))),
-        only=() if limit is None else limit.names,
     )
 
 
-def _function(
-    comparison: Comparison,
-    selection: Selection,
-    numbered: ChunkList,
-    root: int,
-    theirs: Mapping[int, tuple[int, ...]],
-) -> CarriedFunction:
+_CAUSES = {
+    Reason.ADDED: "no counterpart in the baseline",
+    Reason.REFERRER: "refers to changed data or has a changed handler",
+    Reason.HANDLER: "handler or split-off part of a carried function",
+}
+
+
+def _function(decision: Decision, root: int) -> CarriedFunction:
+    comparison, selection, numbering = decision.comparison, decision.selection, decision.numbering
     fact, why = selection.facts[root], selection.functions[root]
-    program, other = comparison.fixed.program, comparison.baseline.program
-    chunks = numbered.function_chunks[root]
+    theirs, numbers = comparison.baseline_functions, numbering.function_chunks[root]
     baseline: tuple[Interval, ...] = ()
     if fact.partner >= 0 and why is not Reason.HANDLER:
-        baseline = ranges(other, theirs.get(fact.partner, (fact.partner,)))
-    cause = {
-        Reason.ADDED: "no counterpart in the baseline",
-        Reason.REFERRER: "refers to changed data or has a changed handler",
-        Reason.HANDLER: "handler or split-off part of a carried function",
-    }
+        baseline = ranges(comparison.baseline.program, theirs.get(fact.partner, (fact.partner,)))
     return CarriedFunction(
-        name=program.name_of(root),
+        name=comparison.fixed.program.name_of(root),
         reason=why,
-        level=Level(int(comparison.pairing.level[root])).label if baseline else "",
-        cause=cause.get(why) or reason(comparison, fact),
-        chunks=chunks,
-        fixed=numbered.sources(root),
+        level=_level(comparison, root).label if baseline else "",
+        cause=_CAUSES.get(why) or reason(comparison, fact),
+        chunks=tuple(numbers),
+        fixed=tuple(Interval(int(numbering.start[one]), int(numbering.end[one])) for one in numbers),
         baseline=baseline,
     )
 
 
+def _datum(decision: Decision, made: tuple[Chunk, ...], first: int) -> CarriedDatum:
+    members, why = decision.selection.objects[first]
+    chunk = decision.numbering.object_chunk[first]
+    return CarriedDatum(
+        name=made[chunk].name,
+        reason=why,
+        kind=made[chunk].kind,
+        cause=_data_cause(why),
+        chunk=chunk,
+        fixed=made[chunk].source,
+        baseline=None if why is Reason.ADDED else _old_place(decision.comparison, members),
+    )
+
+
 def _redirect(
-    comparison: Comparison, selection: Selection, functions: tuple[CarriedFunction, ...]
+    comparison: Comparison, selection: Selection, old: OldCode
 ) -> tuple[tuple[RedirectionSite, ...], list[Finding]]:
-    program = comparison.baseline.program
-    named = branch_targets(program)
+    program, name_of = comparison.baseline.program, comparison.fixed.program.name_of
     sites: list[RedirectionSite] = []
     findings: list[Finding] = []
-    for index, root in enumerate(selection.functions):
-        partner = selection.facts[root].partner
-        if partner < 0 or selection.functions[root] is Reason.HANDLER:
-            continue
-        chosen = choose(program, named, index, partner, functions[index].name)
+    roots = list(selection.functions)
+    numbers = dict(zip(roots, range(len(roots)), strict=True))
+    partners = [selection.facts[root].partner for root in old.heads]
+    entries = Entries(program, branch_targets(program), partners)
+    for place, (root, head) in enumerate(old.heads.items()):
+        chosen = entries.choose(place, head, numbers[root], name_of(root))
         if isinstance(chosen, Finding):
             findings.append(chosen)
         else:
             sites.append(chosen)
-    for one, other in pairwise(sorted(sites, key=lambda site: site.window)):
-        if one.window.overlaps(other.window):
+    ordered = sorted(sites, key=lambda site: (site.window.start, site.window.end))
+    for one, other in pairwise(ordered):
+        if one.window.end > other.window.start and one.window.overlaps(other.window):
             cause = f"the filler at {other.window.start:#x} is needed for another function's entry too"
-            findings.append(Finding(codes.NO_ROOM, functions[one.function].name, cause))
+            findings.append(Finding(codes.NO_ROOM, name_of(roots[one.function]), cause))
     return tuple(sites), findings
 
 
@@ -145,16 +213,28 @@ def _old_place(comparison: Comparison, members: tuple[int, ...]) -> Interval | N
 
 def _removed(comparison: Comparison, selection: Selection) -> list[Finding]:
     """One note for all functions of the baseline that no function of the fixed image continues."""
-    program = comparison.baseline.program
-    kept = {fact.partner for fact in selection.facts.values()}
-    gone = sorted(program.name_of(root) for root in comparison.baseline_functions if root not in kept)
+    program, partner = comparison.baseline.program, selection.facts.partner
+    kept = np.zeros(len(program.fragments), dtype=np.bool_)
+    kept[partner[partner >= 0]] = True
+    roots = comparison.baseline_functions.roots
+    gone = sorted(program.name_of(root) for root in roots[~kept[roots]].tolist())
     return [Finding(codes.REMOVED_FUNCTIONS, gone[0], f"{len(gone)} functions")] if gone else []
 
 
-def _weak(comparison: Comparison, functions: tuple[CarriedFunction, ...]) -> list[Finding]:
-    weak = {Level.SIMILARITY.label, Level.ORDER.label}
+def _level(comparison: Comparison, root: int) -> Level:
+    return Level(int(comparison.pairing.level[root]))
+
+
+def _weak(comparison: Comparison, selection: Selection) -> list[Finding]:
+    roots = np.fromiter(selection.functions, np.int64, len(selection.functions))
+    level = comparison.pairing.level[roots]
+    weak = roots[(level == Level.SIMILARITY) | (level == Level.ORDER)].tolist()
     return [
-        Finding(codes.WEAK_PAIR, function.name, f"paired by {function.level}")
-        for function in functions
-        if function.level in weak
+        Finding(
+            codes.WEAK_PAIR,
+            comparison.fixed.program.name_of(root),
+            f"paired by {_level(comparison, root).label}",
+        )
+        for root in weak
+        if selection.facts[root].partner >= 0 and selection.functions[root] is not Reason.HANDLER
     ]

@@ -1,17 +1,18 @@
 """Choosing how a baseline entry is redirected (design, section 6)."""
 
-from dataclasses import dataclass
+from collections.abc import Sequence
 
 import numpy as np
 
-from hpbuild.code.columns import distinct
+from hpbuild.code.bodies import Head
+from hpbuild.code.columns import among, distinct, members
 from hpbuild.code.decode import RefKind, instructions
-from hpbuild.code.flow import jump_targets
 from hpbuild.code.model import I64, FieldForm, Program
 from hpbuild.codes import plan as codes
 from hpbuild.codes import traps
+from hpbuild.dataclass import dataclass
 from hpbuild.errors import Finding
-from hpbuild.plan.hooks import hook
+from hpbuild.plan.hooks import Bools, hook, may_be_hooked
 from hpbuild.plan.model import RedirectionKind, RedirectionSite
 from hpbuild.values import Interval, Rva
 
@@ -60,85 +61,102 @@ def branch_targets(program: Program) -> BranchTargets:
     )
 
 
-def choose(
-    program: Program, named: BranchTargets, function: int, root: int, name: str
-) -> RedirectionSite | Finding:
-    """The redirection for the baseline function whose first fragment is ``root``; a finding when none fits.
+class Entries:
+    """Entries of baseline functions, looked at together: what each has around it, in columns. ``roots`` are
+    the functions' first fragments."""
 
-    ``function`` is the index of the carried function it will lead to.
-    """
-    fragments, image = program.fragments, program.image
-    start, end = int(fragments.start[root]), int(fragments.end[root])
-    insns = instructions(image.read(start, end - start), start)
-    inner = jump_targets(insns)
-    if not insns:
+    def __init__(self, program: Program, named: BranchTargets, roots: Sequence[int]) -> None:
+        self._program, self._named = program, named
+        fragments = program.fragments
+        index = np.array(roots, dtype=np.int64)
+        start, end = fragments.start[index], fragments.end[index]
+        self.roots: list[int] = index.tolist()
+        self.start: list[int] = start.tolist()
+        self.end: list[int] = end.tolist()
+        behind = _padding_end(program, start - _JUMP)
+        self.before: list[bool] = (start <= behind).tolist()
+        self.after: list[int] = np.clip(_padding_end(program, end) - end, 0, _JUMP).tolist()
+        self.looped: list[bool] = (_parts_jump_to(program, named, index) | self._tables(index)).tolist()
+        self.hooked: list[bool] = may_be_hooked(program.image, start).tolist()
+        at = named.named.searchsorted
+        self.filler_used: list[bool] = (at(start) > at(start - _JUMP)).tolist()
+        self.pad_hit: list[bool] = (at(start + _SHORT) > at(start + 1)).tolist()
+        self.jump_hit: list[bool] = (at(start + _JUMP) > at(start + 1)).tolist()
+        # An address that the loader writes may begin up to seven bytes before.
+        at = named.relocated.searchsorted
+        self.pad_relocated: list[bool] = (at(start + _SHORT) > at(start - _JUMP - 7)).tolist()
+        self.jump_relocated: list[bool] = (at(start + _JUMP) > at(start - 7)).tolist()
+
+    def _tables(self, roots: I64) -> Bools:
+        """Which entries a jump table of their own function leads to."""
+        fields, fragments, entries = self._program.fields, self._program.fragments, self._named.entries
+        low, high = (entries.searchsorted(fragments.start[roots] + more) for more in (0, 1))
+        first, place = self._named.rows[members(low, high)], np.repeat(np.arange(len(roots)), high - low)
+        start, end = fragments.start[roots[place]], fragments.end[roots[place]]
+        found = np.zeros(len(roots), dtype=np.bool_)
+        for step in (-1, 1):  # the entry before or behind leads into the middle of the function
+            rows = np.clip(first + step, 0, len(fields) - 1)
+            beside = fields.site[rows].astype(np.int64) - fields.site[first] == 4 * step
+            alike = fields.form[rows] == fields.form[first]
+            middle = (fields.target[rows] > start) & (fields.target[rows] < end)
+            found[place[beside & alike & middle]] = True
+        return found
+
+    def choose(self, place: int, head: Head, function: int, name: str) -> RedirectionSite | Finding:
+        """The redirection of the entry at ``place`` in the columns, whose code begins as ``head`` says; a
+        finding when none fits. ``function`` is the index of the carried function it will lead to."""
+        start, end = self.start[place], self.end[place]
+        if not head.first:
+            return self._unreadable(start, end, name)
+        foreign = hook(self._program, self.roots[place]) if self.hooked[place] else ""
+        if foreign:
+            return Finding(traps.HOOKED, name, foreign)
+        if start in head.inner or self.looped[place]:
+            return Finding(codes.LOOP_AT_ENTRY, name, f"a branch inside goes to {start:#x}")
+        before = self.before[place]
+        if before and start % 8 != 7 and head.first >= _SHORT:
+            used = self.filler_used[place] or self.pad_hit[place] or start + 1 in head.inner
+            if not used and not self.pad_relocated[place]:
+                pad = Interval(start - _JUMP, start + _SHORT)
+                return _site(self._program, function, RedirectionKind.PAD_JUMP, start, pad)
+        if start + _JUMP > end + self.after[place]:
+            cause = f"{end - start} bytes at {start:#x}, {'' if before else 'no '}filler before"
+            return Finding(codes.NO_ROOM, name, cause)
+        entry = Interval(start, start + _JUMP)
+        trap = self._trap(place, head, entry, name)
+        return trap or _site(self._program, function, RedirectionKind.ENTRY_JUMP, start, entry)
+
+    def _trap(self, place: int, head: Head, entry: Interval, name: str) -> Finding | None:
+        """Why there cannot be an entry jump, where there is room for one."""
+        hits = [target for target in head.inner if entry.start < target < entry.end]
+        if self.jump_hit[place]:
+            named = self._named.named
+            hits.append(int(named[named.searchsorted(entry.start + 1)]))
+        if hits:
+            return Finding(traps.ENTRY_BRANCH, name, f"something leads to {min(hits):#x}")
+        back = next((rva for rva in head.returns if entry.start < rva < entry.end), 0)
+        if back:
+            return Finding(traps.CALL_AT_ENTRY, name, f"a call returns to {back:#x}")
+        if self.jump_relocated[place]:
+            cause = f"an absolute address in [{entry.start:#x}, {entry.end:#x})"
+            return Finding(traps.ENTRY_RELOCATED, name, cause)
+        return None
+
+    def _unreadable(self, start: int, end: int, name: str) -> Finding:
+        image = self._program.image
         whole = instructions(image.read(start, min(_LONGEST, image.size_of_image - start)), start)
-        if whole and end < start + _JUMP and end in named.named:
+        if whole and end < start + _JUMP and end in self._named.named:
             return Finding(traps.ENTRY_BRANCH, name, f"something leads to {end:#x}")
         return Finding(traps.ENTRY_UNREADABLE, name, f"the bytes at {start:#x} do not decode")
-    foreign = hook(program, root)
-    if foreign:
-        return Finding(traps.HOOKED, name, foreign)
-    looped = _part_jumps_to_entry(program, named, root) or _table_leads_to_entry(program, named, start, end)
-    if start in inner or looped:
-        return Finding(codes.LOOP_AT_ENTRY, name, f"a branch inside goes to {start:#x}")
-    before = _filler_before(program, start)
-    if before and start % 8 != 7 and insns[0].len >= _SHORT:
-        pad = Interval(start - _JUMP, start + _SHORT)
-        used = named.inside(pad.start, start) or _hit(inner, named, start + 1, pad.end)
-        if not used and not _relocated(named, pad):
-            return _site(program, function, RedirectionKind.PAD_JUMP, start, pad)
-    entry = Interval(start, start + _JUMP)
-    if entry.end > end and entry.end > end + _filler_after(program, end):
-        cause = f"{end - start} bytes at {start:#x}, {'' if before else 'no '}filler before"
-        return Finding(codes.NO_ROOM, name, cause)
-    hit = _hit(inner, named, start + 1, entry.end)
-    if hit:
-        return Finding(traps.ENTRY_BRANCH, name, f"something leads to {min(hit):#x}")
-    calls = (insn.next_ip for insn in insns[:_JUMP] if insn.is_call_near or insn.is_call_near_indirect)
-    back = next((place for place in calls if place in entry and place > start), 0)
-    if back:
-        return Finding(traps.CALL_AT_ENTRY, name, f"a call returns to {back:#x}")
-    if _relocated(named, entry):
-        return Finding(traps.ENTRY_RELOCATED, name, f"an absolute address in [{start:#x}, {entry.end:#x})")
-    return _site(program, function, RedirectionKind.ENTRY_JUMP, start, entry)
 
 
-def _part_jumps_to_entry(program: Program, named: BranchTargets, root: int) -> bool:
-    """A split-off part of the function jumps back to its entry, in the middle of the function's work."""
+def _parts_jump_to(program: Program, named: BranchTargets, roots: I64) -> Bools:
+    """To which entries a split-off part of the function jumps back, in the middle of the function's work."""
     fragments = program.fragments
-    low, high = np.searchsorted(named.jumps, (fragments.start[root], fragments.start[root] + 1))
-    return bool(np.any(fragments.root[named.jumpers[low:high]] == root))
-
-
-def _table_leads_to_entry(program: Program, named: BranchTargets, start: int, end: int) -> bool:
-    """A jump table of the function leads to its entry: the entry before or behind leads into its middle."""
-    fields = program.fields
-    low, high = named.entries.searchsorted((start, start + 1)).tolist()
-    first = named.rows[low:high]
-    if low == high:
-        return False
-    for step in (-1, 1):
-        rows = first[(first + step >= 0) & (first + step < len(fields.site))]
-        beside = fields.site[rows + step] - fields.site[rows] == 4 * step
-        alike = fields.form[rows + step] == fields.form[rows]
-        middle = (fields.target[rows + step] > start) & (fields.target[rows + step] < end)
-        if np.any(beside & alike & middle):
-            return True
-    return False
-
-
-def _relocated(named: BranchTargets, window: Interval) -> bool:
-    """The loader writes into the window: its bytes in memory are not those of the file."""
-    low, high = np.searchsorted(named.relocated, (window.start - 7, window.end))
-    return bool(high > low)
-
-
-def _hit(inner: set[int], named: BranchTargets, start: int, end: int) -> list[int]:
-    """Addresses in ``[start, end)`` that something leads to."""
-    low, high = np.searchsorted(named.named, (start, end))
-    own = [target for target in inner if start <= target < end]
-    return sorted({*own, *named.named[low:high].tolist()})
+    own = fragments.root[named.jumpers]
+    back = named.jumps[fragments.start[own] == named.jumps]
+    found: Bools = among(fragments.start[roots], back) & (fragments.root[roots] == roots)
+    return found
 
 
 def _site(
@@ -148,16 +166,9 @@ def _site(
     return RedirectionSite(function=function, kind=kind, entry=Rva(entry), window=window, old=old)
 
 
-def _filler_before(program: Program, start: int) -> bool:
-    """The five bytes before ``start`` are filler of one padding run."""
-    return _in_padding(program, start - _JUMP, start)
-
-
-def _filler_after(program: Program, end: int) -> int:
-    """Bytes of filler directly behind ``end``, as far as a jump may need."""
-    return max((size for size in range(_JUMP + 1) if _in_padding(program, end, end + size)), default=0)
-
-
-def _in_padding(program: Program, start: int, end: int) -> bool:
-    index = int(np.searchsorted(program.padding[:, 0], start, side="right")) - 1
-    return index >= 0 and end <= int(program.padding[index, 1])
+def _padding_end(program: Program, rva: I64) -> I64:
+    """Where the runs of filler end of which the last before each ``rva`` is one; -1 where there is none."""
+    starts, ends = np.ascontiguousarray(program.padding.T)
+    index = starts.searchsorted(rva, side="right") - 1
+    found: I64 = np.append(ends, -1)[index]
+    return found

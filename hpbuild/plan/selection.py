@@ -5,18 +5,20 @@ carried uses them; a changed constant takes along every function that refers to 
 """
 
 from bisect import bisect_right
-from collections.abc import Container, Iterator
-from dataclasses import dataclass
+from collections.abc import Container, Iterable, Iterator
 from functools import cached_property
 
 import numpy as np
+import numpy.typing as npt
 
 from hpbuild.codes import plan as codes
+from hpbuild.dataclass import dataclass
 from hpbuild.errors import Finding
 from hpbuild.match.atoms import Memory
 from hpbuild.match.comparison import Comparison
 from hpbuild.match.facts import referenced, reserved_class
-from hpbuild.match.functions import FunctionFact
+from hpbuild.match.functions import FunctionFacts
+from hpbuild.match.sides import Side
 from hpbuild.plan.arrays import arrays
 from hpbuild.plan.finally_blocks import finally_blocks
 from hpbuild.plan.handlers import Handlers
@@ -24,36 +26,76 @@ from hpbuild.plan.model import Reason
 from hpbuild.plan.objects import Objects, Users, users
 from hpbuild.plan.only import Limit, Via, idle, not_closed, starts
 
+_RODATA = int(Memory.RODATA)
+Bools = npt.NDArray[np.bool_]
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Selection:
     """``functions``: root -> reason; ``objects``: first atom -> (atoms, reason); ``object_of``: atom ->
-    first atom of its carried object; ``limit``: the listed functions, None when all changes are carried."""
+    first atom of its carried object; ``shapes``: which atoms form one with another; ``limit``: the listed
+    functions, None when all changes are carried."""
 
-    facts: dict[int, FunctionFact]
+    facts: FunctionFacts
     functions: dict[int, Reason]
     objects: dict[int, tuple[tuple[int, ...], Reason]]
     object_of: dict[int, int]
     findings: tuple[Finding, ...]
+    shapes: Objects
     limit: Limit | None = None
+
+
+class _Loud:
+    """Marked rows of a table, of which few are."""
+
+    __slots__ = ("_count", "_marked")
+
+    def __init__(self, marked: Bools) -> None:
+        self._marked = marked
+        self._count = np.append(0, np.cumsum(marked)).data
+
+    def rows(self, first: int, last: int) -> list[int]:
+        """Those in ``range(first, last)``."""
+        if self._count[first] == self._count[last]:
+            return []
+        rows: list[int] = (np.flatnonzero(self._marked[first:last]) + first).tolist()
+        return rows
+
+
+class _Columns:
+    """What the work list asks for a number at a time."""
+
+    __slots__ = (
+        "atom_start", "first", "first_field", "last", "last_field", "pointer_atom", "pointer_code", "root",
+        "target_atom", "target_code", "unwind",
+    )  # fmt: skip
+
+    def __init__(self, side: Side) -> None:
+        table, atoms = side.program.fragments, side.atoms
+        self.first, self.last = side.first.data, side.last.data
+        self.root, self.unwind = table.root.data, table.unwind.data
+        self.target_code, self.target_atom = side.targets.code.data, side.targets.atom.data
+        self.pointer_code = side.pointers.code.data
+        self.pointer_atom = side.pointers.atom.data
+        self.atom_start = atoms.start.data
+        self.first_field, self.last_field = atoms.first_field.data, atoms.last_field.data
 
 
 class _Closure:
     """The work list. Not shared: lives only inside ``select``."""
 
-    def __init__(
-        self, comparison: Comparison, facts: dict[int, FunctionFact], who: Users, limit: Limit | None
-    ) -> None:
+    def __init__(self, comparison: Comparison, facts: FunctionFacts, who: Users, limit: Limit | None) -> None:
         self.comparison = comparison
         self.limit = limit
         self.via = Via("code", 0)
         self.side = comparison.fixed
+        self._columns = _Columns(self.side)
         self.facts = facts
         self.users = who
         objects = Objects(comparison.fixed, who)
         self.arrays = arrays(comparison, objects)
         self.objects_of = objects.limited(self.arrays.joined)
-        self.handlers = Handlers(comparison.fixed)
+        self.handlers = Handlers(comparison.fixed, objects.records)
         self.functions: dict[int, Reason] = {}
         self.objects: dict[int, tuple[tuple[int, ...], Reason]] = {}
         self.object_of: dict[int, int] = {}
@@ -107,41 +149,54 @@ class _Closure:
                 self._object(key)
 
     def _function(self, root: int) -> None:
-        unwind = self.side.program.fragments.unwind
+        columns = self._columns
         for fragment in self.facts[root].fragments:
-            for row in self._telling(int(self.side.first[fragment]), int(self.side.last[fragment])):
-                self.via = Via("code", row)
-                self._code(int(self.side.targets.code[row]))
-                self._atom(int(self.side.targets.atom[row]), root)
-            if unwind[fragment]:
-                self._exceptions(int(unwind[fragment]))
+            for row in self._telling(self._references, columns.first[fragment], columns.last[fragment]):
+                if self.limit:
+                    self.via = Via("code", row)
+                self._code(columns.target_code[row])
+                self._atom(columns.target_atom[row], root)
+            if columns.unwind[fragment]:
+                self._exceptions(columns.unwind[fragment])
 
-    def _telling(self, first: int, last: int) -> range | list[int]:
-        """The rows of references in ``range(first, last)`` that may lead to something that is not carried
-        yet. With a limit all of them: a refusal names the last row that was looked at."""
-        if self.limit:
-            return range(first, last)
-        rows: list[int] = np.flatnonzero(self._loud[first:last]).tolist()
-        return [first + row for row in rows]
+    def _telling(self, loud: "_Loud", first: int, last: int) -> Iterable[int]:
+        """The rows in ``range(first, last)`` that may lead to something that is not carried yet. With a limit
+        all of them: a refusal names the last row that was looked at."""
+        return range(first, last) if self.limit else loud.rows(first, last)
 
     @cached_property
-    def _loud(self) -> np.ndarray[tuple[int], np.dtype[np.bool_]]:
-        """By row of the references: it names changed or new code, or data that is not simply the baseline's;
-        or data that points behind the entry of a function, which may be the row's own."""
+    def _changed(self) -> Bools:
+        """By fragment: it begins a changed or new function; the last is that of -1."""
+        changed = np.zeros(len(self.side.program.fragments) + 1, dtype=np.bool_)
+        changed[self.facts.roots[~self.facts.identical]] = True
+        return changed
+
+    @cached_property
+    def _differing(self) -> Bools:
+        """By atom: it is not simply the baseline's."""
+        data = self.comparison.data
+        atoms: Bools = (data.baseline < 0) | ~data.same
+        atoms[list(self.arrays.changed)] = True
+        return atoms
+
+    @cached_property
+    def _references(self) -> "_Loud":
+        """Those that name changed or new code, or data that is not simply the baseline's; or data that points
+        behind the entry of a function, which may be the row's own."""
         table, targets, pointers = self.side.program.fragments, self.side.targets, self.side.pointers
-        changed = np.zeros(len(table) + 1, dtype=np.bool_)  # the last is that of -1
-        changed[[root for root, fact in self.facts.items() if not fact.identical]] = True
-        code, data = targets.code, self.comparison.data
         inner = pointers.code >= 0
         held = pointers.code[inner]
         inner[inner] = (pointers.offset[inner] > 0) | (table.root[held] != held)
         count = np.concatenate([[0], np.cumsum(inner)])
-        atoms = (data.baseline < 0) | ~data.same
-        atoms |= count[self.side.atoms.last_field] > count[self.side.atoms.first_field]
-        atoms[list(self.arrays.changed)] = True
-        loud: np.ndarray[tuple[int], np.dtype[np.bool_]]
-        loud = changed[np.append(table.root, -1)[code]] | np.append(atoms, False)[targets.atom]
-        return loud
+        atoms = self._differing | (count[self.side.atoms.last_field] > count[self.side.atoms.first_field])
+        code = self._changed[np.append(table.root, -1)]
+        return _Loud(code[targets.code] | np.append(atoms, False)[targets.atom])
+
+    @cached_property
+    def _pointers(self) -> "_Loud":
+        """Those that name changed or new code, or data that is not simply the baseline's."""
+        pointers, code = self.side.pointers, self._changed[np.append(self.side.program.fragments.root, -1)]
+        return _Loud(code[pointers.code] | np.append(self._differing, False)[pointers.atom])
 
     def _exceptions(self, record: int) -> None:
         """All that the exception data of a carried function names, its handlers included."""
@@ -164,17 +219,17 @@ class _Closure:
         if atom in self.told:
             return
         self.told.add(atom)
-        for root in sorted(self.users.functions.get(atom, frozenset())):
+        for root in sorted(self.users.functions.of(atom)):
             self.via = Via("constant", atom)
             if root in self.facts:
                 self.carry_function(root, Reason.REFERRER)
-        for holder in self.users.atoms.get(atom, frozenset()):
+        for holder in self.users.atoms.of(atom):
             self._holder(holder, atom)
 
     def _has_old(self, members: tuple[int, ...]) -> bool:
         """Some part of a constant is there in the baseline: who names that must be carried too."""
-        old = self.comparison.data.baseline >= 0
-        return any(bool(old[one]) for one in self._named(members))
+        old = self.comparison.data.baseline
+        return any(old[one] >= 0 for one in self._named(members))
 
     def _differs(self, members: tuple[int, ...], first: int) -> bool:
         """A constant is not the one that the baseline has, though parts of it may be; or ``first`` is not."""
@@ -186,14 +241,12 @@ class _Closure:
         """The parts of a constant that code or data names; none of a variable."""
         who, memory = self.users, self.side.atoms.memory
         return [
-            one
-            for one in members
-            if memory[one] == Memory.RODATA and (one in who.functions or one in who.atoms)
+            one for one in members if memory[one] == _RODATA and (one in who.functions or one in who.atoms)
         ]
 
     def _holder(self, holder: int, atom: int) -> None:
         """Data that points at changed data must be carried too; a writable pointer cannot be."""
-        if self.side.atoms.memory[holder] != Memory.RODATA:
+        if self.side.atoms.memory[holder] != _RODATA:
             place = f"data at {int(self.side.atoms.start[holder]):#x}"
             self.refuse(
                 Finding(
@@ -207,27 +260,29 @@ class _Closure:
             self.pending.append(("holder", holder))
 
     def _is_exception_data(self, atom: int) -> bool:
-        start = int(self.side.atoms.start[atom])
+        start = self._columns.atom_start[atom]
         records = self.side.program.exceptions.records
         index = bisect_right(records, (start, 1 << 32)) - 1
         return index >= 0 and start < sum(records[index])
 
     def _fields(self, atom: int) -> None:
-        self._rows(range(int(self.side.atoms.first_field[atom]), int(self.side.atoms.last_field[atom])))
+        columns = self._columns
+        self._rows(range(columns.first_field[atom], columns.last_field[atom]))
 
     def _rows(self, rows: range) -> None:
-        for row in rows:
-            self.via = Via("data", row)
-            self._code(int(self.side.pointers.code[row]))
-            self._atom(int(self.side.pointers.atom[row]), -1)
+        columns = self._columns
+        for row in self._telling(self._pointers, rows.start, rows.stop):
+            if self.limit:
+                self.via = Via("data", row)
+            self._code(columns.pointer_code[row])
+            self._atom(columns.pointer_atom[row], -1)
 
     def _code(self, fragment: int) -> None:
         if fragment < 0:
             return
-        root = int(self.side.program.fragments.root[fragment])
-        fact = self.facts.get(root)
-        if fact is not None and not fact.identical:
-            self.carry_function(root, Reason.ADDED if fact.partner < 0 else Reason.CHANGED)
+        root = self._columns.root[fragment]
+        if root not in self.functions and self._changed[root]:
+            self.carry_function(root, Reason.ADDED if self.facts[root].partner < 0 else Reason.CHANGED)
 
     def _atom(self, atom: int, root: int) -> None:
         if atom < 0 or atom in self.object_of:
@@ -239,7 +294,7 @@ class _Closure:
             if root >= 0 and self._enters(atom, root):
                 self.carry_object(atom, Reason.REFERRER)
             return
-        if self.side.atoms.memory[atom] == Memory.RODATA:
+        if self.side.atoms.memory[atom] == _RODATA:
             self.carry_object(atom, Reason.ADDED if data.baseline[atom] < 0 else Reason.CHANGED)
         elif data.baseline[atom] < 0:
             self._variable(atom)
@@ -288,7 +343,7 @@ class _Closure:
 def select(comparison: Comparison, limit: Limit | None = None) -> Selection:
     """Decide what is carried, and collect the refusals that follow from data. With ``limit`` only the listed
     functions and what they need, and refusals that concern them."""
-    facts = {fact.root: fact for fact in comparison.functions}
+    facts = comparison.facts
     closure = _Closure(comparison, facts, users(comparison.fixed), limit)
     if limit is None:
         _start_everything(comparison, closure)
@@ -309,17 +364,18 @@ def select(comparison: Comparison, limit: Limit | None = None) -> Selection:
         functions=dict(sorted(closure.functions.items())),
         objects=dict(sorted(closure.objects.items())),
         object_of=closure.object_of,
+        shapes=closure.objects_of,
         findings=tuple(closure.findings[key] for key in sorted(closure.findings)),
     )
 
 
 def _start_everything(comparison: Comparison, closure: _Closure) -> None:
     """Every changed function and constant; a changed variable is refused."""
-    for fact in comparison.functions:
-        if not fact.identical and fact.partner >= 0:
-            closure.carry_function(fact.root, Reason.CHANGED)
+    facts = comparison.facts
+    for root in facts.roots[~facts.identical & (facts.partner >= 0)].tolist():
+        closure.carry_function(root, Reason.CHANGED)
     for atom in _changed_data(comparison):
-        if comparison.fixed.atoms.memory[atom] == Memory.RODATA:
+        if comparison.fixed.atoms.memory[atom] == _RODATA:
             if not closure._is_exception_data(atom):
                 closure.carry_object(atom, Reason.CHANGED)
         else:

@@ -7,7 +7,7 @@ from hpbuild.codes import traps as codes
 from hpbuild.errors import Finding
 from hpbuild.match.comparison import Comparison
 from hpbuild.match.sides import Side
-from hpbuild.plan.objects import Objects, extent, users
+from hpbuild.plan.objects import Objects, extent
 from hpbuild.plan.selection import Selection
 
 _PLAIN_HEAD = 16
@@ -19,7 +19,7 @@ def torn_tables(comparison: Comparison, selection: Selection) -> list[Finding]:
     """A refusal for each carried virtual table whose words in front went with something else, and for each
     carried datum whose last words may have been taken for those of the table behind it."""
     side = comparison.fixed
-    atoms, objects = side.atoms, Objects(side, users(side))
+    atoms, objects = side.atoms, selection.shapes
     findings = []
     for members, _ in selection.objects.values():
         first, last = members[0], members[-1]

@@ -9,6 +9,7 @@ from multiprocessing.connection import Connection
 from typing import TypeVar
 
 from hpbuild.errors import HpbuildError
+from hpbuild.interruption import interruption_held
 
 T = TypeVar("T")
 
@@ -27,14 +28,17 @@ def aside(work: Callable[[], T], worth: bool) -> Iterator[Callable[[], T]]:
     context = get_context("fork")
     receiver, sender = context.Pipe(duplex=False)
     process = context.Process(target=_send, args=(sender, work), daemon=True)
-    process.start()
-    sender.close()
     try:
+        with interruption_held():  # until the process is deaf to it by itself
+            process.start()
+            sender.close()
         yield partial(_receive, receiver, work)
     finally:
-        process.kill()
-        process.join()
+        if process.pid is not None:
+            process.kill()
+            process.join()
         receiver.close()
+        sender.close()
 
 
 def _send(sender: Connection, work: Callable[[], object]) -> None:

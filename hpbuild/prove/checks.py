@@ -1,8 +1,8 @@
 """Numbered steps of the proof and what they found. Values, and the recorder that makes them."""
 
-from dataclasses import dataclass, field
 from enum import StrEnum
 
+from hpbuild.dataclass import dataclass, field
 from hpbuild.errors import Code, Finding
 
 MAX_FINDINGS = 20

@@ -4,12 +4,13 @@ Nothing in it is believed. Every row is checked against the bytes of both images
 proof the search. All addresses are RVAs.
 """
 
-from dataclasses import dataclass, fields
+from dataclasses import fields
 
 import numpy as np
 import numpy.typing as npt
 
 from hpbuild.codes.prove import MALFORMED_CLAIMS
+from hpbuild.dataclass import dataclass
 from hpbuild.errors import HpbuildError
 from hpbuild.pe.image import Image
 

@@ -1,10 +1,9 @@
 """Steps 3 and 4: identical code against the baseline, carried code against the patch image."""
 
-from dataclasses import dataclass, replace
-
 import numpy as np
 
 from hpbuild.codes import prove as codes
+from hpbuild.dataclass import dataclass, replace
 from hpbuild.manifest.model import Module
 from hpbuild.pe.image import Image
 from hpbuild.pe.unwind import primary_begins, runtime_functions

@@ -2,10 +2,10 @@
 every reference must land on the counterpart of its target. Used for code and data, baseline and patch."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
 
 import numpy as np
 
+from hpbuild.dataclass import dataclass
 from hpbuild.errors import Code
 from hpbuild.prove.checks import Recorder
 from hpbuild.prove.claims import Rows

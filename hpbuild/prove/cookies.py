@@ -28,7 +28,11 @@ def number_handlers(space: Space, records: Iterable[int]) -> frozenset[int]:
     told = (found.handler != 0) & ~np.isin(found.data, starts)
     known = frozenset(starts.tolist())
     fitting: dict[int, bool] = {}
-    for rva in starts[~found.sound | told].tolist():
+    rows = np.flatnonzero(~found.sound | told)
+    columns = (starts[rows], found.sound[rows], found.handler[rows])
+    for rva, sound, handler in zip(*(column.tolist() for column in columns), strict=True):
+        if sound and not fitting.get(handler, True):
+            continue
         record = read_record(space, rva)
         if record is not None and record.handler and record.data not in known:
             fitting[record.handler] = fitting.get(record.handler, True) and _fits(space, record)

@@ -4,11 +4,10 @@ A target of the fixed image has up to two counterparts: in the baseline, and in 
 package carries it. Which one is right depends on who refers and what for (design, section 5, "Traps").
 """
 
-from dataclasses import dataclass
-
 import numpy as np
 import numpy.typing as npt
 
+from hpbuild.dataclass import dataclass
 from hpbuild.prove.ownership import NOWHERE, Owner, Ownership, Slots, slot_of
 from hpbuild.prove.references import Numbers, Use
 

@@ -1,12 +1,12 @@
 """Step 2: every mapped byte of the fixed image has one class, and filler and metadata are what they say."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 
 import numpy as np
 from capstone import x86
 
 from hpbuild.codes import prove as codes
+from hpbuild.dataclass import dataclass
 from hpbuild.manifest.model import ByteClass, Module
 from hpbuild.pe.image import Image
 from hpbuild.pe.metadata import MetadataRuns
@@ -62,7 +62,8 @@ class Classes:
         carried = [part for function in module.functions for part in function.fixed]
         parts.append(("carried code", _columns(carried)))
         parts.append(("carried data", _columns(datum.fixed for datum in module.data)))
-        parts.append((LEFT_OUT, _columns(part for item in module.left_out for part in item.fixed)))
+        borders = [number for item in module.left_out for number in item.fixed]
+        parts.append((LEFT_OUT, np.array(borders, dtype=np.int64).reshape(-1, 2)))
         return cls._sorted(parts)
 
     @classmethod

@@ -1,10 +1,10 @@
 """References of code, found with capstone: what each instruction of a fragment names outside of it."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 
 import numpy as np
 
+from hpbuild.dataclass import dataclass
 from hpbuild.prove.heads import BRANCH, RELATIVE, Heads, number
 from hpbuild.prove.image_base import image_base_operands
 from hpbuild.prove.lanes import Walk, walk

@@ -5,11 +5,10 @@ that gets a copy of one of these joins them. So does an address that LEA compute
 is added to its register before that is overwritten.
 """
 
-from dataclasses import dataclass, field
-
 import numpy as np
 from capstone import x86
 
+from hpbuild.dataclass import dataclass, field
 from hpbuild.prove.cursor import Cursor
 from hpbuild.prove.heads import COPY, DISPLACED, Heads, number
 from hpbuild.prove.lanes import walk

@@ -5,11 +5,10 @@ found behind a cut counts only when the lane before it ended exactly there, havi
 first byte or behind such a cut itself. So the result is that of one walk from the first byte on.
 """
 
-from dataclasses import dataclass
-
 import numpy as np
 import numpy.typing as npt
 
+from hpbuild.dataclass import dataclass
 from hpbuild.prove.heads import NOTHING, REFUSED, SIZE, UNKNOWN, Heads
 from hpbuild.prove.references import Numbers
 

@@ -104,7 +104,8 @@ def _names_compressed_info(space: Space, data: int) -> bool:
 def words(space: Space, rva: int, count: int) -> list[int]:
     """At most ``count`` little-endian 32-bit values from ``rva`` on; fewer where the space ends."""
     raw = space.slice(rva, 4 * count) if rva >= space.start else space.memory[:0]
-    return [int(word) for word in raw[: len(raw) // 4 * 4].view("<u4").tolist()]
+    found: list[int] = raw[: len(raw) // 4 * 4].view("<u4").tolist()
+    return found
 
 
 def _lsda_size(space: Space, data: int) -> int:

@@ -6,10 +6,14 @@ nothing carried refers to such a part, and that all who stay refer to the old ve
 to 6.
 """
 
+from collections.abc import Iterator
+from itertools import chain
+
 import numpy as np
 
 from hpbuild.codes import prove as codes
 from hpbuild.manifest.check_selection import selection_findings
+from hpbuild.manifest.left_out import LeftOutPart
 from hpbuild.manifest.model import Module
 from hpbuild.pe.image import Image
 from hpbuild.prove.checks import Check, Recorder
@@ -20,7 +24,7 @@ from hpbuild.prove.references import Numbers
 def left_out(claims: Claims, module: Module, fixed: Image, baseline: Image) -> Check:
     """Step 10: list entries and declared parts examined."""
     recorder = Recorder("P10", "left out by choice, and stays as it was: entries and parts examined")
-    recorder.examined = len(module.only) + len(module.left_out)
+    recorder.examined = len(module.only) + sum(item.count for item in module.left_out)
     for finding in selection_findings(module, module.path):
         recorder.fail(codes.SELECTION_DIFFERS, finding.place, finding.cause)
     _sections(recorder, module, fixed, baseline)
@@ -30,7 +34,7 @@ def left_out(claims: Claims, module: Module, fixed: Image, baseline: Image) -> C
 
 def _sections(recorder: Recorder, module: Module, fixed: Image, baseline: Image) -> None:
     """Old and new version of a part lie in memory of one protection."""
-    for item in module.left_out:
+    for item in _parts(module):
         for new, old in zip(item.fixed, item.baseline, strict=False):
             here, there = fixed.section_at(new.start), baseline.section_at(old.start)
             if here is None or there is None:
@@ -40,6 +44,10 @@ def _sections(recorder: Recorder, module: Module, fixed: Image, baseline: Image)
                 recorder.fail(codes.LEFT_OUT_UNSOUND, item.place, cause)
 
 
+def _parts(module: Module) -> Iterator[LeftOutPart]:
+    return chain.from_iterable(item.parts() for item in module.left_out)
+
+
 def _own_versions(recorder: Recorder, claims: Claims, module: Module, baseline: Image) -> None:
     """No function or variable of the baseline stands for two of the fixed image. Constants may."""
     replaced = sorted((part.start, part.end) for item in module.functions for part in item.baseline)
@@ -47,7 +55,7 @@ def _own_versions(recorder: Recorder, claims: Claims, module: Module, baseline: 
     used = np.column_stack((rows[:, 2], rows[:, 2] + rows[:, 1] - rows[:, 0]))
     taken = _Spans(np.concatenate([used, np.array(replaced, dtype=np.int64).reshape(-1, 2)]))
     seen: set[int] = set()
-    for item in module.left_out:
+    for item in _parts(module):
         for old in item.baseline:
             section = baseline.section_at(old.start)
             if section is None or not (section.writable or section.executable):

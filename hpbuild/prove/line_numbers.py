@@ -6,12 +6,12 @@ the manifest names the place of every one, and the step says how many there are.
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 
 import numpy as np
 from capstone import x86
 
 from hpbuild.codes import prove as codes
+from hpbuild.dataclass import dataclass
 from hpbuild.manifest.check_lines import LINE_SIZE, line_findings
 from hpbuild.manifest.model import Module
 from hpbuild.prove.checks import Check, Recorder

@@ -3,14 +3,12 @@
 from collections.abc import Iterable
 
 from hpbuild.codes import prove as codes
-from hpbuild.errors import HpbuildError
 from hpbuild.manifest.model import Module
 from hpbuild.patchimage.read import PatchImage
 from hpbuild.pe import hotpatch_format as native
-from hpbuild.pe.hotpatch_table import HotPatchBase, read_hotpatch_table
+from hpbuild.pe.hotpatch_table import HotPatchBase
 from hpbuild.pe.image import Image
 from hpbuild.prove.checks import Check, Recorder
-from hpbuild.values import Digest
 
 
 def native_table(module: Module, patch: PatchImage, baseline: Image) -> Check:
@@ -18,16 +16,8 @@ def native_table(module: Module, patch: PatchImage, baseline: Image) -> Check:
     into the baseline are the fixups that lead there."""
     recorder = Recorder("P8", "native hotpatch table agrees with the manifest: records compared")
     member = module.image.member
-    try:
-        table = read_hotpatch_table(patch.image)
-    except HpbuildError as error:
-        recorder.fail(codes.NATIVE_TABLE_DISAGREES, member, str(error.finding))
-        return recorder.done()
-    if table is None or len(table.bases) != 1:
-        recorder.fail(codes.NATIVE_TABLE_DISAGREES, member, "it does not name exactly one base image")
-        return recorder.done()
-    base = table.bases[0]
-    _base(recorder, member, base, baseline)
+    (base,) = patch.hotpatch.bases
+    _base(recorder, module, base, baseline)
     redirections = {
         (int(item.entry), int(module.functions[item.function].patch[0].start))
         for item in module.redirections
@@ -47,12 +37,14 @@ def native_table(module: Module, patch: PatchImage, baseline: Image) -> Check:
     return recorder.done()
 
 
-def _base(recorder: Recorder, member: str, base: HotPatchBase, baseline: Image) -> None:
+def _base(recorder: Recorder, module: Module, base: HotPatchBase, baseline: Image) -> None:
+    """The table's base image is the baseline, which has the digest of the manifest."""
+    member = module.image.member
     stamps = (base.original_time_date_stamp, base.original_checksum)
     if stamps != (baseline.time_date_stamp, baseline.checksum):
         cause = f"it is for time stamp {stamps[0]:#x} and checksum {stamps[1]:#x}, not for the baseline's"
         recorder.fail(codes.NATIVE_TABLE_DISAGREES, member, cause)
-    if base.hashes is not None and base.hashes.sha256 != Digest.of(baseline.data):
+    if base.hashes is not None and base.hashes.sha256 != module.baseline.sha256:
         cause = f"it is for the file with SHA-256 {base.hashes.sha256.hex}"
         recorder.fail(codes.NATIVE_TABLE_DISAGREES, member, cause)
 

@@ -4,11 +4,11 @@ Import slots and loader metadata are taken from the two images themselves, not f
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 from enum import IntEnum
 
 import numpy as np
 
+from hpbuild.dataclass import dataclass
 from hpbuild.manifest.model import Module
 from hpbuild.pe.image import Image
 from hpbuild.pe.imports import imports
@@ -43,7 +43,7 @@ class Ownership:
     run's counterpart there, meaningless when ``in_baseline``/``in_patch`` is False. ``entry`` is the
     baseline entry of a carried function in the row of its first range, and for what is left out where the
     baseline's version of the range lies, else NOWHERE. ``number`` indexes the claims' rows, the manifest's
-    functions, its data or its exclusions."""
+    functions, its data or its groups of parts that are left out."""
 
     start: Numbers
     end: Numbers
@@ -80,7 +80,7 @@ def ownership(
 ) -> Ownership:
     """Runs of the fixed image; ``tables`` are the loader's tables of the fixed image and of the baseline; the
     patch image lies ``delta`` bytes above its nominal place."""
-    rows = np.concatenate([_claimed(claims), _table(_carried(module, delta)), _table(_left_out(module))])
+    rows = np.concatenate([_claimed(claims), _table(_carried(module, delta)), _left_out(module)])
     metadata = _table(_metadata(claims, fixed, tables, np.sort(rows[:, 0]), np.sort(rows[:, 1])))
     rows = np.concatenate([rows, metadata])
     order = np.argsort(rows[:, 0], kind="stable")
@@ -124,12 +124,18 @@ def _carried(module: Module, delta: int) -> Iterable[_Row]:
         yield datum.fixed.start, datum.fixed.end, Owner.DATUM, 0, shift, NOWHERE, number
 
 
-def _left_out(module: Module) -> Iterable[_Row]:
+def _left_out(module: Module) -> Numbers:
     """What is left out has a counterpart at the start of its ranges alone: inside, old and new differ."""
+    tables = [np.zeros((0, 7), dtype=np.int64)]
     for number, item in enumerate(module.left_out):
-        for index, part in enumerate(item.fixed):
-            entry = int(item.baseline[index].start) if index < len(item.baseline) else NOWHERE
-            yield part.start, part.end, Owner.LEFT_OUT, 0, 0, entry, number
+        borders = np.array(item.fixed, dtype=np.int64).reshape(item.count, item.ranges, 2)
+        table = np.zeros((item.count, item.ranges, 7), dtype=np.int64)
+        table[..., :2], table[..., 2], table[..., 5] = borders, Owner.LEFT_OUT, NOWHERE
+        table[..., 6] = number
+        kept = np.array(item.baseline, dtype=np.int64).reshape(item.count, item.kept, 2)
+        table[:, : item.kept, 5] = kept[..., 0]
+        tables.append(table.reshape(-1, 7))
+    return np.concatenate(tables)
 
 
 def _metadata(

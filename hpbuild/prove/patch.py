@@ -2,21 +2,21 @@
 manifest names, and the redirections lead to it."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from itertools import pairwise
 
 import numpy as np
 
 from hpbuild.codes import prove as codes
+from hpbuild.dataclass import dataclass
 from hpbuild.errors import HpbuildError
 from hpbuild.manifest.model import Module
 from hpbuild.patchimage.place import place
 from hpbuild.patchimage.read import PatchImage, read_patch_image
 from hpbuild.pe.image import Image
 from hpbuild.prove.checks import Check, Recorder
-from hpbuild.prove.records import read_record
+from hpbuild.prove.records import read_record, read_records
 from hpbuild.prove.redirections import check_digests, check_redirections
-from hpbuild.prove.references import Numbers
+from hpbuild.prove.references import Numbers, distinct
 from hpbuild.prove.space import Space
 from hpbuild.prove.unwind import Table
 from hpbuild.values import Digest, Interval
@@ -145,14 +145,19 @@ def _account(recorder: Recorder, module: Module, placed: Placed, language: list[
 
 def _records(placed: Placed) -> list[tuple[int, int]]:
     """Nominal extents of the unwind records that the patch image's exception directory reaches."""
-    pending = [int(rva) for rva in placed.runtime_functions()[2]]
-    found: dict[int, tuple[int, int]] = {}
-    while pending:
-        rva = pending.pop()
-        record = read_record(placed.space, rva)
-        if rva in found or record is None:
-            continue
-        found[rva] = (rva - placed.delta, rva - placed.delta + record.size)
-        if record.chained is not None:
-            pending.append(record.chained[2])
-    return list(found.values())
+    pending = distinct(placed.runtime_functions()[2])
+    known = np.zeros(0, dtype=np.int64)
+    found: list[tuple[int, int]] = []
+    while len(pending):
+        table = read_records(placed.space, pending)
+        some = [(rva, read_record(placed.space, rva)) for rva in pending[~table.sound].tolist()]
+        others = [(rva, record) for rva, record in some if record is not None]
+        found += [(rva - placed.delta, rva - placed.delta + record.size) for rva, record in others]
+        start = pending[table.sound] - placed.delta
+        found += zip(start.tolist(), (start + table.extent[table.sound]).tolist(), strict=True)
+        known = np.concatenate([known, pending])
+        parents = [record.chained[2] for _, record in others if record.chained is not None]
+        chained = table.parent[table.sound & table.chained]
+        following = distinct(np.concatenate([chained, np.array(parents, dtype=np.int64)]))
+        pending = following[~np.isin(following, known)]
+    return found

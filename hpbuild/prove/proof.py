@@ -1,14 +1,13 @@
 """The closure proof of one module: all steps in order, and the document they make."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from functools import partial
 
 import numpy as np
 
 from hpbuild.codes import prove as codes
-from hpbuild.errors import Finding, HpbuildError
-from hpbuild.manifest.model import ByteClass, Exclusion, Module
+from hpbuild.errors import HpbuildError
+from hpbuild.manifest.model import Module
 from hpbuild.pe.image import Image
 from hpbuild.pe.metadata import metadata_runs
 from hpbuild.pe.relocations import relocation_sites
@@ -29,6 +28,8 @@ from hpbuild.prove.ownership import import_slots, ownership
 from hpbuild.prove.patch import Placed, nothing_else, placement
 from hpbuild.prove.references import Numbers
 from hpbuild.prove.remaining import remaining
+from hpbuild.prove.result import Proof as Proof
+from hpbuild.prove.result import ProofSummary
 from hpbuild.prove.space import Space, image_space
 from hpbuild.prove.unwind import Scene, Table, carried_language, unwind
 from hpbuild.values import Digest, Interval
@@ -41,50 +42,24 @@ _LARGE = 4 << 20
 """File bytes from which on step 3, the longest, is worth a process of its own."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ProofSummary:
-    """Numbers of a proof. ``account`` are the bytes of the fixed image by class, ``delta`` the distance that
-    the patch image was moved by, ``image_base`` the one it was placed under."""
-
-    identical_fragments: int
-    carried_functions: int
-    carried_data: int
-    instructions: int
-    references: int
-    account: tuple[ByteClass, ...]
-    delta: int
-    image_base: int
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Proof:
-    """Result for one module. ``ok`` is True only when no step failed and all that must run ran. ``only`` is
-    the list of functions that the package is limited to; then ``left_out`` names all in which it is not the
-    fixed build, and what is proved is proved but for these."""
-
-    path: str
-    ok: bool
-    checks: tuple[Check, ...]
-    summary: ProofSummary
-    only: tuple[str, ...] = ()
-    left_out: tuple[Exclusion, ...] = ()
-
-    @property
-    def findings(self) -> tuple[Finding, ...]:
-        """The findings that were kept, of all steps in order."""
-        return tuple(finding for check in self.checks for finding in check.findings)
-
-
 def prove_module(
-    claims: Claims, module: Module, patch: bytes, baseline: Image, fixed: Image, progress: Progress
+    claims: Claims,
+    module: Module,
+    patch: bytes,
+    baseline: Image,
+    fixed: Image,
+    progress: Progress,
+    *,
+    pinned: bool = False,
 ) -> Proof:
     """Show that ``baseline`` with the patch image ``patch`` (file bytes) is ``fixed``, as ``module`` says.
+    ``pinned``: the digests of both files in ``module`` were computed of these images just now.
 
     Failed steps are in the result. Raises HpbuildError: WRONG_IMAGES when the images are not those of the
     manifest, MALFORMED_CLAIMS, and HP1xxx for images whose tables cannot be read.
     """
     for what, image, pin in (("baseline", baseline, module.baseline), ("fixed", fixed, module.fixed)):
-        if Digest.of(image.data) != pin.sha256:
+        if not pinned and Digest.of(image.data) != pin.sha256:
             raise HpbuildError(
                 codes.WRONG_IMAGES, f"{module.path}, {what}", f"its SHA-256 is not {pin.sha256.hex}"
             )
@@ -192,7 +167,7 @@ def _table(image: Image) -> Table:
 def _in_use(claims: Claims, module: Module) -> Numbers:
     """(start, end) in the baseline of all code and data that stays, by start."""
     rows = np.concatenate([claims.code, claims.data]).astype(np.int64)
-    kept = [(part.start, part.end) for item in module.left_out for part in item.baseline]
+    kept = [number for item in module.left_out for number in item.baseline]
     runs = np.column_stack((rows[:, 2], rows[:, 2] + rows[:, 1] - rows[:, 0]))
     runs = np.concatenate([runs, np.array(kept, dtype=np.int64).reshape(-1, 2)])
     return runs[np.argsort(runs[:, 0], kind="stable")]

@@ -3,15 +3,19 @@
 Source: Microsoft Learn, "x64 exception handling" (UNWIND_INFO).
 """
 
-from dataclasses import dataclass
+import struct
 
 import numpy as np
 import numpy.typing as npt
 
+from hpbuild.dataclass import dataclass
 from hpbuild.prove.references import Numbers
 from hpbuild.prove.space import Space
 
 _HANDLER, _CHAINED = 0x3, 0x4
+_WORD, _ROW = struct.Struct("<I"), struct.Struct("<III")
+_LARGEST = 4 + 2 * 256 + _ROW.size
+"""Most bytes of a record without its language data."""
 Flags = npt.NDArray[np.bool_]
 
 
@@ -30,24 +34,21 @@ class Record:
 
 def read_record(space: Space, rva: int) -> Record | None:
     """The unwind record at ``rva``, None when it leaves the space."""
-    head = space.slice(rva, 4).tobytes() if rva >= space.start else b""
-    if len(head) < 4:
+    raw = space.slice(rva, _LARGEST).tobytes() if rva >= space.start else b""
+    if len(raw) < 4:
         return None
-    flags, count = head[0] >> 3, head[2]
-    tail = rva + 4 + 2 * (count + count % 2)
-    words = space.slice(tail, 12).tobytes()
-    unwind_codes = space.slice(rva + 4, 2 * count).tobytes()
+    flags, count = raw[0] >> 3, raw[2]
+    tail = 4 + 2 * (count + count % 2)
     need = 12 if flags & _CHAINED else 4 if flags & _HANDLER else 0
-    if len(words) < need or len(unwind_codes) < 2 * count:
+    if len(raw) < max(tail + need if need else 0, 4 + 2 * count):
         return None
-    word = [int.from_bytes(words[at : at + 4], "little") for at in range(0, need, 4)]
     return Record(
-        head=head,
-        codes=unwind_codes,
-        handler=word[0] if need == 4 else 0,
-        data=tail + 4 if need == 4 else 0,
-        chained=(word[0], word[1], word[2]) if need == 12 else None,
-        size=tail + need - rva,
+        head=raw[:4],
+        codes=raw[4 : 4 + 2 * count],
+        handler=_WORD.unpack_from(raw, tail)[0] if need == 4 else 0,
+        data=rva + tail + 4 if need == 4 else 0,
+        chained=_ROW.unpack_from(raw, tail) if need == 12 else None,
+        size=tail + need,
     )
 
 
@@ -55,13 +56,15 @@ def read_record(space: Space, rva: int) -> Record | None:
 class Records:
     """The same as columns. ``sound`` is False for records that leave the space or come within a few bytes of
     its end: only ``read_record`` tells which. ``head`` are the first 4 bytes as a number, ``size`` counts
-    the codes' bytes without padding; ``handler`` and ``data`` are RVAs or 0; ``chained`` says that there is
-    a row, ``begin``, ``end`` and ``parent``. What is not sound has no meaning."""
+    the codes' bytes without padding, ``extent`` all but language data; ``handler`` and ``data`` are RVAs
+    or 0; ``chained`` says that there is a row, ``begin``, ``end`` and ``parent``. What is not sound has no
+    meaning."""
 
     rva: Numbers
     sound: Flags
     head: Numbers
     size: Numbers
+    extent: Numbers
     handler: Numbers
     data: Numbers
     chained: Flags
@@ -85,6 +88,7 @@ def read_records(space: Space, rva: Numbers) -> Records:
         sound=sound,
         head=head,
         size=2 * count,
+        extent=tail - rva + np.where(chained, 12, np.where(handled, 4, 0)),
         handler=np.where(handled, words[0], 0),
         data=np.where(handled, tail + 4, 0),
         chained=chained,

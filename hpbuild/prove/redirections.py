@@ -3,13 +3,13 @@
 Intel SDM volume 2, "JMP": E9 rel32 counts from the end of its 5 bytes, EB rel8 from the end of its 2.
 """
 
-from dataclasses import dataclass
 from itertools import pairwise
 
 import numpy as np
 from capstone import x86
 
 from hpbuild.codes import prove as codes
+from hpbuild.dataclass import dataclass
 from hpbuild.manifest.model import Module, Redirection
 from hpbuild.manifest.pages import page_range
 from hpbuild.pe.identity import masked_digest
@@ -17,7 +17,7 @@ from hpbuild.pe.image import Image
 from hpbuild.pe.relocations import relocation_sites
 from hpbuild.prove.checks import Recorder
 from hpbuild.prove.cursor import Cursor
-from hpbuild.prove.references import Numbers
+from hpbuild.prove.references import Bytes, Numbers
 from hpbuild.values import Interval
 
 _FILLER = (0xCC, 0x90, 0x00)
@@ -29,8 +29,8 @@ _BACK = b"\xeb\xf9"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Terrain:
-    """The baseline: its image, rows (start, furthest end so far) of what stays in use, sorted, and columns
-    (start, end, number) of the ranges of redirected functions."""
+    """The baseline: its image, rows (start, furthest end so far) of what stays in use, sorted, and the rows
+    start, end, number of the ranges of redirected functions."""
 
     baseline: Image
     start: Numbers
@@ -48,10 +48,11 @@ def check_redirections(recorder: Recorder, module: Module, baseline: Image, iden
     ]
     terrain = _Terrain(
         baseline=baseline,
-        start=identical[:, 0],
+        start=np.ascontiguousarray(identical[:, 0]),
         reach=np.maximum.accumulate(identical[:, 1]),
-        own=np.array(own, dtype=np.int64).reshape(-1, 3),
+        own=np.ascontiguousarray(np.array(own, dtype=np.int64).reshape(-1, 3).T),
     )
+    cursor, memory = Cursor(), np.ascontiguousarray(baseline.memory)
     written: list[Interval] = []
     for redirection in module.redirections:
         where = f"redirection {redirection.entry:#x}"
@@ -61,7 +62,7 @@ def check_redirections(recorder: Recorder, module: Module, baseline: Image, iden
             continue
         written.append(place)
         _untouched(recorder, where, place, redirection.function, terrain)
-        back = _returns_into(baseline, redirection.entry, place.end)
+        back = _returns_into(cursor, memory, redirection.entry, place.end)
         if back:
             recorder.fail(codes.CALL_RETURNS_INTO_JUMP, where, f"a call returns to {back:#x}")
     for one, other in pairwise(sorted(written)):
@@ -96,12 +97,9 @@ def _place(module: Module, redirection: Redirection, baseline: Image) -> tuple[I
     return place, ""
 
 
-def _returns_into(baseline: Image, entry: int, end: int) -> int:
+def _returns_into(cursor: Cursor, memory: Bytes, entry: int, end: int) -> int:
     """The end of the first call among the instructions from ``entry`` on that ends before ``end``, or 0."""
-    cursor = Cursor()
-    step = cursor.start(
-        np.ascontiguousarray(baseline.memory), entry, min(entry + _LONGEST, len(baseline.memory))
-    )
+    step = cursor.start(memory, entry, min(entry + _LONGEST, len(memory)))
     while step() and int(cursor.state[2]) < end:
         if cursor.instruction.id in _CALLS:
             return int(cursor.state[2])
@@ -114,12 +112,14 @@ def _untouched(recorder: Recorder, where: str, place: Interval, number: int, ter
     if row >= 0 and terrain.reach[row] > place.start:
         cause = f"it writes {place}; code or data that stays in use reaches to {int(terrain.reach[row]):#x}"
         recorder.fail(codes.REDIRECTION_TOUCHES_IDENTICAL, where, cause)
-    start, end, owner = terrain.own[:, 0], terrain.own[:, 1], terrain.own[:, 2]
+    start, end, owner = terrain.own
+    near = np.flatnonzero((start < place.end) & (end > place.start))
+    rows = list(zip(start[near].tolist(), end[near].tolist(), owner[near].tolist(), strict=True))
     for address in range(place.start, place.end):
-        owners = owner[(start <= address) & (address < end)]
-        if (owners != number).any():
+        owners = {other for first, last, other in rows if first <= address < last}
+        if owners - {number}:
             cause = f"{address:#x} belongs to another function"
-        elif not len(owners) and int(terrain.baseline.memory[address]) not in _FILLER:
+        elif not owners and int(terrain.baseline.memory[address]) not in _FILLER:
             cause = f"{address:#x} lies outside the function and is no filler"
         else:
             continue

@@ -1,10 +1,12 @@
 """References that code and data make: columns of fields, how they name a target, and what for."""
 
-from dataclasses import dataclass, fields
+from dataclasses import fields
 from enum import IntEnum
 
 import numpy as np
 import numpy.typing as npt
+
+from hpbuild.dataclass import dataclass
 
 Bytes = npt.NDArray[np.uint8]
 Numbers = npt.NDArray[np.int64]

@@ -39,7 +39,7 @@ def remaining(claims: Claims, module: Module, fixed: Image, baseline: Image, jud
             scene.undeclared(("metadata",), name, cause)
     if len(claims.excluded):
         scene.examine()
-        if len(module.exclusions) == len(module.left_out):
+        if not module.exclusions:
             count = int((claims.excluded[:, 1] - claims.excluded[:, 0]).sum())
             scene.undeclared((), "excluded bytes", f"{count} bytes of the fixed image are left out")
     return recorder.done()

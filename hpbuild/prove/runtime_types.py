@@ -4,11 +4,10 @@ Sources: Itanium C++ ABI, "Virtual Table Layout" and "RTTI Layout"; rttidata.h a
 (CompleteObjectLocator, ThrowInfo). Read here once more, apart from the builder's own reading.
 """
 
-from dataclasses import dataclass, field
-
 import numpy as np
 
 from hpbuild.codes import prove as codes
+from hpbuild.dataclass import dataclass, field
 from hpbuild.manifest.model import Datum, Module
 from hpbuild.pe.image import Image
 from hpbuild.prove.checks import Recorder
@@ -164,6 +163,10 @@ def _throws(recorder: Recorder, types: _Types, datum: Datum) -> None:
     if len(table) < 4:
         return
     alike = (table[:-3] & np.uint32(~_THROW_FLAGS & 0xFFFFFFFF) == 0) & (table[2:-1] == 0) & (table[3:] != 0)
-    for rva in (first + 4 * np.flatnonzero(alike)).tolist():
+    rows = np.flatnonzero(alike)
+    if len(rows):
+        kinds = types.space.unsigned(table[rows + 3].astype(np.int64), 4)
+        rows = rows[(kinds > 0) & (kinds <= _MOST_CATCHABLE)]
+    for rva in (first + 4 * rows).tolist():
         if types.is_throw(rva):
             recorder.fail(codes.CARRIED_THROW, datum.name, f"the ThrowInfo at {rva:#x}")

@@ -1,9 +1,8 @@
 """A piece of address space: bytes at RVAs under an image base. The proof compares two of them."""
 
-from dataclasses import dataclass
-
 import numpy as np
 
+from hpbuild.dataclass import dataclass
 from hpbuild.pe.image import Image
 from hpbuild.prove.references import Bytes, Form, Numbers, References
 

@@ -4,11 +4,10 @@ Source: Microsoft Learn, "x64 exception handling" (RUNTIME_FUNCTION, UNWIND_INFO
 __C_specific_handler).
 """
 
-from dataclasses import dataclass, field
-
 import numpy as np
 
 from hpbuild.codes import prove as codes
+from hpbuild.dataclass import dataclass, field
 from hpbuild.prove.checks import Check, Recorder
 from hpbuild.prove.claims import Claims, Rows
 from hpbuild.prove.compare import Runs, Side, claimed_fields, compare, pointers

@@ -4,10 +4,9 @@ What this module calls alike passes step 6 without a finding; what it does not i
 So it may say no too often, never yes.
 """
 
-from dataclasses import dataclass
-
 import numpy as np
 
+from hpbuild.dataclass import dataclass
 from hpbuild.prove.correspond import Correspondence
 from hpbuild.prove.language import may_hold_scopes
 from hpbuild.prove.records import Flags, Records, read_records, same_codes

@@ -1,15 +1,18 @@
 """The attachments of a package as ``inspect`` shows them: what they say, believed by nobody."""
 
+from __future__ import annotations
+
 from collections.abc import Mapping
 
-from hpbuild.attachments.reading import Attachment, Provenance, Sbom, read_attachment
-from hpbuild.attachments.record import KINDS
 from hpbuild.bundle.layout import ATTACHMENTS
 from hpbuild.errors import HpbuildError
 from hpbuild.report.blocks import Block, Heading, Table
 from hpbuild.report.document import Document, counted, finding, shortened
 
-_KINDS = {name: kind for kind, name in KINDS.items()}
+TYPE_CHECKING = False
+if TYPE_CHECKING:  # as in typing, which is not imported for it
+    from hpbuild.attachments.reading import Attachment
+
 SHOWN = 5
 """Names of one list that the gist gives; the rest is counted."""
 
@@ -21,7 +24,10 @@ def attachments(members: Mapping[str, bytes]) -> list[Document]:
 
 
 def _attachment(name: str, data: bytes) -> Document:
-    kind = _KINDS.get(name)
+    from hpbuild.attachments.reading import read_attachment  # with all readers of their formats
+    from hpbuild.attachments.record import KINDS
+
+    kind = {member: kind for kind, member in KINDS.items()}.get(name)
     entry: Document = {"member": name, "size": len(data), "kind": kind, "gist": None, "finding": None}
     if kind is None:
         return entry
@@ -32,6 +38,8 @@ def _attachment(name: str, data: bytes) -> Document:
 
 
 def _gist(document: Attachment) -> str:
+    from hpbuild.attachments.reading import Provenance, Sbom
+
     if isinstance(document, Provenance):
         made = f"SLSA provenance v1: {document.id} by {document.builder}"
         files = f"{counted(len(document.subjects), 'subject')} from {counted(len(document.inputs), 'file')}"

@@ -6,13 +6,13 @@ and what every check came to. Its name is a URI, as that specification asks.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import PurePath
 from typing import Any
 
 from hpbuild import __version__
 from hpbuild.bundle.statement import STATEMENT_TYPE
 from hpbuild.codes.attachments import TOO_MUCH_TO_ATTEST
+from hpbuild.dataclass import dataclass
 from hpbuild.errors import ExitStatus, HpbuildError
 from hpbuild.manifest.strict_json import canonical
 from hpbuild.report.document import Document

@@ -1,7 +1,8 @@
 """What a text report is made of. Renderers decide how it looks; every string is escaped by them."""
 
-from dataclasses import dataclass
 from enum import StrEnum
+
+from hpbuild.dataclass import dataclass
 
 
 class Tone(StrEnum):

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from hpbuild.bundle.layout import ATTACHMENTS
 from hpbuild.bundle.statement import Statement
 from hpbuild.manifest.model import Manifest, Module
-from hpbuild.prove.proof import Proof
+from hpbuild.prove.result import Proof
 from hpbuild.report.blocks import Block, Heading, Line, Pairs, Table, Tone
 from hpbuild.report.diff import Diff
 from hpbuild.report.document import (
@@ -19,7 +19,7 @@ from hpbuild.report.document import (
     shortened,
     start,
 )
-from hpbuild.report.left_out import exception
+from hpbuild.report.left_out import exception, left_out_blocks
 
 
 def refused(baseline: str, fixed: str, diffs: Sequence[Diff], proofs: Sequence[Proof]) -> Document:
@@ -171,8 +171,9 @@ def blocks(result: Document, *, full: bool = False) -> list[Block]:
             )
         ),
     ]
+    left_out = {proof["module"]: proof["left_out"] for proof in result["proofs"]}
     for entry in result["modules"]:
-        result_blocks += _module_blocks(entry, full=full)
+        result_blocks += _module_blocks(entry, left_out.get(entry["path"], []), full=full)
     if result["unchanged"]:
         result_blocks.append(Line(f"{counted(len(result['unchanged']), 'file')} unchanged", Tone.FAINT))
     if result["left_out"]:
@@ -191,14 +192,13 @@ def _attached(names: Sequence[str]) -> str:
     return ", ".join(name.removeprefix(ATTACHMENTS) for name in names) or "none"
 
 
-def _module_blocks(entry: Document, *, full: bool) -> list[Block]:
+def _module_blocks(entry: Document, left_out: Sequence[Document], *, full: bool) -> list[Block]:
     rows = tuple((item["reason"], item["name"] or "(no name)", item["cause"]) for item in entry["functions"])
     counts = f"{counted(len(rows), 'function')}, {counted(entry['redirections'], 'redirection')}"
     blocks_of_module: list[Block] = [Heading(f"{entry['path']}: {counts}")]
-    if entry["only"]:
-        blocks_of_module.append(Line(f"  limited to {', '.join(entry['only'])}", Tone.WARN))
     blocks_of_module += shortened(Table(("why", "function", "first difference"), rows), full=full)
     if entry["data"]:
         data = tuple((item["reason"], item["kind"], item["name"] or "(no name)") for item in entry["data"])
         blocks_of_module += [Heading("data"), *shortened(Table(("why", "kind", "datum"), data), full=full)]
+    blocks_of_module += left_out_blocks(entry["only"], left_out, full=full)
     return blocks_of_module + exclusion_blocks(entry["exclusions"], full=full)

@@ -1,10 +1,11 @@
 """The result of ``compare``: what two packages do differently."""
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
 from typing import Any
 
-from hpbuild.manifest.model import Function, Manifest, Module, Pin
+from hpbuild.dataclass import dataclass
+from hpbuild.manifest.left_out import LeftOutPart
+from hpbuild.manifest.model import Exclusion, Function, Manifest, Module, Pin
 from hpbuild.report.blocks import Block, Heading, Line, Pairs, Table, Tone
 from hpbuild.report.document import Document, counted, shortened, start
 from hpbuild.values import Digest
@@ -168,17 +169,25 @@ def _rest(path: str, a: Module, b: Module) -> Iterator[Document]:
         yield _difference("patch-image", path, a.image.member, a.image.sha256, b.image.sha256)
     if a.only != b.only:
         yield _difference("only", path, "only", a.only, b.only)
-    for name in ("exclusions", "findings"):
+    for kind, ours, theirs in (
+        ("exclusion", _exclusions(a), _exclusions(b)),
+        ("finding", a.findings, b.findings),
+    ):
         key = lambda item: (getattr(item, "klass", None) or item.code, item.place, item.cause)  # noqa: E731
-        for place, one, two in _pairs(getattr(a, name), getattr(b, name), key):
+        for place, one, two in _pairs(ours, theirs, key):
             if one is None or two is None:
                 yield _difference(
-                    name[:-1],
+                    kind,
                     path,
                     place[1],
                     one and f"{place[0]}: {place[2]}",
                     two and f"{place[0]}: {place[2]}",
                 )
+
+
+def _exclusions(module: Module) -> list[Exclusion | LeftOutPart]:
+    """What is not delivered, also what a list leaves out, part by part."""
+    return [*module.exclusions, *(part for item in module.left_out for part in item.parts())]
 
 
 def blocks(result: Document, *, full: bool = False) -> list[Block]:

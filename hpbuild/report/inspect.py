@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 
 from hpbuild.bundle.layout import ATTACHMENTS
-from hpbuild.manifest.model import NOT_SELECTED, Manifest, Module, Redirection
+from hpbuild.manifest.model import Manifest, Module, Redirection
 from hpbuild.report.blocks import Block, Heading, Line, Pairs, Table, Tone
 from hpbuild.report.document import (
     Document,
@@ -62,7 +62,7 @@ def document(
 def _attachments(members: Mapping[str, bytes]) -> list[Document]:
     if not any(name.startswith(ATTACHMENTS) for name in members):
         return []
-    from hpbuild.report.attachments import attachments  # with all readers of their formats
+    from hpbuild.report.attachments import attachments
 
     return attachments(members)
 
@@ -244,8 +244,7 @@ def _module_blocks(entry: Document, *, full: bool) -> list[Block]:
     parts += [Heading("redirections")]
     parts += shortened(Table(("kind", "entry", "old bytes", "new bytes", "function"), rows), full=full)
     parts += left_out_blocks(entry["only"], entry["left_out"], full=full)
-    others = [item for item in entry["exclusions"] if item["class"] != NOT_SELECTED]
-    return parts + exclusion_blocks(others, full=full) + finding_blocks(entry["findings"])
+    return parts + exclusion_blocks(entry["exclusions"], full=full) + finding_blocks(entry["findings"])
 
 
 def _places(ranges: list[Document]) -> str:

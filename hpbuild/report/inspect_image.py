@@ -1,12 +1,17 @@
 """The result of ``inspect`` for a PE image: headers, sections, pin, native hotpatch table."""
 
+from __future__ import annotations
+
 from collections.abc import Sequence
-from typing import Any
 
 from hpbuild.errors import Finding
 from hpbuild.report.blocks import Block, Heading, Line, Pairs, Table, Tone
 from hpbuild.report.document import Document, finding, finding_blocks, shortened, start
 from hpbuild.values import Interval
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:  # as in typing, which is not imported for it
+    from typing import Any
 
 NOTICE = "nothing here was verified: no signature was checked, and the file is shown as it is"
 

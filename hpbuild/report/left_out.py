@@ -2,21 +2,24 @@
 
 from collections.abc import Sequence
 
-from hpbuild.manifest.model import Exclusion
+from hpbuild.manifest.left_out import SAME, LeftOut
 from hpbuild.report.blocks import Block, Heading, Line, Table, Tone
 from hpbuild.report.document import Document, counted, extents, shortened
 
 
-def left_out(items: Sequence[Exclusion]) -> list[Document]:
+def left_out(groups: Sequence[LeftOut]) -> list[Document]:
     """The parts that are left out, with their ranges in the fixed image and those that stay in use."""
     return [
         {
-            "place": item.place,
-            "cause": item.cause,
-            "fixed": extents(item.fixed),
-            "baseline": extents(item.baseline),
+            "place": part.place,
+            "kind": group.what,
+            "change": group.change,
+            "cause": part.cause,
+            "fixed": extents(part.fixed),
+            "baseline": extents(part.baseline),
         }
-        for item in items
+        for group in groups
+        for part in group.parts()
     ]
 
 
@@ -26,7 +29,8 @@ def exception(parts: Sequence[Document]) -> str:
 
 
 def left_out_blocks(only: Sequence[str], parts: Sequence[Document], *, full: bool) -> list[Block]:
-    """The list of functions and what it leaves out; nothing for a package without a list."""
+    """The list of functions and what it leaves out, counted and part by part; nothing for a package without a
+    list."""
     if not only and not parts:
         return []
     rows = tuple(
@@ -35,4 +39,20 @@ def left_out_blocks(only: Sequence[str], parts: Sequence[Document], *, full: boo
     )
     table = Table(("part", "what", "in use: the baseline's at"), rows)
     listed = Line(f"  limited to {', '.join(only) or 'nothing'}: not the whole fixed build", Tone.WARN)
-    return [Heading("left out by choice"), listed, *shortened(table, full=full)]
+    return [Heading("left out by choice"), listed, *_sums(parts), *shortened(table, full=full)]
+
+
+def _sums(parts: Sequence[Document]) -> list[Block]:
+    """One line for each kind and reason."""
+    sizes: dict[tuple[str, str], list[int]] = {}
+    for part in parts:
+        size = sum(item["size"] for item in part["fixed"])
+        sizes.setdefault((part["change"], part["kind"]), []).append(size)
+    return [
+        Line(f"  {change} {kind}: {counted(len(found), 'part')}, {counted(sum(found), 'byte')}{_why(change)}")
+        for (change, kind), found in sorted(sizes.items())
+    ]
+
+
+def _why(change: str) -> str:
+    return ", which lead into what is left out" if change == SAME else ""

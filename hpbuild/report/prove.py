@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from hpbuild.prove.proof import Proof, ProofSummary
+from hpbuild.prove.result import Proof, ProofSummary
 from hpbuild.report.blocks import Block, Heading, Line, Pairs, Table, Tone
 from hpbuild.report.document import Document, finding, finding_blocks, start
 from hpbuild.report.left_out import exception, left_out, left_out_blocks

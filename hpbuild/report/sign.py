@@ -1,8 +1,8 @@
 """The result of ``sign``."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 
+from hpbuild.dataclass import dataclass
 from hpbuild.report.blocks import Block, Heading, Pairs, Table
 from hpbuild.report.document import Document, start
 

@@ -8,12 +8,12 @@ an old copy of the state file alone is noticed. One line of canonical JSON:
 import os
 import secrets
 import stat
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 from hpbuild.bundle.output import write_atomic
 from hpbuild.codes import servicing as codes
+from hpbuild.dataclass import dataclass
 from hpbuild.errors import HpbuildError
 from hpbuild.manifest.readers import root
 from hpbuild.manifest.strict_json import JsonLimits, JsonValue, canonical, parse_canonical

@@ -14,11 +14,11 @@ made with the key over ``SEALED``, the count as 8 bytes, most significant first,
 import hashlib
 import hmac
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Final
 
 from hpbuild.bundle.statement import MAX_SEQUENCE, read_reverts, reverts_document
 from hpbuild.codes import servicing as codes
+from hpbuild.dataclass import dataclass
 from hpbuild.errors import HpbuildError
 from hpbuild.manifest.readers import root
 from hpbuild.manifest.strict_json import JsonLimits, JsonValue, canonical, parse_canonical

@@ -2,7 +2,6 @@
 
 import hashlib
 import warnings
-from dataclasses import dataclass, field
 from datetime import datetime
 from typing import cast
 
@@ -11,6 +10,7 @@ from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from hpbuild.codes import certificates as codes
+from hpbuild.dataclass import dataclass, field
 from hpbuild.errors import HpbuildError
 from hpbuild.sign.algorithms import PublicKey, algorithm_of
 from hpbuild.sign.base64_forms import pem_blocks, pem_body

@@ -6,7 +6,6 @@ authority do not matter, its validity and what it may do matter.
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 from itertools import pairwise
@@ -16,6 +15,7 @@ from cryptography import x509
 from cryptography.x509.oid import ExtendedKeyUsageOID
 
 from hpbuild.codes import certificates as codes
+from hpbuild.dataclass import dataclass
 from hpbuild.errors import Code, HpbuildError
 from hpbuild.sign.certificates import PARSE_ERRORS, VERIFY_ERRORS, Certificate
 from hpbuild.sign.revocation import RevocationList, find_revocation

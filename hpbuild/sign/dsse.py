@@ -6,11 +6,11 @@ key id in the envelope is written by whoever made the envelope; it only helps to
 
 import base64
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from enum import StrEnum
 
 from hpbuild.bundle.statement import PAYLOAD_TYPE
 from hpbuild.codes import sign as codes
+from hpbuild.dataclass import dataclass, field
 from hpbuild.errors import HpbuildError
 from hpbuild.manifest.strict_json import JsonValue, canonical, parse_canonical
 from hpbuild.sign.algorithms import PublicKey, algorithm_of, spki_sha256, verify

@@ -3,10 +3,9 @@
 Without anything of cryptography, for those who only look at what an envelope says.
 """
 
-from dataclasses import dataclass
-
 from hpbuild.bundle.statement import PAYLOAD_TYPE
 from hpbuild.codes import sign as codes
+from hpbuild.dataclass import dataclass
 from hpbuild.manifest.readers import Node, root
 from hpbuild.manifest.strict_json import JsonLimits, canonical, parse_canonical
 from hpbuild.sign.base64_forms import read_base64

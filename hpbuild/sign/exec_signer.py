@@ -12,12 +12,12 @@ import os
 import subprocess
 import tempfile
 import threading
-from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
 from hpbuild.bundle.output import file_error
 from hpbuild.codes import sign as codes
+from hpbuild.dataclass import dataclass
 from hpbuild.errors import HpbuildError
 from hpbuild.sign.algorithms import PublicKey, algorithm_of, spki_sha256
 from hpbuild.sign.keys import read_public

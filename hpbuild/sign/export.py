@@ -1,9 +1,8 @@
 """Signatures of a package in the forms of other tools: which one, and with which certificates."""
 
-from dataclasses import dataclass, field
-
 from hpbuild.bundle.reader import Bundle
 from hpbuild.codes import certificates as codes
+from hpbuild.dataclass import dataclass, field
 from hpbuild.errors import HpbuildError
 from hpbuild.sign.bundle_signing import envelope_statement_findings
 from hpbuild.sign.certificates import Certificate, load_certificate, load_certificates_pem

@@ -5,9 +5,9 @@ certificates nor time stamps are signed by it; what they prove is judged by ``ch
 """
 
 import base64
-from dataclasses import dataclass
 
 from hpbuild.codes import certificates as codes
+from hpbuild.dataclass import dataclass
 from hpbuild.manifest.readers import Node, root
 from hpbuild.manifest.strict_json import JsonLimits, JsonValue, canonical, parse_canonical
 from hpbuild.sign.base64_forms import read_base64

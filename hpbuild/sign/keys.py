@@ -1,7 +1,6 @@
 """Key files: PKCS#8 (RFC 5958) private keys and SubjectPublicKeyInfo public keys, both PEM (RFC 7468)."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import cast
 
@@ -12,6 +11,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from hpbuild.bundle.output import read_bounded, write_new
 from hpbuild.codes import bundle as file_codes
 from hpbuild.codes import sign as codes
+from hpbuild.dataclass import dataclass, field
 from hpbuild.errors import HpbuildError
 from hpbuild.sign.algorithms import Algorithm, PrivateKey, PublicKey, algorithm_of, generate_private
 

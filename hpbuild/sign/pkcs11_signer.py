@@ -7,13 +7,13 @@ CKM_ECDSA, CKM_RSA_PKCS_PSS and CKM_EDDSA (PKCS#11 v3.0, sections 2.3.6, 2.1.10 
 import hashlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from typing import Any
 
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from cryptography.hazmat.primitives.asymmetric.utils import encode_dss_signature
 
 from hpbuild.codes import sign as codes
+from hpbuild.dataclass import dataclass, field
 from hpbuild.errors import HpbuildError
 from hpbuild.sign.algorithms import Algorithm, PublicKey, algorithm_of
 from hpbuild.sign.pkcs11_uri import TokenKey, parse_token_key

@@ -2,12 +2,12 @@
 
 import re
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import unquote_to_bytes
 
 from hpbuild.bundle.output import read_bounded
 from hpbuild.codes import sign as codes
+from hpbuild.dataclass import dataclass, field
 from hpbuild.errors import HpbuildError
 
 MAX_PIN_FILE = 4 << 10

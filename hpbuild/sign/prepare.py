@@ -6,12 +6,12 @@ signer signs. Nothing is remembered between the phases: attaching makes the byte
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
 from datetime import datetime
 
 from hpbuild.bundle.reader import DEFAULT_LIMITS, Limits
 from hpbuild.bundle.statement import PAYLOAD_TYPE
 from hpbuild.codes import sign as codes
+from hpbuild.dataclass import dataclass, field
 from hpbuild.errors import HpbuildError
 from hpbuild.sign.algorithms import PublicKey, spki_sha256
 from hpbuild.sign.bundle_signing import read_signable

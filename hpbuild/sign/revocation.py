@@ -6,13 +6,13 @@ covers a part only would make the rest look good.
 
 import warnings
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from datetime import datetime
 
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from hpbuild.codes import certificates as codes
+from hpbuild.dataclass import dataclass, field
 from hpbuild.errors import HpbuildError
 from hpbuild.sign.base64_forms import pem_blocks, pem_body
 from hpbuild.sign.certificates import PARSE_ERRORS, Certificate, parse_cause

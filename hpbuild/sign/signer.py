@@ -2,7 +2,6 @@
 The protocol is all that the rest of hpbuild knows."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
@@ -10,6 +9,7 @@ from cryptography.exceptions import UnsupportedAlgorithm
 
 from hpbuild.bundle.output import read_bounded
 from hpbuild.codes import sign as codes
+from hpbuild.dataclass import dataclass
 from hpbuild.errors import HpbuildError
 from hpbuild.sign import algorithms
 from hpbuild.sign.keys import MAX_KEY_FILE, load_private

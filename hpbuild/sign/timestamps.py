@@ -6,7 +6,6 @@ has to end at an authority that the policy names for time stamps, and is judged 
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from cryptography import x509
@@ -14,6 +13,7 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
 
 from hpbuild.codes import certificates as codes
+from hpbuild.dataclass import dataclass
 from hpbuild.errors import Code, HpbuildError
 from hpbuild.sign import asn1
 from hpbuild.sign.certificates import VERIFY_ERRORS, Certificate, load_certificate

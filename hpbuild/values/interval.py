@@ -1,6 +1,6 @@
 """Half-open ranges of addresses or offsets."""
 
-from dataclasses import dataclass
+from hpbuild.dataclass import dataclass
 
 
 @dataclass(frozen=True, slots=True, order=True)

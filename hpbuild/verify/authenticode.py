@@ -6,7 +6,6 @@ OCTET STRING. DER throughout, one signer. Whom the certificates belong to is not
 """
 
 import hashlib
-from dataclasses import dataclass
 from typing import Annotated
 
 from cryptography import x509
@@ -15,6 +14,7 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
 
 from hpbuild.codes.pins import SIGNATURE_BAD, SIGNATURE_MALFORMED, SIGNATURE_WEAK
+from hpbuild.dataclass import dataclass
 from hpbuild.errors import HpbuildError
 from hpbuild.sign import asn1
 from hpbuild.sign.certificates import VERIFY_ERRORS, Certificate, load_certificate, parse_cause

@@ -1,11 +1,11 @@
 """Whether an installed image is the build that the package was made for: tiers and recorded bytes."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
 
 import numpy as np
 
 from hpbuild.codes.process import NOT_COMPARABLE
+from hpbuild.dataclass import dataclass, field, replace
 from hpbuild.errors import Code, Finding, HpbuildError
 from hpbuild.manifest.model import Module, Pin
 from hpbuild.pe.access import BASERELOC, CERTIFICATE, EXCEPTION, IAT, LOAD_CONFIG, Words

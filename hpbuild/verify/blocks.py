@@ -9,10 +9,10 @@ comparison.
 import struct
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
 
 import numpy as np
 
+from hpbuild.dataclass import dataclass, replace
 from hpbuild.errors import HpbuildError
 from hpbuild.manifest.model import Module, Redirection
 from hpbuild.patchimage.format import GRANULARITY, HOTP, LOAD_CONFIG_SIZE, PAGE, REACH, SECTIONS, TEXT

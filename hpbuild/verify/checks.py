@@ -1,8 +1,8 @@
 """The numbered checks: what each one is called, and the result that each one returns."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
+from hpbuild.dataclass import dataclass
 from hpbuild.errors import Finding, Severity
 from hpbuild.verify.states import CheckStatus
 

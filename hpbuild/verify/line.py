@@ -6,11 +6,11 @@ file and not the statement. Reading and writing what was accepted is not done he
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
 from datetime import datetime
 
 from hpbuild.bundle.statement import Reverts, Statement
 from hpbuild.codes import servicing as codes
+from hpbuild.dataclass import dataclass, replace
 from hpbuild.errors import Finding
 from hpbuild.values import moment_text, parse_moment
 from hpbuild.verify.checks import LINE, CheckResult, judged, not_run

@@ -11,8 +11,8 @@ say what is there and never to say that a file is good.
 """
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
 
+from hpbuild.dataclass import dataclass, replace
 from hpbuild.errors import HpbuildError
 from hpbuild.manifest.model import Pin, Redirection
 from hpbuild.patchimage.format import HOTP, LOAD_CONFIG_SIZE, REACH

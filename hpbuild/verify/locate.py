@@ -1,6 +1,6 @@
 """Finding and reading installed files: each one once, into memory, so that all checks see the same bytes."""
 
-from dataclasses import dataclass
+from collections.abc import Callable
 from pathlib import Path, PurePosixPath
 
 from hpbuild.codes import pe
@@ -11,11 +11,12 @@ from hpbuild.codes.verify import (
     MODULE_TOO_LARGE,
     MODULE_UNREADABLE,
 )
+from hpbuild.dataclass import dataclass
 from hpbuild.errors import Code, ExitStatus, Finding, HpbuildError
 from hpbuild.manifest.model import Module
 from hpbuild.manifest.paths import path_defect
-from hpbuild.pe.reader import parse_image, read_file
-from hpbuild.values import Digest
+from hpbuild.pe.files import read_file
+from hpbuild.pe.reader import parse_image
 from hpbuild.verify.baseline import Subject, subject_of
 
 _READ_CODES = {
@@ -61,8 +62,13 @@ def locate(installed: Path, modules: tuple[Module, ...]) -> tuple[Located, ...]:
 
 def read_installed(path: Path, place: str, limit: int) -> bytes:
     """The whole file, at most ``limit`` bytes. Raises HpbuildError MODULE_*; ``place`` names the module."""
+    return data_of(lambda: read_file(path, limit), place)
+
+
+def data_of(read: Callable[[], bytes], place: str) -> bytes:
+    """What ``read`` reads as ``read_file``. Raises as ``read_installed``."""
     try:
-        return read_file(path, limit)
+        return read()
     except HpbuildError as error:
         if error.code is pe.EMPTY_FILE:
             return b""
@@ -70,12 +76,11 @@ def read_installed(path: Path, place: str, limit: int) -> bytes:
         raise HpbuildError(code, place, str(error)) from error
 
 
-def subject_from(data: bytes, path: Path, place: str, sha256: Digest | None = None) -> Subject:
-    """The parsed installed file; ``sha256`` is the digest of ``data`` if known. Raises HpbuildError
-    MODULE_NOT_PE with the reader's words as its cause, or MODULE_TOO_LARGE when a bound of the reader stopped
-    it."""
+def subject_from(data: bytes, path: Path, place: str) -> Subject:
+    """The parsed installed file. Raises HpbuildError MODULE_NOT_PE with the reader's words as its cause, or
+    MODULE_TOO_LARGE when a bound of the reader stopped it."""
     try:
-        return subject_of(parse_image(data, path.name), sha256)
+        return subject_of(parse_image(data, path.name))
     except HpbuildError as error:
         code = MODULE_TOO_LARGE if error.code.exit is ExitStatus.LIMIT else MODULE_NOT_PE
         raise HpbuildError(code, place, str(error)) from error

@@ -15,7 +15,6 @@ has neither hash, whatever its state.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
 
 from hpbuild.codes.process import NOT_COMPARABLE
 from hpbuild.codes.verify import (
@@ -32,6 +31,7 @@ from hpbuild.codes.verify import (
     UNKNOWN_BASELINE,
     WINDOW_FOREIGN,
 )
+from hpbuild.dataclass import dataclass, replace
 from hpbuild.errors import Finding
 from hpbuild.manifest.model import Module
 from hpbuild.pe.image import Image

@@ -5,11 +5,11 @@ and the certificate is of an identity of the policy. What goes wrong with one si
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
 from hpbuild.codes import policy as codes
+from hpbuild.dataclass import dataclass, field, replace
 from hpbuild.errors import Finding, HpbuildError
 from hpbuild.sign.algorithms import Algorithm, algorithm_of, spki_sha256, verify
 from hpbuild.sign.dsse import DOCUMENT, Outcome, Signature

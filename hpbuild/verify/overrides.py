@@ -6,13 +6,13 @@ should not be used, ``OVERRIDABLE``.
 """
 
 from collections.abc import Sequence
-from dataclasses import replace
 from datetime import datetime
 
 from hpbuild.codes import policy as codes
 from hpbuild.codes.attachments import MISSING
 from hpbuild.codes.servicing import FAR_FUTURE
 from hpbuild.codes.verify import EXPIRED
+from hpbuild.dataclass import replace
 from hpbuild.errors import Code, Finding, Severity
 from hpbuild.verify.checks import CheckResult, judged
 from hpbuild.verify.policy import Override, Policy

@@ -68,7 +68,7 @@ def check_agreement(statement: Statement, manifest: Manifest) -> CheckResult:
 
 def check_consistency(manifest: Manifest) -> CheckResult:
     """V07: the parts of the manifest fit together. Says what the package leaves out by choice."""
-    parts = sum(len(module.left_out) for module in manifest.modules)
+    parts = sum(item.count for module in manifest.modules for item in module.left_out)
     limited = bool(manifest.left_out) or any(module.only for module in manifest.modules)
     facts = (("left out: parts", parts), ("left out: files", len(manifest.left_out))) if limited else ()
     return judged(checks.CONSISTENCY, consistency.check(manifest), facts)

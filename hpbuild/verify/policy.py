@@ -1,11 +1,11 @@
 """The trust policy: whose signatures count, how many are needed, what the verifier may accept."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
 from hpbuild.codes.verify import POLICY_CONTRADICTS
+from hpbuild.dataclass import dataclass, field
 from hpbuild.errors import HpbuildError
 from hpbuild.sign.algorithms import Algorithm, PublicKey
 from hpbuild.verify.roles import Role, SubjectRule, TrustedKey

@@ -1,10 +1,10 @@
 """What goes into a verification and what comes out. Values only."""
 
-from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
 from hpbuild.bundle.statement import Reverts
+from hpbuild.dataclass import dataclass
 from hpbuild.errors import ExitStatus, Finding
 from hpbuild.manifest.model import Manifest
 from hpbuild.values import Interval

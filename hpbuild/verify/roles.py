@@ -1,9 +1,9 @@
 """Whose signatures count: roles of a trust policy, their keys and their certificate identities. Values."""
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from hpbuild.codes.verify import POLICY_THRESHOLD
+from hpbuild.dataclass import dataclass
 from hpbuild.errors import HpbuildError
 from hpbuild.sign.algorithms import PublicKey, spki_sha256
 

@@ -1,13 +1,13 @@
 """Modules in a running process or in a dump, made comparable with what a package records of a file."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from types import TracebackType
 
 import numpy as np
 
 from hpbuild.codes.process import FILE_BEHIND_OTHER, MODULE_AMBIGUOUS
+from hpbuild.dataclass import dataclass
 from hpbuild.errors import Finding, HpbuildError
 from hpbuild.manifest.model import Module
 from hpbuild.pe.image import Image

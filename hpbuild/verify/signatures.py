@@ -6,12 +6,12 @@ the reasons become findings only when a role is not met; the report shows them a
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
 from datetime import datetime
 
 from hpbuild.bundle.reader import Bundle
 from hpbuild.codes import policy as codes
 from hpbuild.codes.verify import SIGNATURES_WAIVED, UNTRUSTED
+from hpbuild.dataclass import dataclass, replace
 from hpbuild.errors import Finding, HpbuildError
 from hpbuild.sign.bundle_signing import envelope_statement_findings
 from hpbuild.sign.dsse import DOCUMENT, decode_envelope, pae

@@ -27,7 +27,7 @@ failure.
 
 from collections.abc import Sequence
 
-from hpbuild.codes.manifest import SCHEMA_MISMATCH
+from hpbuild.codes.manifest import BAD_LEFT_OUT, SCHEMA_MISMATCH
 from hpbuild.codes.process import NONE_LOADED
 from hpbuild.codes.verify import CHECK_NOT_RUN, NOTHING_CHECKED
 from hpbuild.errors import Code, ExitStatus, Finding, Severity
@@ -119,7 +119,7 @@ def _counted(result: CheckResult, finding: Finding) -> ExitStatus:
     status = finding.code.exit
     if result.check is PUBLISHER and status in (ExitStatus.NO, ExitStatus.MALFORMED):
         return ExitStatus.NOT_APPLICABLE
-    comparing = result.check in COMPARING_CHECKS or finding.code is SCHEMA_MISMATCH
+    comparing = result.check in COMPARING_CHECKS or finding.code in (SCHEMA_MISMATCH, BAD_LEFT_OUT)
     return ExitStatus.NO if comparing and status is ExitStatus.MALFORMED else status
 
 

@@ -6,8 +6,8 @@ matched: all roles are met exactly when every place of every role gets a vote of
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 
+from hpbuild.dataclass import dataclass
 from hpbuild.verify.roles import Role
 
 

@@ -1,9 +1,9 @@
 """Redirection windows in an installed image: whose bytes they hold."""
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
 from enum import StrEnum
 
+from hpbuild.dataclass import dataclass, replace
 from hpbuild.manifest.model import Redirection
 from hpbuild.pe.image import Image
 

@@ -75,7 +75,7 @@ def hpbuild(root: Path, cache: Path) -> Runner:
             command(*arguments),
             text=True,
             check=False,
-            timeout=300,
+            timeout=900,
             env=environment(root, cache, env or {}),
             **how,
         )

@@ -264,7 +264,7 @@ def test_two_runs_at_once_accept_one_of_two_twins(
     state = tmp_path / "state"
     runs = [
         subprocess.Popen(
-            command("verify", package, "--key", line.public, "--state", state, "--state-wait", 60),
+            command("verify", package, "--key", line.public, "--state", state, "--state-wait", 600),
             stdout=subprocess.PIPE, stderr=subprocess.STDOUT, env=environment(root, cache, {}),
         )
         for package in (line.three, line.three_too)

@@ -1,14 +1,16 @@
 """codec.dll in a running host: which version answers, the threads that call it, the package for it."""
 
+import contextlib
 import os
 import shutil
+import time
 from collections.abc import Sequence
 from pathlib import Path
 
 from hpbuild.apply.live.result import LiveRequest
 from hpbuild.verify import Policy
 from tests.live.packages import Packages
-from tests.live.wine import Host, Wine
+from tests.live.wine import LIMIT, Host, Wine
 
 UNSIGNED = Policy(allow_unsigned=True)
 CALLS = (
@@ -37,8 +39,18 @@ def start_threads(host: Host, threads: int, calls: Sequence[tuple[str, str, str]
     share = threads // len(calls)
     groups = [host.start(share, call, [old, new]) for call, old, new in calls]
     for task in set(tasks.iterdir()) - before:
-        os.setpriority(os.PRIO_PROCESS, int(task.name), 10)
+        with contextlib.suppress(ProcessLookupError):  # one of Wine's own, which has ended
+            os.setpriority(os.PRIO_PROCESS, int(task.name), 10)
     return groups
+
+
+def wait_for_calls(host: Host, groups: Sequence[int]) -> None:
+    """Until threads of every group have made a call."""
+    for group in groups:
+        end = time.monotonic() + LIMIT
+        while not host.counts(group).calls:
+            assert time.monotonic() < end, f"group {group} makes no calls"
+            time.sleep(0.01)
 
 
 def installed(binaries: Path, folder: Path, side: str = "baseline") -> Path:

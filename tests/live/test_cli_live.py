@@ -53,7 +53,7 @@ def hpbuild(root: Path, wine: Wine) -> Runner:
         at = words.index("--") if "--" in words else len(words)
         command = [sys.executable, "-m", "hpbuild", *words[:at], "--format", format, *words[at:]]
         done = subprocess.run(
-            command, env=environment, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=200
+            command, env=environment, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=900
         )
         assert "Traceback" not in done.stdout + done.stderr
         return Run(done.returncode, done.stdout, done.stderr)
@@ -153,7 +153,7 @@ def test_a_process_that_is_no_windows_program(hpbuild: Runner, bundle: Path) -> 
 def test_rehearse(hpbuild: Runner, bundle: Path, binaries: Path, tmp_path: Path) -> None:
     folder = installed(binaries, tmp_path / "app")
     program = binaries / "host.exe"
-    short = ("--rounds", 1, "--load-limit", 20, "--output-dir", tmp_path / "said")
+    short = ("--rounds", 1, "--load-limit", 900, "--output-dir", tmp_path / "said")
     result = hpbuild("rehearse", bundle, "--allow-unsigned", *short, "--", program, folder / "codec.dll")
     document = result.document()
     assert document["verdict"] == "failed", "the host ends at once when nobody speaks to it"

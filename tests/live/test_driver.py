@@ -20,7 +20,7 @@ from hpbuild.apply.live.patching import apply_live, revert_every, revert_live
 from hpbuild.apply.live.preparing import prepare
 from hpbuild.apply.live.protocol import Reply
 from hpbuild.apply.live.result import LiveResult, LiveVerdict
-from hpbuild.apply.live.standing import StandingVerdict, standing_of
+from hpbuild.apply.live.standing import Standing, StandingVerdict, standing_of
 from hpbuild.apply.live.status import read_journal
 from hpbuild.codes import driver as codes
 from hpbuild.codes import live, process
@@ -29,9 +29,9 @@ from hpbuild.pe.processes import Process, open_process
 from hpbuild.pipeline import BuildRequest, assemble, build
 from tests.live.codec import NEW, OLD, installed, package, request, running, start_threads, versions
 from tests.live.packages import Packages
-from tests.live.wine import Host, Wine
+from tests.live.wine import LIMIT, Host, Wine
 
-KILLS = 30
+KILLS, MOST_KILLS = 30, 60
 
 
 def codes_of(result: LiveResult) -> list[str]:
@@ -166,6 +166,27 @@ def test_an_agent_that_is_not_there(wine: Wine, packages: Packages, binaries: Pa
         assert codes_of(result) == [codes.AGENT_MISSING.id]
 
 
+@pytest.fixture
+def _patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The agent may be slow to end what it has begun."""
+    for module in ("standing", "status"):
+        monkeypatch.setattr(f"hpbuild.apply.live.{module}.PATIENCE", LIMIT)
+
+
+def agreed(host: Host, bundle: bytes) -> Standing:
+    """The status, once it says what calls show. A command whose courier was ended may begin only then."""
+    expected = {StandingVerdict.OLD: OLD, StandingVerdict.NEW: NEW}
+    end = time.monotonic() + LIMIT
+    while True:
+        standing = standing_of(host.pid, request(bundle, host))
+        shown = versions(host)
+        if shown == expected[standing.verdict]:
+            return standing
+        assert time.monotonic() < end, (standing.verdict, shown)
+        time.sleep(0.05)
+
+
+@pytest.mark.usefixtures("_patient")
 def test_an_answer_that_nobody_waits_for(
     wine: Wine, packages: Packages, binaries: Path, tmp_path: Path
 ) -> None:
@@ -179,9 +200,7 @@ def test_an_answer_that_nobody_waits_for(
         result = apply_live(request(bundle, host), connect)
         assert (result.verdict, result.status) == (LiveVerdict.UNCERTAIN, ExitStatus.UNAVAILABLE)
         assert codes_of(result) == [codes.COURIER_SILENT.id]
-        standing = standing_of(host.pid, request(bundle, host))
-        expected = {StandingVerdict.OLD: OLD, StandingVerdict.NEW: NEW}
-        assert versions(host) == expected[standing.verdict]
+        agreed(host, bundle)
 
 
 def test_memory_that_shows_something_else(
@@ -255,7 +274,7 @@ def test_the_process_ends_midway(wine: Wine, packages: Packages, binaries: Path,
             with pytest.raises(HpbuildError) as caught:
                 alternate_without_end(session, order)
         assert caught.value.code is live.PROCESS_GONE
-        assert host.process.wait(20) == 7
+        assert host.process.wait(LIMIT) == 7
         with pytest.raises(HpbuildError) as caught:
             standing_of(host.pid)
         assert caught.value.code in (process.NO_SUCH_PROCESS, process.PROCESS_GONE)
@@ -263,16 +282,16 @@ def test_the_process_ends_midway(wine: Wine, packages: Packages, binaries: Path,
 
 def test_two_drivers_at_once(wine: Wine, packages: Packages, binaries: Path, tmp_path: Path) -> None:
     bundle = package(packages, binaries)
-    outcomes: Counter[str] = Counter()
+    outcomes: list[str] = []  # to which two threads can append without losing anything
 
     def work(opened: Process, order: Order) -> None:
         with open_session(opened) as session:
             for _ in range(100):
                 for command in (lambda: session.apply(order), lambda: session.revert(order.id)):
                     try:
-                        outcomes[command().result] += 1
+                        outcomes.append(command().result)
                     except HpbuildError as error:
-                        outcomes[error.code.id] += 1
+                        outcomes.append(error.code.id)
 
     with running(wine, binaries, tmp_path) as host, open_process(host.pid) as opened:
         groups = start_threads(host, 4)
@@ -282,18 +301,20 @@ def test_two_drivers_at_once(wine: Wine, packages: Packages, binaries: Path, tmp
         for driver in drivers:
             driver.start()
         for driver in drivers:
-            driver.join(120)
+            driver.join(10 * LIMIT)
         counts = [host.stop(group) for group in groups]
         assert versions(host) in (OLD, NEW)
     assert all((count.wrong, count.raised) == (0, 0) for count in counts)
-    assert outcomes.total() == 400
-    allowed = {"applied", "already-applied", "reverted", live.BUSY.id, live.NOT_APPLIED.id}
+    assert len(outcomes) == 400
+    allowed = {"applied", "already-applied", "reverted"} | {
+        code.id for code in (live.BUSY, live.NOT_APPLIED, live.THREAD_IN_WINDOW)
+    }
     assert set(outcomes) <= allowed
 
 
 def wait_for_courier(wine: Wine, host: Host) -> None:
     """Until no courier works on the host any more."""
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + LIMIT
     while (left := couriers(wine, host)) and time.monotonic() < deadline:
         time.sleep(0.05)
     assert not left
@@ -314,6 +335,7 @@ def couriers(wine: Wine, host: Host) -> set[int]:
     return found
 
 
+@pytest.mark.usefixtures("_patient")
 def test_the_driver_is_killed_at_any_moment(
     wine: Wine, packages: Packages, binaries: Path, tmp_path: Path, root: Path
 ) -> None:
@@ -325,8 +347,12 @@ def test_the_driver_is_killed_at_any_moment(
     seen: Counter[StandingVerdict] = Counter()
     with running(wine, binaries, tmp_path / "app") as host:
         groups = start_threads(host, 4)
-        for number in range(KILLS):
-            moment = chance.uniform(0, 0.25)
+        longest = 0.25
+        while seen.total() < KILLS or (len(seen) < 2 and seen.total() < MOST_KILLS):
+            number = seen.total()
+            if number > KILLS:
+                longest *= 1.2  # where the first command takes longer, each is killed during that one
+            moment = chance.uniform(0, longest)
             driver = subprocess.Popen(
                 [sys.executable, "-m", "tests.live.alternating", str(host.pid), str(file)],
                 stdout=subprocess.PIPE,
@@ -341,13 +367,10 @@ def test_the_driver_is_killed_at_any_moment(
             said = f"kill {number} after {moment:.4f} s: {standing.verdict}"
             assert standing.verdict in (StandingVerdict.OLD, StandingVerdict.NEW), said
             wait_for_courier(wine, host)
-            standing = standing_of(host.pid, request(bundle, host))
+            standing = agreed(host, bundle)
             assert standing.journal is not None
-            new = standing.verdict is StandingVerdict.NEW
-            assert bool(standing.journal.packages) is new, said
-            assert versions(host) == (NEW if new else OLD), said
+            assert bool(standing.journal.packages) is (standing.verdict is StandingVerdict.NEW), said
             seen[standing.verdict] += 1
         counts = [host.stop(group) for group in groups]
     assert all((count.wrong, count.raised) == (0, 0) for count in counts)
-    assert seen.total() == KILLS
     assert len(seen) == 2, "moments of both kinds have to occur, or this shows too little"

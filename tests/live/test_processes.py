@@ -113,7 +113,7 @@ def test_it_ends_while_it_is_looked_at(wine: Wine, folder: Path) -> None:
 def test_it_has_ended_and_waits_for_its_parent() -> None:
     with subprocess.Popen([sys.executable, "-c", ""]) as process:
         state = Path(f"/proc/{process.pid}/stat")
-        end = time.monotonic() + 60
+        end = time.monotonic() + 300
         while " Z " not in state.read_text() and time.monotonic() < end:
             time.sleep(0.01)
         assert refusal(process.pid) is codes.PROCESS_GONE
@@ -140,12 +140,13 @@ def test_no_such_process() -> None:
 def test_processes_of_linux(wine: Wine, folder: Path) -> None:
     assert refusal(os.getpid()) is codes.NOT_A_WINDOWS_PROCESS
     with wine.host(folder):
-        (server,) = (
+        servers = [
             int(entry.name)
             for entry in Path("/proc").iterdir()
             if entry.name.isdigit() and _is_server(entry, wine.prefix)
-        )
-        assert refusal(server) is codes.NOT_A_WINDOWS_PROCESS
+        ]
+        # One that was started beside it by another test ends at once.
+        assert codes.NOT_A_WINDOWS_PROCESS in {refusal(server) for server in servers}
 
 
 def _is_server(entry: Path, prefix: Path) -> bool:

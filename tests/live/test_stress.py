@@ -3,7 +3,7 @@
 import json
 import os
 import shutil
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 from hpbuild.apply.live.driver import open_session
@@ -12,7 +12,17 @@ from hpbuild.apply.live.preparing import prepare
 from hpbuild.apply.live.protocol import Reply
 from hpbuild.pe.processes import Process, open_process
 from hpbuild.pipeline import BuildRequest, assemble, build
-from tests.live.codec import CALLS, NEW, OLD, package, request, running, start_threads, versions
+from tests.live.codec import (
+    CALLS,
+    NEW,
+    OLD,
+    package,
+    request,
+    running,
+    start_threads,
+    versions,
+    wait_for_calls,
+)
 from tests.live.packages import Packages
 from tests.live.wine import Counts, Host, Wine
 
@@ -25,7 +35,7 @@ FIGURES = "STRESS_FIGURES"
 def order_for(bundle: bytes, host: Host, process: Process) -> Order:
     order = prepare(request(bundle, host), process).order
     assert order is not None
-    return order
+    return replace(order, window_limit_ms=20_000)  # threads without processor time may stand in the way
 
 
 def alternate(process: Process, order: Order, times: int) -> Reply:
@@ -35,6 +45,14 @@ def alternate(process: Process, order: Order, times: int) -> Reply:
             assert session.apply(order).result == "applied"
             assert session.revert(order.id).result == "reverted"
         return session.status()
+
+
+def until_both_have_answered(process: Process, order: Order, host: Host, groups: list[int]) -> None:
+    """Alternate on where the threads had too little of the processor to call both versions."""
+    for _ in range(100):
+        if all(min(host.counts(group).each) > 0 for group in groups):
+            return
+        alternate(process, order, 20)
 
 
 def resident_pages(pid: int) -> int:
@@ -79,9 +97,11 @@ def test_a_thousand_alternations(wine: Wine, binaries: Path, tmp_path: Path) -> 
         assert kinds == {"entry-jump", "pad-jump"}
         groups = start_threads(host, THREADS, BOTH)
         alternate(process, order, 20)
+        wait_for_calls(host, groups)
         before = resident_pages(host.pid)
         status = alternate(process, order, ALTERNATIONS)
         grown = resident_pages(host.pid) - before
+        until_both_have_answered(process, order, host, groups)
         counts = [host.stop(group) for group in groups]
         assert versions(host) == OLD
     note("both kinds", status, counts)
@@ -100,6 +120,7 @@ def test_pad_jumps_stop_nobody(wine: Wine, packages: Packages, binaries: Path, t
         assert {item.kind for part in order.modules for item in part.redirections} == {"pad-jump"}
         (group,) = start_threads(host, THREADS, (LOWER_LEFT,))
         status = alternate(process, order, ALTERNATIONS // 5)
+        until_both_have_answered(process, order, host, [group])
         counts = host.stop(group)
         assert host.call(LOWER_LEFT[0]) == LOWER_LEFT[1]
     note("pad-jump alone", status, [counts])

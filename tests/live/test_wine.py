@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.live.wine import Wine
+from tests.live.codec import wait_for_calls
+from tests.live.wine import LIMIT, Wine
 
 
 @pytest.fixture
@@ -51,6 +52,7 @@ def test_threads_call_without_pause_and_check_every_result(wine: Wine, folder: P
         host.do("entered 1")
         host.do("release")
         assert host.do("finish 0") == "0x0000000000000005"
+        wait_for_calls(host, (right, wrong, raising, texts))
         counts = {group: host.stop(group) for group in (right, wrong, raising, texts)}
         assert counts[right].each == (0, counts[right].calls)
         assert (counts[right].wrong, counts[right].raised) == (0, 0)
@@ -68,7 +70,7 @@ def test_host_writes_memory_and_takes_addresses(wine: Wine, folder: Path) -> Non
         assert host.number(f"reserve {entry} {entry + (1 << 28)}") > 0
         host.do("give-back")
         host.do("expire 1 7")
-        assert host.process.wait(20) == 7
+        assert host.process.wait(LIMIT) == 7
 
 
 def test_a_program_is_held_before_its_first_instruction(wine: Wine, folder: Path, binaries: Path) -> None:

@@ -16,7 +16,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-LIMIT = 180.0
+LIMIT = 600.0
 """Seconds that a program, or one answer of it, may take; tests beside it may keep all processors busy."""
 LINGER = 60
 """Seconds that the Wine server outlives its last process: a test run that is killed leaves nothing behind."""
@@ -142,6 +142,10 @@ class Conversation:
     def send(self, line: str) -> None:
         """Say something without waiting for the answer."""
         self.process.stdin.write(line.encode("ascii") + b"\n")
+
+    def said(self) -> bool:
+        """Whether an answer, or a part of one, has come."""
+        return bool(self._pending) or bool(select.select([self.process.stdout], [], [], 0.0)[0])
 
     def answer(self, limit: float = LIMIT) -> str:
         """The next line that the process says."""

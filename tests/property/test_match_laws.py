@@ -39,7 +39,9 @@ from tests.comparing import (
     sites,
 )
 
-SETTINGS = settings(deadline=None, max_examples=40, suppress_health_check=[HealthCheck.filter_too_much])
+SETTINGS = settings(
+    deadline=None, max_examples=40, suppress_health_check=[HealthCheck.filter_too_much, HealthCheck.too_slow]
+)
 SWAPPED = {Change.ADDED: Change.REMOVED, Change.REMOVED: Change.ADDED}
 
 

@@ -9,7 +9,9 @@ from hpbuild.manifest import model
 from hpbuild.values import Digest, Interval, Rva
 
 # No test may fail because a machine is busy.
-hypothesis.settings.register_profile("hpbuild", deadline=None, print_blob=True)
+hypothesis.settings.register_profile(
+    "hpbuild", deadline=None, print_blob=True, suppress_health_check=[hypothesis.HealthCheck.too_slow]
+)
 hypothesis.settings.load_profile("hpbuild")
 
 IMAGE_MEMBER = "images/bin/codec.dll"

@@ -11,7 +11,7 @@ from typing import Any
 
 from tests.vectors.case import FILES, Case
 
-TIMEOUT = 120
+TIMEOUT = 600
 """Seconds for one command line."""
 
 

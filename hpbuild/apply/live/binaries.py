@@ -1,10 +1,10 @@
 """The agent's two programs, as they lie in the package."""
 
 import os
-from dataclasses import dataclass
 from pathlib import Path
 
 from hpbuild.codes.driver import AGENT_MISSING
+from hpbuild.dataclass import dataclass
 from hpbuild.errors import HpbuildError
 
 FOLDER = Path(__file__).resolve().parent / "bin"

@@ -2,25 +2,28 @@
 
 Wine (Wine User's Guide, section "Environment variables"): WINEPREFIX is the folder with the registry and the
 drives, `$HOME/.wine` when unset; WINELOADER the program that loads Windows programs. One wineserver serves
-one prefix of one user, so a second program meets the first only with the same prefix and the same user.
+one prefix of one user, so a second program meets the first only with the same prefix, the same user, and the
+same folder for temporary files.
 """
 
 import os
 import shutil
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from hpbuild.codes.driver import FOREIGN_USER, SYSTEM_UNSUPPORTED, WINE_MISSING
 from hpbuild.codes.process import PROCESS_GONE
+from hpbuild.dataclass import dataclass
 from hpbuild.errors import HpbuildError
 from hpbuild.pe.processes import Process
 from hpbuild.pe.processes.environment import wine_prefix
 
 PRELOADER = "-preloader"
-KEPT = ("HOME", "USER", "LOGNAME", "XDG_RUNTIME_DIR")
+KEPT = ("HOME", "USER", "LOGNAME")
 """What the started program takes from the process's environment besides Wine's own variables."""
+MEETING = ("TMPDIR", "XDG_RUNTIME_DIR")
+"""Where Wine and its server meet (Debian's looks at the first): as the process has it, or not at all."""
 DROPPED = ("WINELOADERNOEXEC", "WINEDEBUG", "WINEPRELOADRESERVE", "WINESERVERSOCKET")
 """Variables that speak of one Wine process only, and its log."""
 
@@ -101,9 +104,13 @@ def wine_host() -> Host:
 
 def _beside(theirs: Mapping[str, str]) -> dict[str, str]:
     """Our environment with the process's Wine and home in it."""
-    ours = {name: value for name, value in os.environ.items() if not name.startswith("WINE")}
+    ours = {
+        name: value
+        for name, value in os.environ.items()
+        if not name.startswith("WINE") and name not in MEETING
+    }
     wine = {name: value for name, value in theirs.items() if name.startswith("WINE") and name not in DROPPED}
-    home = {name: theirs[name] for name in KEPT if name in theirs}
+    home = {name: theirs[name] for name in (*KEPT, *MEETING) if name in theirs}
     return {**ours, **home, **wine, "WINEDEBUG": "fixme-all"}
 
 

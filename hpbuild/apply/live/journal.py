@@ -25,10 +25,10 @@ ended by a zero byte or the field's end. ``agent/journal.h`` is the writer.
 """
 
 import struct
-from dataclasses import dataclass
 from typing import Final
 
 from hpbuild.codes import live as codes
+from hpbuild.dataclass import dataclass
 from hpbuild.errors import HpbuildError
 
 JOURNAL_SYMBOL: Final = "hpagent_journal"

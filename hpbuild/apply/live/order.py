@@ -30,11 +30,11 @@ is the reader.
 """
 
 import struct
-from dataclasses import dataclass
 from itertools import pairwise
 from typing import Final
 
 from hpbuild.codes import live as codes
+from hpbuild.dataclass import dataclass
 from hpbuild.errors import HpbuildError
 from hpbuild.manifest.model import Fixups, Redirection
 from hpbuild.values import Digest, Interval, Rva

@@ -7,13 +7,13 @@ byte, relocations applied for the real base.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from hpbuild.apply.live.order import Expected, Order, OrderModule
 from hpbuild.codes.driver import FILE_NOT_BASELINE, FILE_UNKNOWN
+from hpbuild.dataclass import dataclass
 from hpbuild.errors import HpbuildError
 from hpbuild.manifest.model import Manifest, Module
 from hpbuild.pe.access import Words, merged_intervals

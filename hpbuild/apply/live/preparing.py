@@ -1,7 +1,6 @@
 """What comes before the agent: the verifier's yes, and the order made from what it looked at."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
 
 from hpbuild.apply.live.journal import Journal
 from hpbuild.apply.live.order import Order
@@ -12,6 +11,7 @@ from hpbuild.bundle.reader import read_bundle
 from hpbuild.codes.driver import LOADED_LATER
 from hpbuild.codes.servicing import REVERT_NEEDED, REVERT_NOT_APPLIED
 from hpbuild.codes.verify import CHECK_NOT_RUN
+from hpbuild.dataclass import dataclass, replace
 from hpbuild.errors import ExitStatus, Finding, HpbuildError
 from hpbuild.manifest.model import Manifest
 from hpbuild.pe.processes import LoadedModule, Process

@@ -6,10 +6,10 @@ outside: bounded, typed, and nothing in it is believed to be true of the process
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Final
 
 from hpbuild.codes import live as codes
+from hpbuild.dataclass import dataclass
 from hpbuild.errors import Finding, HpbuildError
 
 PROTOCOL: Final = 1

@@ -1,9 +1,9 @@
 """What goes into live work and what comes out. Values only."""
 
-from dataclasses import dataclass
 from enum import StrEnum
 
 from hpbuild.apply.live.protocol import Reply
+from hpbuild.dataclass import dataclass
 from hpbuild.errors import ExitStatus, Finding
 from hpbuild.pe.processes import LoadedModule
 from hpbuild.verify.line import AcceptedLines

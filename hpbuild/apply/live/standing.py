@@ -1,7 +1,6 @@
 """``status --pid``: what is in effect in a process, told from outside."""
 
 import time
-from dataclasses import dataclass
 from enum import StrEnum
 
 from hpbuild.apply.live.journal import Journal
@@ -9,6 +8,7 @@ from hpbuild.apply.live.preparing import verify_memory
 from hpbuild.apply.live.result import LiveRequest
 from hpbuild.apply.live.status import PATIENCE, active_package, read_journal
 from hpbuild.codes.live import BUSY
+from hpbuild.dataclass import dataclass
 from hpbuild.errors import ExitStatus, Finding
 from hpbuild.pe.processes import Process, open_process
 from hpbuild.verify.request import Verification

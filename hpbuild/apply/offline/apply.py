@@ -1,6 +1,5 @@
 """``apply --offline``: verify, make the patched copy of every module, check it, write all or none."""
 
-from dataclasses import replace
 from pathlib import Path
 
 from hpbuild.apply.offline.copy import PatchedCopy, patched_copy
@@ -10,6 +9,7 @@ from hpbuild.apply.offline.result import OfflineRequest, OfflineResult, WrittenM
 from hpbuild.apply.offline.revert import original_of
 from hpbuild.codes import apply_offline as codes
 from hpbuild.codes.servicing import REVERT_NOT_APPLIED
+from hpbuild.dataclass import replace
 from hpbuild.errors import ExitStatus, HpbuildError
 from hpbuild.values import Digest
 from hpbuild.verify import Policy, VerifyRequest, verify

@@ -10,7 +10,6 @@ with it Windows would take the file for a hotpatch of its own kind.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
 
 from hpbuild.apply.offline import headers, undo
 from hpbuild.apply.offline.headers import get_u32, put_u32
@@ -20,15 +19,16 @@ from hpbuild.apply.offline.remarks import warnings
 from hpbuild.apply.offline.sections import UNDO, NewSection, new_sections
 from hpbuild.apply.offline.tables import Tables, merged_tables
 from hpbuild.codes import apply_offline as codes
+from hpbuild.dataclass import dataclass, replace
 from hpbuild.errors import Finding, HpbuildError
 from hpbuild.manifest.model import Module
 from hpbuild.patchimage.container import checksum
 from hpbuild.patchimage.format import round_up
 from hpbuild.patchimage.read import PatchImage
 from hpbuild.pe.access import CERTIFICATE
+from hpbuild.pe.files import MAX_FILE
 from hpbuild.pe.image import Image
 from hpbuild.pe.preflight import MAX_IMAGE
-from hpbuild.pe.reader import MAX_FILE
 from hpbuild.values import Interval
 
 

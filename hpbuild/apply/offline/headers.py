@@ -6,9 +6,9 @@ The bytes belong to an image that passed the pre-flight (``hpbuild.pe.preflight`
 """
 
 import struct
-from dataclasses import dataclass
 from typing import Final
 
+from hpbuild.dataclass import dataclass
 from hpbuild.pe.access import BOUND_IMPORT, DEBUG
 from hpbuild.pe.image import Image
 from hpbuild.values import Interval

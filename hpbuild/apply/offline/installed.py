@@ -1,12 +1,12 @@
 """The verified files of a run, read again and found unchanged."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 from hpbuild.bundle.reader import Bundle, read_bundle
 from hpbuild.codes import apply_offline as codes
 from hpbuild.codes.verify import MODULE_NOT_FOUND
+from hpbuild.dataclass import dataclass
 from hpbuild.errors import Code, ExitStatus, Finding, HpbuildError
 from hpbuild.manifest.model import Module
 from hpbuild.patchimage.read import PatchImage, read_patch_image

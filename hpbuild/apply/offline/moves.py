@@ -4,11 +4,10 @@ Headers grow where the longer section table needs it; the old sections follow th
 what followed the old ones, without the certificate table.
 """
 
-from dataclasses import dataclass
-
 from hpbuild.apply.offline import headers
 from hpbuild.apply.offline.headers import get_u32, places
 from hpbuild.codes import apply_offline as codes
+from hpbuild.dataclass import dataclass
 from hpbuild.errors import HpbuildError
 from hpbuild.patchimage.format import round_up
 from hpbuild.pe.access import CERTIFICATE

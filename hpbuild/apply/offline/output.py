@@ -10,6 +10,7 @@ from pathlib import Path, PurePosixPath
 from hpbuild.bundle.output import file_error, write_atomic
 from hpbuild.codes import apply_offline as codes
 from hpbuild.errors import HpbuildError
+from hpbuild.interruption import interruption_held
 
 Write = Callable[[str, bytes], Path]
 """Writes the file of a module, given by its path in the package; returns its final name."""
@@ -44,11 +45,7 @@ def _file(output: Path) -> Iterator[Write]:
 def _tree(output: Path) -> Iterator[Write]:
     if output.exists() or output.is_symlink():
         raise HpbuildError(codes.OUTPUT_IN_THE_WAY, str(output), "it is there already")
-    try:
-        prefix = f".{output.name[:100]}."
-        folder = Path(tempfile.mkdtemp(prefix=prefix, suffix=".part", dir=output.parent))
-    except OSError as error:
-        raise file_error(error, output) from None
+    folder = output
 
     def write(path: str, data: bytes) -> Path:
         parts = PurePosixPath(path).parts
@@ -61,10 +58,22 @@ def _tree(output: Path) -> Iterator[Write]:
         return output.joinpath(*parts)
 
     try:
+        with interruption_held():  # until the folder is known here, which is to remove it
+            folder = _begun(output)
         yield write
         _publish(folder, output)
     finally:
-        shutil.rmtree(folder, ignore_errors=True)
+        if folder != output:
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def _begun(output: Path) -> Path:
+    """A folder beside ``output`` for what is not finished yet."""
+    try:
+        prefix = f".{output.name[:100]}."
+        return Path(tempfile.mkdtemp(prefix=prefix, suffix=".part", dir=output.parent))
+    except OSError as error:
+        raise file_error(error, output) from None
 
 
 def _publish(folder: Path, output: Path) -> None:

@@ -1,9 +1,9 @@
 """What goes into applying and reverting offline and what comes out. Values only."""
 
-from dataclasses import dataclass
 from pathlib import Path
 
 from hpbuild.apply.offline.copy import PatchedCopy
+from hpbuild.dataclass import dataclass
 from hpbuild.errors import ExitStatus, Finding
 from hpbuild.values import Digest
 from hpbuild.verify import Policy, Verification

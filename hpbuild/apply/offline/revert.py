@@ -1,6 +1,5 @@
 """``revert --offline``: the original file back out of a patched one and its undo record."""
 
-from dataclasses import replace
 from datetime import datetime
 
 from hpbuild.apply.offline import undo
@@ -10,6 +9,7 @@ from hpbuild.apply.offline.result import OfflineRequest, OfflineResult, WrittenM
 from hpbuild.apply.offline.sections import UNDO
 from hpbuild.codes import apply_offline as codes
 from hpbuild.codes.servicing import REVERT_NEEDED
+from hpbuild.dataclass import replace
 from hpbuild.errors import ExitStatus, HpbuildError
 from hpbuild.manifest.model import Module
 from hpbuild.pe.image import Image

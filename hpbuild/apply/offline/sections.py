@@ -9,13 +9,13 @@ executable.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Final
 
 from hpbuild.apply.offline.headers import CODE, INITIALIZED, RAW_SIZE, UNINITIALIZED, get_u32, places
 from hpbuild.apply.offline.tables import Tables
 from hpbuild.codes import apply_offline as codes
+from hpbuild.dataclass import dataclass, replace
 from hpbuild.errors import HpbuildError
 from hpbuild.patchimage import format as shape
 from hpbuild.patchimage.read import PatchImage

@@ -8,12 +8,12 @@ the rows of guard tables. The baseline's own tables stay where they are, unused.
 
 import struct
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from typing import Final
 
 import numpy as np
 
 from hpbuild.apply.offline.headers import RELOCS_STRIPPED
+from hpbuild.dataclass import dataclass, field
 from hpbuild.patchimage.format import round_up
 from hpbuild.patchimage.read import PatchImage
 from hpbuild.patchimage.relocations import relocation_table

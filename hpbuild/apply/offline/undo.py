@@ -17,10 +17,10 @@ offset 2**64 - 1 says that the bytes themselves follow. The parts in their order
 
 import struct
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from typing import Final
 
 from hpbuild.codes import apply_offline as codes
+from hpbuild.dataclass import dataclass
 from hpbuild.errors import HpbuildError
 from hpbuild.values import Digest, Interval
 

@@ -1,10 +1,10 @@
 """What a rehearsal is asked for, and what it found. Values only."""
 
-from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 
 from hpbuild.apply.live.protocol import Times
+from hpbuild.dataclass import dataclass
 from hpbuild.errors import ExitStatus, Finding, Severity
 from hpbuild.verify.request import Verification
 from hpbuild.verify.verdict import worst

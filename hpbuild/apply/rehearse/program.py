@@ -1,6 +1,7 @@
 """The program of a rehearsal: started with its output in files, watched, and ended when it does not end."""
 
 import os
+import signal
 import subprocess
 import time
 from collections.abc import Sequence
@@ -113,19 +114,14 @@ def _session_of(pid: int) -> int:
 
 
 def _terminate(pid: int, session: int) -> None:
-    """End a process that is still one of the program's."""
-    if _session_of(pid) != session:
-        return
-    try:
-        os.kill(pid, 15)
-    except OSError:
-        return
-    deadline = time.monotonic() + PATIENCE
-    while time.monotonic() < deadline:
+    """End a process that is still one of the program's, and wait a moment until it has ended."""
+    for how in (signal.SIGTERM, signal.SIGKILL):
         if _session_of(pid) != session:
             return
-        time.sleep(0.05)
-    try:
-        os.kill(pid, 9)
-    except OSError:
-        return
+        try:
+            os.kill(pid, how)
+        except OSError:
+            return
+        deadline = time.monotonic() + PATIENCE
+        while _session_of(pid) == session and time.monotonic() < deadline:
+            time.sleep(0.05)

@@ -9,7 +9,6 @@ import tempfile
 import time
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from hpbuild.apply.live.driver import Session, open_session
@@ -31,6 +30,7 @@ from hpbuild.apply.rehearse.model import (
 )
 from hpbuild.apply.rehearse.program import Program
 from hpbuild.codes import rehearse as codes
+from hpbuild.dataclass import dataclass, field, replace
 from hpbuild.errors import ExitStatus, Finding, HpbuildError
 from hpbuild.manifest.model import Module
 from hpbuild.pe.processes import Process, open_process

@@ -1,11 +1,11 @@
 """A PDB that belongs to an image: container and debug information, checked once for every reader."""
 
-from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 
 import numpy as np
 
 from hpbuild.codes.pe_identity import PDB_LIMIT, PDB_MISMATCH, PDB_UNSUPPORTED, SYMBOL_FILE_UNREADABLE
+from hpbuild.dataclass import dataclass, replace
 from hpbuild.errors import HpbuildError
 from hpbuild.pe.debug import CodeView, debug_info
 from hpbuild.pe.image import Image

@@ -4,9 +4,9 @@ Source of the format: the LLVM project's "The PDB Info Stream" and "The PDB Seri
 """
 
 import struct
-from dataclasses import dataclass
 
 from hpbuild.codes.pe_identity import PDB_STREAM_MALFORMED
+from hpbuild.dataclass import dataclass
 from hpbuild.errors import HpbuildError
 from hpbuild.pe.pdb.msf import Msf
 from hpbuild.pe.pdb.streams import INFO_STREAM

@@ -5,13 +5,13 @@ and the LLVM project's "The PDB File Format" (string table).
 """
 
 import struct
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
 from hpbuild.codes.pe_identity import PDB_STREAM_MALFORMED
+from hpbuild.dataclass import dataclass
 from hpbuild.errors import HpbuildError
 from hpbuild.pe.access import printable
 from hpbuild.pe.image import Image

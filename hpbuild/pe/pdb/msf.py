@@ -5,12 +5,12 @@ starts with the superblock, the stream directory lists the size and the blocks o
 """
 
 import struct
-from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
 from hpbuild.codes.pe_identity import NOT_A_PDB, PDB_CONTAINER_MALFORMED, PDB_LIMIT
+from hpbuild.dataclass import dataclass
 from hpbuild.errors import HpbuildError
 
 MAGIC = b"Microsoft C/C++ MSF 7.00\r\n\x1aDS\0\0\0"

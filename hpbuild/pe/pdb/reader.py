@@ -1,9 +1,9 @@
 """From the bytes of a PDB to addresses in an image."""
 
-from dataclasses import dataclass
 from typing import NamedTuple
 
 from hpbuild.codes.pe_identity import PDB_STREAM_MALFORMED
+from hpbuild.dataclass import dataclass
 from hpbuild.errors import HpbuildError
 from hpbuild.pe.image import Image
 from hpbuild.pe.pdb.file import Pdb, open_pdb

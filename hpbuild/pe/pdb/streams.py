@@ -4,13 +4,13 @@ Source of the formats: the LLVM project's "The PDB Info Stream" and "The PDB DBI
 """
 
 import struct
-from dataclasses import dataclass
 from itertools import pairwise
 
 import numpy as np
 import numpy.typing as npt
 
 from hpbuild.codes.pe_identity import PDB_STREAM_MALFORMED, PDB_UNSUPPORTED
+from hpbuild.dataclass import dataclass
 from hpbuild.errors import HpbuildError
 from hpbuild.pe.pdb.msf import Msf
 from hpbuild.pe.symbol_model import base_name

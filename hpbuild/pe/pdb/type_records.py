@@ -5,13 +5,13 @@ Records" and "The PDB TPI Stream". Simple types have indices below 0x1000; a rec
 """
 
 import struct
-from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 from hpbuild.codes.pe_identity import PDB_LIMIT, PDB_STREAM_MALFORMED, PDB_UNSUPPORTED
+from hpbuild.dataclass import dataclass
 from hpbuild.errors import HpbuildError
 from hpbuild.pe.access import printable
 from hpbuild.pe.pdb.msf import Msf

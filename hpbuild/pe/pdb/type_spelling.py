@@ -3,9 +3,9 @@
 import hashlib
 import re
 import struct
-from dataclasses import dataclass, field
 
 from hpbuild.codes.pe_identity import PDB_STREAM_MALFORMED
+from hpbuild.dataclass import dataclass, field
 from hpbuild.errors import HpbuildError
 from hpbuild.pe.pdb import type_records as leaf
 from hpbuild.pe.pdb.type_records import Member, TypeStream, Udt, Work

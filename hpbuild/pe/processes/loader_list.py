@@ -5,9 +5,9 @@ that 64-bit Windows has had since Windows 7 and that Wine shares.
 """
 
 import struct
-from dataclasses import dataclass
 
 from hpbuild.codes import process as codes
+from hpbuild.dataclass import dataclass
 from hpbuild.errors import Code, HpbuildError
 from hpbuild.pe.access import printable
 from hpbuild.pe.processes.model import ADDRESS_LIMIT, PAGE, LoadedModule, Memory

@@ -10,12 +10,12 @@ import stat
 import struct
 from bisect import bisect_right
 from collections.abc import Sequence
-from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
 from types import TracebackType
 
 from hpbuild.codes import process as codes
+from hpbuild.dataclass import dataclass
 from hpbuild.errors import HpbuildError
 from hpbuild.pe.processes.loader_list import MAX_MODULES, check_disjoint, wide_text
 from hpbuild.pe.processes.model import ADDRESS_LIMIT, PAGE, Closable, LoadedModule, Memory

@@ -1,11 +1,11 @@
 """What is known of a process: its memory and its modules. Values and the one protocol."""
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Protocol, runtime_checkable
 
+from hpbuild.dataclass import dataclass
 from hpbuild.pe.processes.environment import wine_prefix
 
 ADDRESS_LIMIT = 1 << 47

@@ -6,10 +6,10 @@ Source: Microsoft Learn, ``OpenProcess``, ``ReadProcessMemory``, ``GetExitCodePr
 
 import ctypes
 import sys
-from dataclasses import replace
 from pathlib import Path
 
 from hpbuild.codes import process as codes
+from hpbuild.dataclass import replace
 from hpbuild.errors import HpbuildError
 from hpbuild.pe.processes.loader_list import MACHINE_X64, main_machine, settled_modules
 from hpbuild.pe.processes.model import ADDRESS_LIMIT, LoadedModule, Process

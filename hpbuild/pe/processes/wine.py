@@ -2,10 +2,10 @@
 
 import errno
 import os
-from dataclasses import replace
 from pathlib import Path
 
 from hpbuild.codes import process as codes
+from hpbuild.dataclass import replace
 from hpbuild.errors import Code, HpbuildError
 from hpbuild.pe.processes.environment import wine_prefix
 from hpbuild.pe.processes.loader_list import MACHINE_X64, Blocks, blocks_at, main_machine, settled_modules

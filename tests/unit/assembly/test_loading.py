@@ -10,13 +10,17 @@ import pytest
 
 from hpbuild.assembly.loading import load_pair
 from hpbuild.cache.store import open_store
+from hpbuild.code.program import load_program
 from hpbuild.errors import HpbuildError
+from hpbuild.pe.reader import read_image
+from hpbuild.pe.symbols import load_symbols
 
 TWO_PROCESSES = """
 import pickle, sys
 from pathlib import Path
-from hpbuild.assembly import loading
+from hpbuild.assembly import analysing, loading
 loading.PARALLEL_SIZE = 0
+analysing.FIRST_SHARE = float(sys.argv[3])
 told = []
 pair = loading.load_pair(Path(sys.argv[1]), Path(sys.argv[2]), "auto", lambda *row: told.append(row))
 sys.stdout.buffer.write(pickle.dumps((pair, told)))
@@ -62,10 +66,26 @@ def _equal(left: object, right: object) -> bool:
     return bool(left == right)
 
 
-def test_two_processes_find_what_one_does(binaries: Path, root: Path) -> None:
+@pytest.mark.parametrize("name", ["codec.dll", "throwing.dll"])
+def test_a_pair_is_what_its_images_are_alone(binaries: Path, name: str) -> None:
+    """What is taken over from the baseline changes nothing."""
+    paths = [binaries / side / name for side in ("baseline", "fixed")]
+    pair = load_pair(*paths, "auto", lambda *_: None)
+    for path, program in zip(paths, (pair.baseline, pair.fixed), strict=True):
+        image = read_image(path)
+        assert _equal(program, load_program(image, load_symbols(image, path)))
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux forks soundly")
+@pytest.mark.parametrize("share", ["0", "0.6", "1"])
+def test_two_processes_find_what_one_does(binaries: Path, root: Path, share: str) -> None:
+    """Whichever part of the code each of them decodes."""
     paths = [binaries / side / "codec.dll" for side in ("baseline", "fixed")]
     run = subprocess.run(
-        [sys.executable, "-c", TWO_PROCESSES, *map(str, paths)], cwd=root, capture_output=True, check=True
+        [sys.executable, "-c", TWO_PROCESSES, *map(str, paths), share],
+        cwd=root,
+        capture_output=True,
+        check=True,
     )
     pair, told = pickle.loads(run.stdout)
     assert ("analyse", "codec.dll", 0, 0) in told

@@ -210,7 +210,7 @@ def places(value: Any) -> list[tuple[Any, Any]]:
 
 
 @given(data=st.data())
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 def test_no_document_brings_anything_but_findings(
     record: Record, changed: Changed, data: st.DataObject
 ) -> None:
@@ -226,7 +226,7 @@ def test_no_document_brings_anything_but_findings(
 
 
 @given(at=st.integers(min_value=0), bit=st.integers(0, 7))
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 def test_no_bytes_bring_anything_but_findings(record: Record, at: int, bit: int) -> None:
     for name, data in attachments(record).items():
         broken = bytearray(data)

@@ -166,8 +166,8 @@ def a_run() -> Document:
             ]
         for number in range(10):
             samples["requests"].append([begin + number, 0.001 * (number + 1), 1 + number % 2])
-            samples["breaches"].append([begin + number, RIGHT.get(name, "old")])
-            samples["workers"].append([begin + number, RIGHT.get(name, "new")])
+            samples["breaches"].append([begin + number, RIGHT.get(name, "old"), begin + number + 0.5])
+            samples["workers"].append([begin + number, RIGHT.get(name, "new"), begin + number + 0.5])
     nothing = {"count": 0, "longest_us": 0.0, "median_us": 0.0}
     answer = {
         "waits": nothing,
@@ -205,6 +205,12 @@ def test_wrong_answer_in_a_quiet_phase_is_a_complaint(kind: str) -> None:
 def test_answer_while_a_command_runs_may_be_either() -> None:
     run = a_run()
     run["samples"]["breaches"][12][1] = "new"
+    assert complaints(run) == []
+
+
+def test_answer_that_came_after_the_phase_may_be_either() -> None:
+    run = a_run()
+    run["samples"]["breaches"][9][1:] = ["new", 110.1]
     assert complaints(run) == []
 
 

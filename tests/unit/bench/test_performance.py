@@ -72,7 +72,7 @@ STRAIGHT = by_size(*(0.5 + 0.2 * size for size in SIZES))
 
 
 class TestProcess:
-    def one(self, code: str, limit: float = 60) -> Run:
+    def one(self, code: str, limit: float = 600) -> Run:
         return run((sys.executable, "-c", code), folder=Path.cwd(), environment=dict(os.environ), limit=limit)
 
     def test_status_and_output_are_kept(self) -> None:
@@ -92,14 +92,19 @@ class TestProcess:
             "block = bytes(range(256)) * 400000\n"  # 98 MiB in each, nothing shared
             "if child == 0: os.write(write, b'x')\n"
             "else: os.read(read, 1)\n"
-            "time.sleep(0.5)\n"
+            "time.sleep(SECONDS)\n"
             "if child: os.wait()"
         )
-        assert 190 < self.one(held_by_both).peak < 300
+        assert self.peaks_within(held_by_both, 190, 300)
 
     def test_what_is_shared_after_a_fork_counts_once(self) -> None:
-        shared = "import os, time\nblock = bytes(range(256)) * 400000\nos.fork()\ntime.sleep(0.5)"
-        assert 95 < self.one(shared).peak < 150
+        shared = "import os, time\nblock = bytes(range(256)) * 400000\nos.fork()\ntime.sleep(SECONDS)"
+        assert self.peaks_within(shared, 95, 150)
+
+    def peaks_within(self, code: str, low: float, high: float) -> bool:
+        """Whether the peak of a program is found to be between these. It keeps its memory for longer where
+        nobody looked at it in time: on a machine with other work."""
+        return any(low < self.one(code.replace("SECONDS", held)).peak < high for held in ("0.5", "5", "30"))
 
     def test_a_command_that_takes_too_long_is_ended(self) -> None:
         assert self.one("import time; time.sleep(600)", limit=0.05).status is None

@@ -4,6 +4,7 @@ import signal
 import stat
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -69,10 +70,10 @@ def test_forbidden_directory_fails(tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="RLIMIT_FSIZE as a stand-in for a full disk")
-def test_no_space_leaves_the_old_file(tmp_path: Path) -> None:
+def test_no_space_leaves_the_old_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     import resource
-    import signal
 
+    monkeypatch.setattr(sys, "dont_write_bytecode", True)  # no module's file may be cut short
     path = tmp_path / "out"
     path.write_bytes(b"old")
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
@@ -139,23 +140,25 @@ def test_pipe_fails_without_waiting_for_a_writer(tmp_path: Path) -> None:
     assert refused_read(tmp_path / "pipe") is codes.NOT_A_FILE
 
 
-class _Swapped(type(Path())):  # type: ignore[misc]  # the concrete class of this system's paths
-    """A path that somebody puts a pipe in place of as soon as it was looked at."""
-
-    def stat(self, *, follow_symlinks: bool = True) -> os.stat_result:
-        seen = super().stat(follow_symlinks=follow_symlinks)
-        self.unlink()
-        os.mkfifo(self)
-        return seen  # type: ignore[no-any-return]
-
-
 @POSIX
-def test_pipe_swapped_in_between_look_and_open_fails_without_waiting(tmp_path: Path) -> None:
-    path = _Swapped(tmp_path / "in")
+def test_pipe_swapped_in_between_look_and_open_fails_without_waiting(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Somebody puts a pipe in place of the file as soon as it was looked at."""
+    path, look = tmp_path / "in", os.stat
     path.write_bytes(b"a file")
-    signal.alarm(20)  # ends the test run, should the reader wait for a writer
+
+    def swapped(*arguments: Any, **named: Any) -> os.stat_result:
+        seen = look(*arguments, **named)
+        path.unlink()
+        os.mkfifo(path)
+        return seen
+
+    signal.alarm(600)  # ends the test run, should the reader wait for a writer
     try:
-        assert refused_read(path) is codes.NOT_A_FILE
+        with monkeypatch.context() as patch:
+            patch.setattr(os, "stat", swapped)
+            assert refused_read(path) is codes.NOT_A_FILE
     finally:
         signal.alarm(0)
     assert path.is_fifo()

@@ -159,6 +159,6 @@ def test_runs_that_share_a_cache_find_whole_results(store: Store, root: Path) ->
         for seed in range(3)
     ]
     for run in runs:
-        _, err = run.communicate(timeout=120)
+        _, err = run.communicate(timeout=600)
         assert run.returncode == 0, err
     assert not list(store.folder.glob("*" + UNFINISHED))

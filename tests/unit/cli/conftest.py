@@ -67,7 +67,7 @@ def process(root: Path) -> Callable[..., Run]:
             capture_output="stdout" not in how,
             text=True,
             check=False,
-            timeout=120,
+            timeout=600,
             stdin=how.pop("stdin", subprocess.DEVNULL),
             env={**os.environ, "PYTHONPATH": str(root), **(env or {})},
             **({"stderr": subprocess.PIPE} if "stdout" in how else {}),

@@ -8,20 +8,25 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from hpbuild.bundle.layout import MANIFEST
+from hpbuild.cli import verifying
 from hpbuild.cli.bounds import LEAST_MEMORY, MIB, MOST_MEMORY, Bounds, bounds, default_memory
 from hpbuild.cli.confined import ANSWER, LOG_SIZE, confined
 from hpbuild.codes import cli as codes
 from hpbuild.codes import pe
 from hpbuild.errors import Code, ExitStatus, HpbuildError
+from hpbuild.verify import Verification, VerifyRequest, verify
 
 Runner = Callable[..., Any]
-WIDE = Bounds(memory=1 << 40, cpu=60, seconds=60)
+WIDE = Bounds(memory=1 << 40, cpu=600, seconds=600)
+PATIENCE = 300
+"""Seconds to wait for what is bound to come."""
 HIDDEN = "\x1b[2Jgone"
 
 
@@ -31,25 +36,33 @@ def refused(work: Callable[[], Any], code: Code, within: Bounds = WIDE) -> Hpbui
     with pytest.raises(HpbuildError) as raised:
         confined(work, within, "x.hpb")
     assert raised.value.code is code
-    assert children() == before
+    assert children() <= before
     return raised.value
 
 
-def children() -> list[str]:
-    """Processes that this one has started; Wine may be among them for the length of the test run."""
-    return Path(f"/proc/self/task/{os.getpid()}/children").read_text().split()
+def children() -> set[int]:
+    """Processes that this one has started. Others than a test's are among them, which may end at any time:
+    Wine, a pool that another test has left. The system's own list of children leaves some out when one ends
+    while it is read."""
+    found = set()
+    for folder in Path("/proc").glob("[0-9]*"):
+        with suppress(OSError):
+            if (folder / "stat").read_text().rpartition(")")[2].split()[1] == str(os.getpid()):
+                found.add(int(folder.name))
+    return found
 
 
 def alive(pid: int) -> bool:
     try:
         state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
-    except FileNotFoundError:
+    except (FileNotFoundError, ProcessLookupError):  # the second when it ends between opening and reading
         return False
-    return state != "Z"
+    return state not in "ZX"
 
 
 def wait_until(what: Callable[[], bool]) -> None:
-    for _ in range(600):
+    end = time.monotonic() + PATIENCE
+    while time.monotonic() < end:
         if what():
             return
         time.sleep(0.05)
@@ -61,7 +74,7 @@ def test_the_document_comes_back_as_it_is() -> None:
     before = children()
     found = confined(lambda: document, WIDE, "x.hpb")
     assert (found, list(found)) == (document, ["b", "a", "big"])
-    assert children() == before
+    assert children() <= before
 
 
 def test_work_is_done_in_another_process_of_its_own_group() -> None:
@@ -88,7 +101,7 @@ def test_a_missing_file_and_a_defect_are_told_as_ever(tmp_path: Path) -> None:
 
 def test_memory_is_bounded() -> None:
     used = int(Path("/proc/self/statm").read_text().split()[0]) * os.sysconf("SC_PAGE_SIZE")
-    within = Bounds(memory=used + 64 * MIB, cpu=60, seconds=60)
+    within = Bounds(memory=used + 64 * MIB, cpu=600, seconds=600)
     error = refused(lambda: {"x": len(bytes(128 * MIB))}, codes.CHILD_MEMORY, within)
     assert error.finding.cause == f"more than {within.memory // MIB} MiB"
     assert confined(lambda: {"x": len(bytes(16 * MIB))}, within, "x.hpb") == {"x": 16 * MIB}
@@ -122,7 +135,7 @@ def test_processor_time_is_bounded() -> None:
         while True:
             pass
 
-    refused(work, codes.CHILD_PROCESSOR, Bounds(memory=1 << 40, cpu=1, seconds=60))
+    refused(work, codes.CHILD_PROCESSOR, Bounds(memory=1 << 40, cpu=1, seconds=600))
 
 
 def test_time_by_the_clock_is_bounded() -> None:
@@ -222,7 +235,10 @@ def test_what_the_child_started_ends_with_it(tmp_path: Path) -> None:
         os._exit(0)
 
     # It holds the pipes open, so that only the clock tells that no answer comes.
-    refused(work, codes.CHILD_CLOCK, Bounds(memory=1 << 40, cpu=60, seconds=1))
+    for seconds in (1, 10, 100):
+        refused(work, codes.CHILD_CLOCK, Bounds(memory=1 << 40, cpu=600, seconds=seconds))
+        if note.exists() and note.read_text():
+            break  # otherwise it was ended before it had come so far
     wait_until(lambda: not alive(int(note.read_text())))
 
 
@@ -264,11 +280,27 @@ def test_the_child_ends_with_its_parent(tmp_path: Path, root: Path, number: sign
         child = int(note.read_text())
         assert alive(child)
         parent.send_signal(number)
-        parent.wait(60)
+        parent.wait(PATIENCE)
     finally:
         parent.kill()
         parent.wait()
     wait_until(lambda: not alive(child))
+
+
+def test_ends_of_children_that_were_to_be_ignored(root: Path, package: Any) -> None:
+    """As whoever starts this may have it."""
+    script = (
+        "import signal; signal.signal(signal.SIGCHLD, signal.SIG_IGN); "
+        "from hpbuild.cli.main import run; run()"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script, "inspect", str(package.path)],
+        capture_output=True,
+        text=True,
+        check=False,
+        env={**os.environ, "PYTHONPATH": str(root)},
+    )
+    assert (done.returncode, done.stderr) == (0, "")
 
 
 def test_bounds_come_from_the_options() -> None:
@@ -285,7 +317,7 @@ def heavy(tmp_path_factory: pytest.TempPathFactory, making: Any, binaries: Path)
     """A package whose manifest is JSON within all limits and takes a long time and much memory to read."""
     folder = tmp_path_factory.mktemp("heavy")
     release = making.make_release(["codec.dll"], folder, binaries, ())
-    members = release.members() | {MANIFEST: b"[" + b",".join([b"[]"] * 1_900_000) + b"]"}
+    members = release.members() | {MANIFEST: b"[" + b",".join([b'["\\u00e9\\u00e8"]'] * 1_990_000) + b"]"}
     path = folder / "heavy.hpb"
     path.write_bytes(making.seal(members, making.make_statement(release.manifest, members), ()))
     return path
@@ -299,23 +331,38 @@ def verified(hpbuild: Runner, *arguments: object) -> tuple[int, list[list[str]]]
 
 
 @pytest.mark.parametrize(("option", "code"), [("--max-cpu", "HP9017"), ("--max-seconds", "HP9018")])
-def test_a_hostile_package_does_not_keep_others_from_being_checked(
-    hpbuild: Runner, package: Any, heavy: Path, option: str, code: str
+def test_a_package_without_end_does_not_keep_others_from_being_checked(
+    hpbuild: Runner, package: Any, monkeypatch: pytest.MonkeyPatch, option: str, code: str
 ) -> None:
-    plain = package.beside("plain.hpb")
-    limits = {"--max-cpu": 60, "--max-seconds": 60} | {option: 1}
-    given = [item for pair in limits.items() for item in pair]
-    status, found = verified(hpbuild, heavy, plain, *given)
-    assert (status, found) == (5, [[code], []])
+    """A reader that has been taken over by one package. The other one gets the same limit, which is raised as
+    long as this machine is too slow for it."""
+
+    def taken_over(request: VerifyRequest) -> Verification:
+        while Path(request.name).name == "endless.hpb":
+            pass
+        return verify(request)
+
+    monkeypatch.setattr(verifying, "verify", taken_over)
+    endless, plain = package.beside("endless.hpb"), package.beside("plain.hpb")
+    for limit in (1, 10, 100):
+        limits = {"--max-cpu": 600, "--max-seconds": 600} | {option: limit}
+        given = [item for pair in limits.items() for item in pair]
+        status, found = verified(hpbuild, endless, plain, *given)
+        assert (status, found[0]) == (5, [code])
+        if not found[1]:
+            break
+    assert found[1] == []
 
 
-def test_a_file_that_takes_too_much_memory(hpbuild: Runner, package: Any, tmp_path: Path) -> None:
+def test_a_file_that_takes_too_much_memory(process: Runner, package: Any, tmp_path: Path) -> None:
+    """In a process of its own: this one's address space, which a child has too, is as large as the tests
+    before have made it."""
     plain = package.beside("plain.hpb")
     large = tmp_path / "codec.dll"
     with large.open("wb") as stream:
         stream.truncate(2000 * MIB)  # sparse: it takes no disk
-    assert verified(hpbuild, plain, "--installed", large, "--max-memory", 1500) == (5, [["HP9016"]])
-    status, found = verified(hpbuild, plain, "--installed", package.baseline, "--max-memory", 1500)
+    assert verified(process, plain, "--installed", large, "--max-memory", 1500) == (5, [["HP9016"]])
+    status, found = verified(process, plain, "--installed", package.baseline, "--max-memory", 1500)
     assert (status, found) == (0, [[]])
 
 

@@ -86,7 +86,18 @@ def test_a_command_imports_no_other(process: Runner, package: Any) -> None:
         status, modules = modules_of(process, *line)
         assert status == 0
         assert not modules & {"typer", "jsonschema", "hpbuild.cli.app", "hpbuild.servicing"}, line
-        assert line[0] != "inspect" or not modules & set(HEAVY)
+        if line[0] == "inspect":
+            assert not modules & {*HEAVY, "dataclasses", "inspect", "typing", "pathlib", "_hashlib", "uuid"}
+
+
+def test_comparing_imports_nothing_of_what_makes_packages(process: Runner, root: Path) -> None:
+    files = [root / "testdata" / "bin" / side / "codec.dll" for side in ("baseline", "fixed")]
+    status, modules = modules_of(process, "diff", *files, "--no-cache")
+    assert status == 0
+    assert "hpbuild.plan.planner" in modules
+    others = {"lief", "capstone", "typer", "rich", "jsonschema", "rfc8785"}
+    ours = {"prove.proof", "patchimage", "attachments", "bundle.writer", "manifest.codec", "sign"}
+    assert not modules & {*others, *(f"hpbuild.{name}" for name in ours)}
 
 
 def test_inspect_and_verify_import_neither_lief_nor_a_decoder(process: Runner, package: Any) -> None:

@@ -101,7 +101,7 @@ def test_a_directory_is_no_file(hpbuild: Runner, tmp_path: Path) -> None:
 
 def test_a_defect_is_one_short_message(hpbuild: Runner, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(app, "dispatch", raising(KeyError("secret\x1b[2J")))
-    run = hpbuild("diff", "a", "b")
+    run = hpbuild("diff", "a", "b", "-v")
     assert run.status == 70
     assert "HP9003" in run.err
     assert "KeyError: 'secret\\x1b[2J'" in run.err
@@ -116,7 +116,7 @@ def test_a_defect_is_reported_to_a_file_on_request(
     report = tmp_path / "bug.txt"
     monkeypatch.setenv("HPBUILD_BUG_REPORT", str(report))
     monkeypatch.setattr(app, "dispatch", raising(ZeroDivisionError("x")))
-    run = hpbuild("diff", "a", "b")
+    run = hpbuild("diff", "a", "b", "-v")
     assert run.status == 70
     assert f"report in {report}" in run.err
     assert "Traceback" not in run.err
@@ -128,14 +128,14 @@ def test_a_report_that_cannot_be_written_changes_nothing(
 ) -> None:
     monkeypatch.setenv("HPBUILD_BUG_REPORT", str(tmp_path / "absent" / "bug.txt"))
     monkeypatch.setattr(app, "dispatch", raising(ZeroDivisionError("x")))
-    run = hpbuild("diff", "a", "b")
+    run = hpbuild("diff", "a", "b", "-v")
     assert run.status == 70
     assert "no report: No such file or directory" in run.err
 
 
 def test_out_of_memory_is_a_limit(hpbuild: Runner, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(app, "dispatch", raising(MemoryError()))
-    run = hpbuild("diff", "a", "b", "--format", "json")
+    run = hpbuild("diff", "a", "b", "-v", "--format", "json")
     assert run.status == 5
     assert run.document()["error"]["code"] == "HP9006"
 
@@ -143,7 +143,7 @@ def test_out_of_memory_is_a_limit(hpbuild: Runner, monkeypatch: pytest.MonkeyPat
 def test_a_full_disk_is_a_limit(hpbuild: Runner, monkeypatch: pytest.MonkeyPatch) -> None:
     error = OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), "out.hpb")
     monkeypatch.setattr(app, "dispatch", raising(error))
-    run = hpbuild("diff", "a", "b")
+    run = hpbuild("diff", "a", "b", "-v")
     assert run.status == 5
     assert "HP9005" in run.err
     assert "out.hpb" in run.err
@@ -151,7 +151,7 @@ def test_a_full_disk_is_a_limit(hpbuild: Runner, monkeypatch: pytest.MonkeyPatch
 
 def test_interruption_has_its_code(hpbuild: Runner, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(app, "dispatch", raising(KeyboardInterrupt()))
-    run = hpbuild("diff", "a", "b", "--format", "json")
+    run = hpbuild("diff", "a", "b", "-v", "--format", "json")
     assert run.status == 1
     assert run.document()["error"]["code"] == "HP9002"
 
@@ -192,20 +192,59 @@ def test_ctrl_c_in_a_real_process(root: Path, tmp_path: Path) -> None:
     started = tmp_path / "started"
     wait = (
         "import pathlib, sys, time; import hpbuild.cli.app as app\n"
-        f"app.dispatch = lambda arguments: (pathlib.Path({str(started)!r}).touch(), time.sleep(60))\n"
+        f"app.dispatch = lambda arguments: (pathlib.Path({str(started)!r}).touch(), time.sleep(600))\n"
         "from hpbuild.cli.main import run; run()"
     )
-    running = subprocess.Popen(
-        [sys.executable, "-c", wait, "diff", "a", "b"],
+    with subprocess.Popen(
+        [sys.executable, "-c", wait, "diff", "a", "b", "-v"],
         stderr=subprocess.PIPE,
         text=True,
         env={**os.environ, "PYTHONPATH": str(root)},
-    )
-    deadline = time.monotonic() + 30
-    while not started.exists() and time.monotonic() < deadline:
-        time.sleep(0.02)
-    running.send_signal(signal.SIGINT)
-    _, err = running.communicate(timeout=30)
+    ) as running:
+        try:
+            deadline = time.monotonic() + 300
+            while not started.exists() and running.poll() is None and time.monotonic() < deadline:
+                time.sleep(0.02)
+            running.send_signal(signal.SIGINT)
+            _, err = running.communicate(timeout=300)
+        finally:
+            running.kill()
     assert running.returncode == 1
     assert "HP9002" in err
     assert "Traceback" not in err
+
+
+def ended(root: Path, before: str) -> subprocess.CompletedProcess[str]:
+    """``hpbuild --version`` with some code before it."""
+    script = f"import atexit, sys; sys.argv = ['hpbuild', '--version']; {before}\n"
+    return subprocess.run(
+        [sys.executable, "-c", f"{script}from hpbuild.cli.main import run; run()"],
+        capture_output=True,
+        text=True,
+        check=False,
+        env={**os.environ, "PYTHONPATH": str(root)},
+    )
+
+
+def test_what_is_registered_for_the_end_is_done_before_it(root: Path) -> None:
+    run = ended(root, "atexit.register(print, 'late'); atexit.register(sys.stderr.write, 'words')")
+    assert (run.returncode, run.stderr) == (0, "words")
+    assert run.stdout.splitlines()[1:] == ["late"]
+
+
+def test_the_end_waits_for_threads(root: Path) -> None:
+    wait = "import threading, time; threading.Thread(target=lambda: (time.sleep(0.5), print('done'))).start()"
+    run = ended(root, wait)
+    assert (run.returncode, run.stdout.splitlines()[1:]) == (0, ["done"])
+
+
+def test_a_profile_is_told(root: Path) -> None:
+    run = ended(root, "import cProfile; p = cProfile.Profile(); p.enable(); atexit.register(p.print_stats)")
+    assert run.returncode == 0
+    assert "function calls" in run.stdout
+
+
+def test_fail_what_cannot_be_written_at_the_end_is_told(root: Path) -> None:
+    run = ended(root, "import os; atexit.register(lambda: (os.close(1), print('late')))")
+    assert run.returncode == 120  # the interpreter's own
+    assert "Bad file descriptor" in run.stderr

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from hpbuild.cli import inspecting, verifying
+from hpbuild.cli import differing, inspecting, verifying
 from hpbuild.cli.app import dispatch
 from hpbuild.cli.quick import LINES, parse, quick_run
 
@@ -18,11 +18,12 @@ class Call:
     def __init__(self) -> None:
         self.seen: list[tuple[Any, dict[str, Any]]] = []
 
-    def __call__(self, files: Any, **keywords: Any) -> int:
+    def __call__(self, *files: Any, **keywords: Any) -> int:
         known = {"baseline": None, "asm": False, "within": None, "policy": None, "key": (), "threshold": None,
                  "installed": None, "pid": None, "dump": None, "lowest_tier": None, "allow_unsigned": False,
                  "time": None, "state": None, "no_record": False, "state_wait": 10.0, "attest": None,
-                 "attest_key": None, "attest_host": None}  # fmt: skip
+                 "attest_key": None, "attest_host": None, "only": (), "explain_function": (),
+                 "symbols": "auto", "jobs": None, "no_cache": False, "dask": ""}  # fmt: skip
         keywords = {**known, **keywords}
         keywords["key"] = list(keywords["key"])
         keywords["within"] = keywords["within"] or inspecting.bounds()
@@ -36,6 +37,10 @@ class Call:
         ["inspect", "x.hpb"],
         ["inspect", "x.hpb", "--format", "json"],
         ["inspect", "--format=text", "a b/x.hpb"],
+        ["inspect", "/a/../b.c/.d/x.hpb"],
+        ["diff", "a.dll", "./b.dll"],
+        ["diff", "a", "b", "--jobs", "2", "--no-cache", "--quiet", "--format", "json"],
+        ["diff", "--quiet", "a", "--jobs=1", "b"],
         ["verify", "x.hpb", "--key", "k.pub"],
         ["verify", "--key", "k.pub", "x.hpb", "y.hpb", "--key=l.pub", "--installed", "tree"],
         ["verify", "--policy", "p.toml", "x.hpb", "--format", "json"],
@@ -47,6 +52,7 @@ def test_both_ways_come_to_the_same(monkeypatch: pytest.MonkeyPatch, line: list[
     call = Call()
     monkeypatch.setattr(inspecting, "run", call)
     monkeypatch.setattr(verifying, "run", call)
+    monkeypatch.setattr(differing, "run", call)
     run = quick_run(line)
     assert run is not None
     assert run() == 0
@@ -76,7 +82,22 @@ def test_both_ways_come_to_the_same(monkeypatch: pytest.MonkeyPatch, line: list[
         ["verify", "a", "--allow-unsigned=1"],
         ["verify", "a", "--lowest-tier", "exact"],
         ["verify", "a", "--help"],
-        ["diff", "a", "b"],
+        ["inspect", "../a b/./x.hpb"],
+        ["inspect", "a//x.hpb"],
+        ["inspect", "./x.hpb"],
+        ["inspect", "x.hpb/"],
+        ["inspect", "x/."],
+        ["inspect", "."],
+        ["diff", "a"],
+        ["diff", "a", "b", "c"],
+        ["diff", "a", "b", "--jobs", "0"],
+        ["diff", "a", "b", "--jobs", "two"],
+        ["diff", "a", "b", "--jobs", "\u0662"],
+        ["diff", "a", "b", "--jobs", "2", "--jobs", "3"],
+        ["diff", "a", "b", "--jobs"],
+        ["diff", "a", "b", "--only", "f"],
+        ["diff", "a", "b", "-v"],
+        ["compare", "a", "b"],
         [],
     ],
 )

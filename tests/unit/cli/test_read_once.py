@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from hpbuild.cli import verifying
-from hpbuild.verify import locate
+from hpbuild.verify import reading
 
 Runner = Callable[..., Any]
 WATCH = """
@@ -75,11 +75,11 @@ def test_the_installed_file_is_replaced(
 ) -> None:
     """Good bytes were read: they are judged, and named by their digest; the other way round likewise."""
     good, bad = package.baseline.read_bytes(), (binaries / "baseline" / "throwing.dll").read_bytes()
-    read = locate.read_file
+    read = reading.read_file
     for first, then, status in ((good, bad, 0), (bad, good, 3)):
         package.baseline.write_bytes(first)
         before = sha256(package.baseline)
-        monkeypatch.setattr(locate, "read_file", swapping(read, then))
+        monkeypatch.setattr(reading, "read_file", swapping(read, then))
         run = hpbuild(
             "verify", package.path, "--key", package.public, "--installed", package.baseline,
             "--format", "json",

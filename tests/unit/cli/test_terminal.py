@@ -4,7 +4,8 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -60,12 +61,33 @@ class Session:
         """Exit status and all that was shown."""
         while self.read():
             pass
+        return self.process.wait(timeout=300), self.seen.decode()
+
+    def close(self) -> None:
+        """End the command, if it has not ended."""
+        self.process.kill()
+        self.process.wait()
         os.close(self.master)
-        return self.process.wait(timeout=60), self.seen.decode()
 
 
-def test_a_new_passphrase_is_asked_twice_and_not_shown(root: Path, tmp_path: Path) -> None:
-    session = Session(root, "keys", "generate", "-o", tmp_path / "k")
+Start = Callable[..., Session]
+
+
+@pytest.fixture
+def start(root: Path) -> Iterator[Start]:
+    """Starts a command; whatever becomes of the test, none goes on."""
+    with ExitStack() as started:
+
+        def session(*arguments: object, **env: str) -> Session:
+            made = Session(root, *arguments, **env)
+            started.callback(made.close)
+            return made
+
+        yield session
+
+
+def test_a_new_passphrase_is_asked_twice_and_not_shown(start: Start, tmp_path: Path) -> None:
+    session = start("keys", "generate", "-o", tmp_path / "k")
     session.answer(b"Passphrase for ", "correct horse")
     session.answer(b"Once more: ", "correct horse")
     status, seen = session.end()
@@ -74,8 +96,8 @@ def test_a_new_passphrase_is_asked_twice_and_not_shown(root: Path, tmp_path: Pat
     read_private(tmp_path / "k.key", b"correct horse")
 
 
-def test_two_different_passphrases_are_refused(root: Path, tmp_path: Path) -> None:
-    session = Session(root, "keys", "generate", "-o", tmp_path / "k")
+def test_two_different_passphrases_are_refused(start: Start, tmp_path: Path) -> None:
+    session = start("keys", "generate", "-o", tmp_path / "k")
     session.answer(b"Passphrase for ", "one")
     session.answer(b"Once more: ", "two")
     status, seen = session.end()
@@ -84,16 +106,16 @@ def test_two_different_passphrases_are_refused(root: Path, tmp_path: Path) -> No
     assert not (tmp_path / "k.key").exists()
 
 
-def test_a_protected_key_is_asked_for_when_signing(root: Path, tmp_path: Path, package: Any) -> None:
-    session = Session(root, "keys", "generate", "-o", tmp_path / "k", HPBUILD_PASSPHRASE="open sesame")
+def test_a_protected_key_is_asked_for_when_signing(start: Start, tmp_path: Path, package: Any) -> None:
+    session = start("keys", "generate", "-o", tmp_path / "k", HPBUILD_PASSPHRASE="open sesame")
     assert session.end()[0] == 0
-    session = Session(root, "sign", package.path, "--key", f"file:{tmp_path / 'k.key'}")
+    session = start("sign", package.path, "--key", f"file:{tmp_path / 'k.key'}")
     session.answer(b"Passphrase for ", "open sesame")
     assert session.end()[0] == 0
 
 
-def test_ctrl_c_at_a_prompt(root: Path, tmp_path: Path) -> None:
-    session = Session(root, "keys", "generate", "-o", tmp_path / "k")
+def test_ctrl_c_at_a_prompt(start: Start, tmp_path: Path) -> None:
+    session = start("keys", "generate", "-o", tmp_path / "k")
     session.wait(b"Passphrase for ")
     session.process.send_signal(signal.SIGINT)
     status, seen = session.end()
@@ -112,14 +134,14 @@ def test_ctrl_c_at_a_prompt(root: Path, tmp_path: Path) -> None:
         ({"TERM": "dumb"}, (), False),
     ],
 )
-def test_colours(root: Path, env: dict[str, str], options: tuple[str, ...], coloured: bool) -> None:
-    status, seen = Session(root, "explain", "HP9001", *options, **env).end()
+def test_colours(start: Start, env: dict[str, str], options: tuple[str, ...], coloured: bool) -> None:
+    status, seen = start("explain", "HP9001", *options, **env).end()
     assert status == 0
     assert "HP9001 the command line is not understood" in seen
     assert ("\x1b[" in seen) is coloured
 
 
-def test_tables_fit_the_terminal(root: Path, package: Any, hpbuild: Callable[..., Any]) -> None:
+def test_tables_fit_the_terminal(start: Start, package: Any, hpbuild: Callable[..., Any]) -> None:
     assert max(map(len, hpbuild("inspect", package.path).out.splitlines())) > 80
-    _, seen = Session(root, "inspect", package.path, NO_COLOR="1").end()
+    _, seen = start("inspect", package.path, NO_COLOR="1").end()
     assert max(map(len, seen.splitlines())) <= 80

@@ -138,6 +138,10 @@ run()
 """
 
 
+PATIENCE = 300
+"""Seconds to wait for what is bound to come."""
+
+
 def children(process: int) -> list[int]:
     text = Path(f"/proc/{process}/task/{process}/children").read_text()
     return [int(word) for word in text.split()]
@@ -145,31 +149,33 @@ def children(process: int) -> list[int]:
 
 def gone(process: int) -> bool:
     try:
-        return Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
-    except FileNotFoundError:
+        return Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0] in "ZX"
+    except (FileNotFoundError, ProcessLookupError):  # the second when it ends between opening and reading
         return True
 
 
 @pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="processes are looked up in /proc")
-def test_ctrl_c_ends_all_processes(trees: tuple[Path, Path], root: Path) -> None:
+@pytest.mark.parametrize("terminal", [False, True])
+def test_ctrl_c_ends_all_processes(trees: tuple[Path, Path], root: Path, terminal: bool) -> None:
+    """A ``terminal`` sends the signal to all of them."""
     arguments = [sys.executable, "-c", SLOW, "diff", *map(str, trees), "--jobs", "2", "--no-cache"]
+    pipe = subprocess.PIPE
     with subprocess.Popen(
-        arguments, cwd=root, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        arguments, cwd=root, stdout=pipe, stderr=pipe, text=True, start_new_session=True
     ) as run:
         try:
             assert run.stdout is not None
             assert [run.stdout.readline() for _ in range(2)] == ["begun\n", "begun\n"]
             workers = children(run.pid)
             assert len(workers) == 2
-            run.send_signal(signal.SIGINT)
-            _, err = run.communicate(timeout=60)
+            (os.killpg if terminal else os.kill)(run.pid, signal.SIGINT)
+            _, err = run.communicate(timeout=PATIENCE)
         finally:
             run.kill()
     assert run.returncode == codes.INTERRUPTED.exit
     assert codes.INTERRUPTED.id in err
     assert "Traceback" not in err
-    for _ in range(500):
-        if all(gone(worker) for worker in workers):
-            return
+    end = time.monotonic() + PATIENCE
+    while not all(gone(worker) for worker in workers):
+        assert time.monotonic() < end, "a process goes on"
         time.sleep(0.02)
-    raise AssertionError("a process goes on")

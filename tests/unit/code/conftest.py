@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 
 from hpbuild.code.program import Program, load_program
+from hpbuild.pe.files import read_file
 from hpbuild.pe.image import Image
-from hpbuild.pe.reader import parse_image, read_file, read_image
+from hpbuild.pe.reader import parse_image, read_image
 from hpbuild.pe.symbols import load_symbols
 
 BASE = 0x180000000

@@ -5,6 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from hpbuild.code.bodies import bodies
 from hpbuild.code.decode import RefKind
 from hpbuild.code.flow import Loops, final_callees, writes_or_hands_out
 from hpbuild.code.model import Program
@@ -16,7 +17,11 @@ def endless(*parts: Part, others: tuple[tuple[str, tuple[Part, ...]], ...] = ())
     """What ``Loops`` says of a function at 0x1000 with the code ``parts``."""
     code = (function("f", *parts), function("die", RET), *(function(name, *body) for name, body in others))
     made = Dll(code=code, variables=(datum("count", b"\1\2\3\4\5\6\7\x08"),)).program()
-    return Loops(made, final_callees(made)).endless((0,))
+    loops = Loops(made, final_callees(made))
+    at = loops.endless((0,))
+    (found,) = bodies(made, [(0,)])
+    assert loops.never_ending(found, [(0,)]) == ({} if at < 0 else {0: at})
+    return at
 
 
 WORK = bytes.fromhex("83c001")  # add eax,1

@@ -33,40 +33,41 @@ def image(build: Build) -> Image:
 def fill(image: Image, layout: Layout, gaps: Gaps, known: set[int]) -> set[int]:
     """The starts of the fragments that are new, or looked at again."""
     fresh = fill_gaps(image, layout, gaps, np.array(sorted(known), dtype=np.int64))
-    return {piece.start for piece in fresh}
+    return set(fresh.starts.tolist())
 
 
 def pieces(layout: Layout) -> list[tuple[int, int, int, bool, frozenset[int], list[list[int]]]]:
+    layout.take(layout.starts())
     found = (layout.pieces[start] for start in sorted(layout.pieces))
     return [(p.start, p.end, p.root, p.opaque, p.registers, layout.references([p]).T.tolist()) for p in found]
 
 
-GAPS = [(TEXT, 0x1060), (0x1060, 0x10A0), (0x10A0, END)]
+GAPS = np.array([(TEXT, 0x1060), (0x1060, 0x10A0), (0x10A0, END)]).T
 
 
 @given(st.lists(st.sets(st.integers(0x101C, END - 1), max_size=5), min_size=1, max_size=4), st.integers(0, 4))
 def test_step_by_step(image: Image, steps: list[set[int]], table_at: int) -> None:
     """The table becomes known on the way, or not at all; the code that reads it is known."""
-    layout, gaps, known = Layout(), Gaps(GAPS), {TEXT, 0x101C}
+    layout, gaps, known = Layout(), Gaps(*GAPS), {TEXT, 0x101C}
     for number, step in enumerate(steps):
         known |= step
         if number == table_at:
             layout.tables[TABLE] = (TEXT, 4)
             known.add(TABLE)
         fill(image, layout, gaps, known)
-    direct, at_once = Layout(tables=dict(layout.tables)), Gaps(GAPS)
+    direct, at_once = Layout(tables=dict(layout.tables)), Gaps(*GAPS)
     fill(image, direct, at_once, known)
     assert pieces(layout) == pieces(direct)
-    assert sorted(gaps.padding()) == sorted(at_once.padding())
-    covered = [(start, end) for start, end, *_ in pieces(layout)] + gaps.padding()
+    assert sorted(gaps.padding().tolist()) == sorted(at_once.padding().tolist())
+    covered = [[start, end] for start, end, *_ in pieces(layout)] + gaps.padding().tolist()
     assert sum(end - start for start, end in covered) == END - TEXT
 
 
 def test_only_what_changes_is_new(image: Image) -> None:
     """Code that takes the image base is looked at again when its gap changes."""
-    layout, gaps = Layout(), Gaps(GAPS)
+    layout, gaps = Layout(), Gaps(*GAPS)
     first = fill(image, layout, gaps, {TEXT, 0x101C})
-    assert first == set(layout.pieces)
+    assert first == set(layout.starts().tolist())
     assert layout.pieces[TEXT].registers
     assert fill(image, layout, gaps, {TEXT, 0x101C}) == set()
     assert fill(image, layout, gaps, {TEXT, 0x101C, 0x10A2}) == {0x10A2}
@@ -74,7 +75,7 @@ def test_only_what_changes_is_new(image: Image) -> None:
 
 
 def test_table_in_a_gap_ends_with_its_entries(image: Image) -> None:
-    layout, gaps = Layout(tables={TABLE: (TEXT, 4)}), Gaps(GAPS)
+    layout, gaps = Layout(tables={TABLE: (TEXT, 4)}), Gaps(*GAPS)
     fill(image, layout, gaps, {TEXT, 0x101C, TABLE})
     table = layout.pieces[TABLE]
     assert (table.end, table.root, table.opaque) == (TABLE + 12, TEXT, True)

@@ -7,8 +7,9 @@ import pytest
 
 from hpbuild.code.decode import RefKind
 from hpbuild.code.image_base import add_image_base_operands
-from hpbuild.code.layout import Layout, Piece, add_code
+from hpbuild.code.layout import Layout, add_code
 from hpbuild.code.model import FieldForm, Program
+from hpbuild.code.pieces import Piece
 from hpbuild.pe.image import Image
 
 TEXT, CONST, END = 0x1000, 0x3000, 0x4000

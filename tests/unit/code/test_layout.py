@@ -5,7 +5,8 @@ from collections.abc import Callable
 import pytest
 
 from hpbuild.code.decode import ReferenceColumns, RefKind
-from hpbuild.code.layout import Layout, Piece, add_code, rescan, truncate
+from hpbuild.code.layout import Layout, add_code, rescan, truncate
+from hpbuild.code.pieces import Piece
 from hpbuild.pe.image import Image
 
 Build = Callable[..., Image]

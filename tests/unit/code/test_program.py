@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 
 from hpbuild.code.decode import MAX_TARGET, RefKind
 from hpbuild.code.model import FieldForm, Program
-from hpbuild.code.program import executable_runs, load_program
+from hpbuild.code.program import load_program
+from hpbuild.code.survey import executable_runs
 from hpbuild.errors import HpbuildError
 from hpbuild.pe.exports import exports
 from hpbuild.pe.image import Image

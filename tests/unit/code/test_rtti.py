@@ -10,7 +10,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hpbuild.code.model import FieldForm, Program
-from hpbuild.code.rtti import locator_sites, old_locator, throw_sites, thrown_functions, throws_within
+from hpbuild.code.rtti import (
+    locator_sites,
+    old_locator,
+    old_locators,
+    throw_sites,
+    thrown_functions,
+    throws_in_runs,
+    throws_within,
+)
 from hpbuild.pe.image import IMAGE_SCN_MEM_EXECUTE, IMAGE_SCN_MEM_WRITE, Image
 
 CONST, CODE, END = 0x3000, 0x1000, 0x4000
@@ -442,6 +450,16 @@ def test_throws_of_a_run(with_constants: Make) -> None:
         assert list(throws_within(image, start, end)) == []
 
 
+def test_throws_of_many_runs(with_constants: Make) -> None:
+    other = THROW + 0x800
+    image = with_constants(page(THROWN | {other: throw(TYPES)}))
+    runs = [(CONST, END), (THROW, THROW + 16), (THROW - 3, THROW + 16), (THROW + 1, other + 15), (END, END)]
+    starts, ends = (np.array(column, dtype=np.int64) for column in zip(*runs, strict=True))
+    expected = [(number, rva) for number, run in enumerate(runs) for rva in throws_within(image, *run)]
+    assert sorted(throws_in_runs(image, starts, ends)) == expected
+    assert len(expected) == 4
+
+
 def test_functions_that_only_a_throw_names(with_constants: Make, analyse: Callable[..., Program]) -> None:
     tables = THROWN | {THROW: throw(TYPES, destructor=CODE + 3), ENTRY: catchable(CODE + 6)}
     assert thrown_functions(with_constants(page(tables))) == {CODE + 3, CODE + 6}
@@ -468,7 +486,9 @@ def test_locator_that_does_not_say_where_it_is(with_constants: Make, changes: Ta
     tables = {**ONE, TYPE: bytes(16) + b".?AVNew@@\0", LOCATOR: words(0, 8, 4, TYPE, HIERARCHY)} | changes
     image = with_constants(page(tables))
     assert old_locator(image, LOCATOR) is expected
-    assert not any(old_locator(image, place) for place in (LOCATOR + 1, CODE, 0, END - 4, 0xFFFFFFFC))
+    places = (LOCATOR + 1, CODE, 0, END - 4, 0xFFFFFFFC)
+    assert not any(old_locator(image, place) for place in places)
+    assert old_locators(image, np.array((LOCATOR, *places))).tolist() == [expected] + [False] * len(places)
 
 
 @given(st.binary(min_size=64, max_size=64))

@@ -1,23 +1,34 @@
 """Many runs scanned at once find what the scan of each finds."""
 
 import random
-from collections.abc import Sequence
+import struct
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from iced_x86 import Decoder
 
 from hpbuild.code import scanning
 from hpbuild.code.decode import ReferenceColumns, scan
-from hpbuild.code.scanning import scan_all
+from hpbuild.code.scanned import Scanned, joined
+from hpbuild.code.scanning import scan_all, scan_runs
+from hpbuild.pe.image import Image
 from hpbuild.pe.reader import read_image
 from hpbuild.pe.unwind import runtime_functions
 
 Found = list[tuple[list[list[int]], int, bool, frozenset[int]]]
 """Of each run: its rows, its bytes up to the first that is no instruction, ``Run.falls_through``,
 ``Run.image_base``."""
+
+
+@pytest.fixture(scope="module")
+def blank(build: Callable[..., Image]) -> Image:
+    """An image with room for code."""
+    return build(text=bytes(0x1000))
 
 
 def one_by_one(codes: Sequence[bytes], starts: Sequence[int]) -> Found:
@@ -32,15 +43,19 @@ def one_by_one(codes: Sequence[bytes], starts: Sequence[int]) -> Found:
 
 
 def at_once(codes: Sequence[bytes], starts: Sequence[int]) -> Found:
-    found = []
-    for scanned in scan_all(codes, starts):
-        rows = np.stack([scanned.site, scanned.target, scanned.meta]).T.tolist()
-        begin = 0
-        columns = (scanned.ends.tolist(), scanned.sizes.tolist(), scanned.falls_through.tolist())
-        for number, (end, size, falls) in enumerate(zip(*columns, strict=True)):
-            found.append((rows[begin:end], size, falls, scanned.image_base.get(number, frozenset())))
-            begin = end
+    parts = list(scan_all(codes, starts))
+    found = [run for part in parts for run in runs_of(part)]
+    assert runs_of(joined(parts)) == found
     return found
+
+
+def runs_of(scanned: Scanned) -> Found:
+    rows = np.stack([scanned.site, scanned.target, scanned.meta]).T.tolist()
+    columns = (scanned.first, scanned.ends, scanned.sizes, scanned.falls_through)
+    return [
+        (rows[begin:end], size, falls, scanned.image_base.get(number, frozenset()))
+        for number, (begin, end, size, falls) in enumerate(zip(*map(np.ndarray.tolist, columns), strict=True))
+    ]
 
 
 PARTS = (
@@ -135,3 +150,67 @@ def test_batches_change_nothing(
     monkeypatch.setattr(scanning, "LARGEST", largest)
     assert at_once(codes, starts) == expected
     assert at_once([], []) == []
+
+
+@pytest.mark.parametrize(
+    ("code", "wide"),
+    [
+        ("8b8c82 00100000 c3", 7),  # mov ecx, [rdx + rax*4 + 0x1000]
+        ("8b8c82 ff0f0000 c3", 0),  # less than a page
+        ("8b8c82 00100080 c3", 0),  # a negative one
+        ("90 8b8a 00100000 c3", 7),
+        ("8b0c85 00100000 c3", 7),  # no base
+        ("8b0c82 c3", 0),
+        ("8b0d 00100000 c3", 0),  # relative to RIP
+        ("8b4a10 b8 00200000 c3", 0),
+        ("488d8a 00100000 48ff9000100000 c3", 14),
+        ("c5fc108a 00100000 c3", 8),
+        ("62f17c48108a 00100000 c3", 10),
+        ("0f388a 90 c3", 0),  # no instruction
+        ("0fae8a 00100000 f390 8b01 c3", 9),  # one without a rule is asked of the decoder
+    ],
+)
+def test_where_displacements_may_be_addresses(code: str, wide: int) -> None:
+    found = [part.wide.tolist() for part in scan_all([b"\xc3", bytes.fromhex(code)], [0, 16])]
+    assert found == [[0, wide]]
+
+
+def test_displacements_of_a_binary(binaries: Path) -> None:
+    """Behind the told bytes the decoder finds none; all that end with them have one."""
+    codes, starts = functions(binaries / "fixed/throwing.dll")
+    told = [size for part in scan_all(codes, starts) for size in part.wide.tolist()]
+    assert any(told)
+    for code, size in zip(codes, told, strict=True):
+        ends = [
+            insn.next_ip
+            for insn in Decoder(64, code)
+            if insn.memory_displ_size >= 4
+            and not insn.is_ip_rel_memory_operand
+            and 4096 <= insn.memory_displacement < 1 << 31
+        ]
+        assert size >= max(ends, default=0)
+
+
+def test_runs_of_an_image(binaries: Path) -> None:
+    image = read_image(binaries / "baseline/codec.dll")
+    rows = runtime_functions(image)
+    told: list[tuple[int, int]] = []
+    scanned = scan_runs(image, rows.begin, rows.end, lambda *row: told.append(row))
+    assert runs_of(scanned) == at_once(*functions(binaries / "baseline/codec.dll"))
+    assert told == [(0, len(rows))]
+    assert runs_of(scan_runs(image, rows.begin[:0], rows.end[:0])) == []
+
+
+@given(st.lists(st.integers(-(1 << 31), (1 << 31) - 1) | st.integers(-16, 16), max_size=6))
+def test_lone_jumps(blank: Image, distances: list[int]) -> None:
+    """Among other runs; also those that lead into themselves, and out of any image."""
+    codes = [b"\xe9" + struct.pack("<i", distance) for distance in distances]
+    codes = [code for jump in codes for code in (jump, b"\x90\xc3", jump + b"\xc3")] + [b"\xe9\0\0\0\0"]
+    starts = np.arange(len(codes)) * 16 + 0x1000
+    memory = blank.memory.copy()
+    for start, code in zip(starts.tolist(), codes, strict=True):
+        memory[start : start + len(code)] = np.frombuffer(code, dtype=np.uint8)
+    ends = starts + np.array([len(code) for code in codes])
+    found = scan_runs(replace(blank, memory=memory), starts, ends)
+    assert runs_of(found) == one_by_one(codes, starts.tolist())
+    assert not found.wide.any()

@@ -1,6 +1,7 @@
 """Runs decoded in one go, against the decoder's own steps."""
 
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from iced_x86 import Decoder
@@ -19,7 +20,11 @@ def steps(code: bytes) -> list[tuple[int, int]]:
     return found
 
 
-@given(st.lists(st.binary(max_size=60), max_size=6))
+short = st.binary(max_size=60)
+filled = st.lists(st.one_of(short, st.integers(40, 1200).map(lambda size: b"\xcc" * size)), max_size=5)
+
+
+@given(st.lists(st.one_of(short, filled.map(b"".join), short.map(lambda code: b"\xe9" + code)), max_size=6))
 def test_borders_of_instructions(runs: list[bytes]) -> None:
     swept = sweep(runs)
     for number, run in enumerate(runs):
@@ -32,6 +37,14 @@ def test_borders_of_instructions(runs: list[bytes]) -> None:
         for row, (place, length) in enumerate(expected, int(first)):
             assert swept.octets(row) == run[place : place + length]
     assert len(swept.code) == swept.place[-1] + 16
+
+
+@pytest.mark.parametrize("last", ["", "b8", "48b8", "c3", "e8cc", "6a"])
+def test_instructions_that_end_in_filler(last: str) -> None:
+    """What begins in front of int3 may take some of it."""
+    run = bytes(1100).replace(b"\0", b"\x90") + bytes.fromhex(last) + b"\xcc" * 200 + bytes.fromhex("31c0c3")
+    swept = sweep([run, bytes.fromhex("e9 00000000"), bytes.fromhex("e9 000000")])
+    assert list(zip(swept.at.tolist(), swept.length.tolist(), strict=True)) == [*steps(run), (len(run), 5)]
 
 
 def test_branch_targets() -> None:

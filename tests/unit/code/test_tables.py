@@ -3,11 +3,12 @@
 import struct
 from collections.abc import Callable
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hpbuild.code.tables import relative_entries, relative_tables, rva_entries
+from hpbuild.code.tables import relative_entries, relative_tables, rva_counts
 from hpbuild.pe.image import Image
 
 AT, TEXT, CONST = 0x1000, 0x1000, 0x3000
@@ -120,23 +121,35 @@ def test_table_up_to_the_end_of_the_image(build: Build) -> None:
     assert relative_entries(image, image.size_of_image + 400, 1 << 40, 0) == []
 
 
+def counts(image: Image, *spans: tuple[int, int], end: int = 0x1008) -> list[int]:
+    """Entries of the tables between these addresses which lead into [0x1000, end)."""
+    table, stop = np.array(spans, dtype=np.int64).reshape(-1, 2).T
+    found = rva_counts(image, table, stop, lambda _, entry: (entry >= 0x1000) & (entry < end))
+    return list(map(int, found))
+
+
 def test_rva_table_ends_where_entries_leave_the_function(build: Build) -> None:
-    const = struct.pack("<5I", 0x1000, 0x1007, 0x1008, 0x1000, 0)
-    image = build(text=b"\xc3" * 32, const=const)
-    assert rva_entries(image, CONST, CONST + 20, [(0x1000, 0x1008)]) == [0x1000, 0x1007]
-    assert rva_entries(image, CONST, CONST + 20, [(0x1000, 0x1008), (0x1008, 0x1010)]) == [
-        0x1000,
-        0x1007,
-        0x1008,
-        0x1000,
-    ]
-    assert rva_entries(image, CONST, CONST + 20, []) == []
+    image = build(text=b"\xc3" * 32, const=struct.pack("<5I", 0x1000, 0x1007, 0x1008, 0x1000, 0))
+    span = CONST, CONST + 20
+    assert counts(image, span, (CONST + 4, CONST + 20), (CONST + 8, CONST + 20)) == [2, 1, 0]
+    assert counts(image, span, end=0x1010) == [4]
+    assert counts(image, span, end=0) == [0]
+    assert counts(image) == []
 
 
 def test_rva_table_ends_at_the_next_known_address(build: Build) -> None:
     image = build(text=b"\xc3" * 32, const=struct.pack("<3I", *[0x1000] * 3))
-    bounds = [(0x1000, 0x1008)]
-    assert len(rva_entries(image, CONST, CONST + 8, bounds)) == 2
-    assert len(rva_entries(image, CONST, CONST + 7, bounds)) == 1
-    assert rva_entries(image, CONST, CONST + 3, bounds) == []
-    assert rva_entries(image, image.size_of_image - 2, 1 << 40, bounds) == []
+    spans = [(CONST, CONST + size) for size in (8, 7, 3, 0)]
+    assert counts(image, *spans, (CONST, CONST - 4)) == [2, 1, 0, 0, 0]
+    assert counts(image, (image.size_of_image - 2, 1 << 40), (-4, 8), (1 << 40, 1 << 41)) == [0, 0, 0]
+
+
+@pytest.mark.parametrize("size", [31, 32, 33, 95, 96, 97, 300])
+def test_long_rva_tables(build: Build, size: int) -> None:
+    """Each entry is held against its own table's function."""
+    entries = [0x1000] * size + [0x1001] * 40
+    image = build(text=b"\xc3" * 32, const=struct.pack(f"<{size + 40}I", *entries))
+    middle, end = CONST + 4 * size, CONST + 4 * (size + 40)
+    table, stop = np.array([(CONST, end), (middle, end), (CONST, middle - 4)], dtype=np.int64).T
+    found = rva_counts(image, table, stop, lambda number, entry: entry == 0x1000 + (number == 1))
+    assert found.tolist() == [size, 40, size - 1]

@@ -11,22 +11,21 @@ from hpbuild.codes import manifest as codes
 from hpbuild.errors import Code, HpbuildError
 from hpbuild.manifest.codec import decode, encode, to_document
 from hpbuild.manifest.consistency import check
-from hpbuild.manifest.model import NOT_SELECTED, SCHEMA_ID, Exclusion, Manifest, Module
+from hpbuild.manifest.left_out import LeftOut
+from hpbuild.manifest.model import SCHEMA_ID, Manifest, Module
 from hpbuild.manifest.schema import validate
 from hpbuild.manifest.strict_json import canonical
-from hpbuild.values import Interval
 
-OLD, NEW = Interval(0x1400, 0x1440), Interval(0x1500, 0x1550)
-LEFT = Exclusion(
-    klass=NOT_SELECTED, place="codec_encode", cause="changed function", fixed=(NEW,), baseline=(OLD,)
+OLD, NEW = (0x1400, 0x1440), (0x1500, 0x1550)
+LEFT = LeftOut(
+    what="function", change="changed", ranges=1, kept=1, fixed=NEW, baseline=OLD, names=("codec_encode",)
 )
 
 
 @pytest.fixture
 def limited(sample_module: Module) -> Module:
     """The sample module as a package of its two changed functions that leaves one out."""
-    exclusions = (*sample_module.exclusions, LEFT)
-    return replace(sample_module, only=("0x1130", "codec_decode"), exclusions=exclusions)
+    return replace(sample_module, only=("0x1130", "codec_decode"), left_out=(LEFT,))
 
 
 @pytest.fixture
@@ -50,13 +49,18 @@ def test_it_is_written_and_read_back(manifest: Manifest) -> None:
     assert json.loads(data)["left_out"] == ["bin/third.dll"]
     module = json.loads(data)["modules"][0]
     assert module["only"] == ["0x1130", "codec_decode"]
-    assert module["exclusions"][1]["baseline"] == [{"rva": 0x1400, "size": 0x40}]
+    assert module["left_out"] == [
+        {
+            "what": "function", "change": "changed", "ranges": 1, "kept": 1, "fixed": [0x1500, 0x50],
+            "moves": [1, -0x100, -0x10], "names": ["codec_encode"],
+        }
+    ]  # fmt: skip
 
 
 def test_a_whole_package_has_none_of_it(sample_manifest: Manifest) -> None:
     document: Any = to_document(sample_manifest)
     assert "left_out" not in document
-    assert "only" not in document["modules"][0]
+    assert not {"only", "left_out"} & document["modules"][0].keys()
     assert set(document["modules"][0]["exclusions"][0]) == {"klass", "place", "cause"}
 
 
@@ -71,14 +75,18 @@ WIRE: list[tuple[str, Callable[[Any], object], Code]] = [
     ("no list", change_module(lambda m: m.update(only="codec_decode")), codes.WRONG_TYPE),
     ("no files", lambda d: d.update(left_out=[]), codes.OUT_OF_RANGE),
     ("file without a name", lambda d: d.update(left_out=[""]), codes.BAD_TEXT),
-    ("left out, no ranges", change_module(lambda m: m["exclusions"][1].pop("fixed")), codes.MISSING_KEY),
-    ("left out, no place", change_module(lambda m: m["exclusions"][1].pop("baseline")), codes.MISSING_KEY),
+    ("nothing left out", change_module(lambda m: m.update(left_out=[])), codes.OUT_OF_RANGE),
+    (
+        "left out by an exclusion",
+        change_module(lambda m: m["exclusions"][0].update(klass="not-selected")),
+        codes.OUT_OF_RANGE,
+    ),
     (
         "other class with ranges",
         change_module(lambda m: m["exclusions"][0].update(fixed=[])),
         codes.UNKNOWN_KEY,
     ),
-    ("unknown key", change_module(lambda m: m["exclusions"][1].update(patch=[])), codes.UNKNOWN_KEY),
+    ("unknown key", change_module(lambda m: m["exclusions"][0].update(patch=[])), codes.UNKNOWN_KEY),
 ]
 
 
@@ -94,14 +102,6 @@ def test_another_form_is_refused(manifest: Manifest, change: Callable[[Any], obj
         validate(document, SCHEMA_ID, "manifest")
 
 
-def left(**fields: object) -> Callable[[Module], Module]:
-    def change(module: Module) -> Module:
-        item = replace(LEFT, **fields)  # type: ignore[arg-type]
-        return replace(module, exclusions=(*module.exclusions[:-1], item))
-
-    return change
-
-
 def listed(*only: str) -> Callable[[Module], Module]:
     return lambda module: replace(module, only=only)
 
@@ -110,23 +110,9 @@ CASES: list[tuple[str, Callable[[Module], Module], Code, str]] = [
     ("a carried function is not listed", listed("codec_decode"), codes.BAD_SELECTION, ".functions[2]"),
     ("a listed one is not carried", listed("0x1130", "codec_decode", "x"), codes.BAD_SELECTION, ".only[2]"),
     ("another address", listed("0x1131", "codec_decode"), codes.BAD_SELECTION, ".only[0]"),
-    ("no list at all", listed(), codes.BAD_SELECTION, ".exclusions[1]"),
+    ("no list at all", listed(), codes.BAD_SELECTION, ".left_out[0]"),
     ("not ascending", listed("codec_decode", "0x1130"), codes.NOT_SORTED, ".only"),
     ("twice", listed("0x1130", "codec_decode", "codec_decode"), codes.NOT_SORTED, ".only"),
-    ("left out nowhere", left(fixed=(), baseline=()), codes.BAD_SELECTION, ".exclusions[1]"),
-    ("more old ranges than new", left(baseline=(OLD, OLD)), codes.BAD_SELECTION, ".exclusions[1]"),
-    ("empty range", left(fixed=(Interval(5, 5),)), codes.BAD_RANGE, ".exclusions[1].fixed[0]"),
-    ("outside", left(fixed=(Interval(0x8FFF, 0x9001),)), codes.BAD_RANGE, ".exclusions[1].fixed[0]"),
-    ("old outside", left(baseline=(Interval(0x7FFF, 0x8001),)), codes.BAD_RANGE, ".baseline[0]"),
-    ("left out and carried", left(fixed=(Interval(0x1050, 0x1061),)), codes.OVERLAP, ".exclusions"),
-    ("left out and carried datum", left(fixed=(Interval(0x3020, 0x3021),)), codes.OVERLAP, ".exclusions"),
-    ("left out twice", left(fixed=(NEW, Interval(0x154F, 0x1560))), codes.OVERLAP, ".exclusions"),
-    (
-        "stays where it is replaced",
-        left(baseline=(Interval(0x1010, 0x1020),)),
-        codes.BAD_SELECTION,
-        "[0].baseline",
-    ),
 ]
 
 

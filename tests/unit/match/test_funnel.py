@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from hpbuild.match.changed import pair_by_layout, pair_by_order, pair_by_reference, pair_by_similarity
-from hpbuild.match.colours import final_colours, pair_by_colour, pair_by_form
+from hpbuild.match.colours import Colouring, final_colours, pair_by_colour, pair_by_form
 from hpbuild.match.funnel import pair_fragments
 from hpbuild.match.mixing import mix
 from hpbuild.match.pairing import Level, Pairing
@@ -74,7 +74,7 @@ def test_surroundings_tell_equal_forms_apart() -> None:
     )
     fixed, baseline = Dll(code=code), Dll(code=(code[2], code[4], code[1], code[3], code[0]))
     left, right, pairing, _ = sides(fixed, baseline)
-    assert pair_by_colour(left, right, pairing, 6) == 5
+    assert pair_by_colour(Colouring(left, right), pairing, 6) == 5
     assert {int(level) for level in pairing.level} == {Level.CONTEXT}
     for label in ("top", "x", "y", "p", "q"):
         assert pairing.fixed[index(left, fixed, label)] == index(right, baseline, label)
@@ -90,7 +90,7 @@ def test_callers_tell_equal_functions_apart() -> None:
     )
     fixed, baseline = Dll(code=code), Dll(code=(code[3], code[1], code[2], code[0]))
     left, right, pairing, _ = sides(fixed, baseline)
-    assert pair_by_colour(left, right, pairing, 6) == 4
+    assert pair_by_colour(Colouring(left, right), pairing, 6) == 4
     assert pairing.fixed[index(left, fixed, "x")] == index(right, baseline, "x")
 
 
@@ -158,8 +158,8 @@ def test_changed_function_that_moved_is_found_by_likeness() -> None:
 def test_what_cannot_be_told_apart_pairs_in_order() -> None:
     dll = Dll(code=tuple(function(label, *LONG, RET) for label in "abc"))
     left, right, pairing, _ = sides(dll, dll)
-    assert pair_by_colour(left, right, pairing, 6) == 0
-    assert pair_by_order(left, right, pairing, final_colours(left, right, pairing, 6)) == 3
+    assert pair_by_colour(Colouring(left, right), pairing, 6) == 0
+    assert pair_by_order(left, right, pairing, final_colours(Colouring(left, right), pairing, 6)) == 3
     assert pairing.fixed.tolist() == [0, 1, 2]
     assert {int(level) for level in pairing.level} == {Level.ORDER}
 
@@ -169,7 +169,7 @@ def test_order_says_nothing_when_the_numbers_differ() -> None:
         Dll(code=tuple(function(label, *LONG, RET) for label in text)) for text in ("abc", "ab")
     )
     left, right, pairing, _ = sides(fixed, baseline)
-    assert pair_by_order(left, right, pairing, final_colours(left, right, pairing, 6)) == 0
+    assert pair_by_order(left, right, pairing, final_colours(Colouring(left, right), pairing, 6)) == 0
 
 
 def test_similarity_is_a_measure() -> None:
@@ -180,7 +180,7 @@ def test_similarity_is_a_measure() -> None:
     assert similarity(a, b) == similarity(b, a)
     assert similarity(a, a) > similarity(a, b) > similarity(a, c)
     assert 0 <= similarity(a, c) < 0.2
-    assert a.total() == 9, "pairs of neighbours, with both ends"
+    assert len(a) == 9, "pairs of neighbours, with both ends"
     assert shapes.of(0) is shapes.of(0)
 
 

@@ -4,7 +4,7 @@ import pytest
 
 from hpbuild.match.funnel import pair_fragments
 from hpbuild.match.line_calls import Calls, by_file, doors, groups, imported
-from hpbuild.match.line_sites import Site, equal_sites
+from hpbuild.match.line_sites import Site, Walks, equal_sites
 from tests.assembled import RET, Dll, Part, datum, function
 
 LINE = b"\x41\xb8\x4d\0\0\0"
@@ -113,7 +113,7 @@ def test_every_call(more: tuple[Part, ...], every: bool, held: bool) -> None:
     side, places = made.side(), made.labels()
     pairing = pair_fragments(side, side)
     through = doors(side, places["import report"])
-    sites = equal_sites(side, side, pairing, through)
+    sites = equal_sites(Walks(side, side, pairing), through)
     assert sites is not None
     rows = [each for some in sites.values() for each in some]
     calls = Calls(side, side, pairing, frozenset(), groups(rows))
@@ -129,7 +129,9 @@ def test_functions_that_differ_count_when_they_are_candidates() -> None:
     g = side.program.fragment_at(places["g"])
     pairing.fixed[g] = -1
     through = doors(side, places["import report"])
-    rows = [each for some in (equal_sites(side, side, pairing, through) or {}).values() for each in some]
+    rows = [
+        each for some in (equal_sites(Walks(side, side, pairing), through) or {}).values() for each in some
+    ]
     for candidates, every in ((frozenset[int](), True), (frozenset((g,)), False)):
         calls = Calls(side, side, pairing, candidates, groups(rows))
         assert calls.every_call(through, rows, held=True) is every

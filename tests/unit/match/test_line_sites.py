@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from hpbuild.match import line_sites as module
 from hpbuild.match.funnel import pair_fragments
 from hpbuild.match.line_only import line_sites, without_lines
-from hpbuild.match.line_sites import Site, differing_sites, equal_sites
+from hpbuild.match.line_sites import Site, Walks, differing_constants, differing_sites, equal_sites
 from hpbuild.match.sides import prepare
 from tests.assembled import RET, Dll, Part, datum, function
 from tests.comparing import PAIRS, example, program
@@ -39,7 +39,11 @@ def line(value: int) -> bytes:
 def sites(baseline: Dll, fixed: Dll) -> list[Site]:
     left, right = fixed.side(), baseline.side()
     pairing = pair_fragments(left, right)
-    return [each for found in differing_sites(left, right, pairing).values() for each in found]
+    return [
+        each
+        for found in differing_sites(left, right, pairing, differing_constants(left, right, pairing)).values()
+        for each in found
+    ]
 
 
 def test_a_constant_that_differs() -> None:
@@ -127,21 +131,21 @@ def test_equal_callers_of_a_callee() -> None:
     made = dll(line(77), ("call", "check"), line(78), ("call", "other"))
     left, places = made.side(), made.labels()
     pairing = pair_fragments(left, left)
-    found = equal_sites(left, left, pairing, [places["check"]])
+    found = equal_sites(Walks(left, left, pairing), [places["check"]])
     assert found is not None
     assert sorted((each.position, each.new) for each in sum(found.values(), ())) == [(1, 5), (2, 77)]
-    assert equal_sites(left, left, pairing, [places["f"]]) == {}
+    assert equal_sites(Walks(left, left, pairing), [places["f"]]) == {}
 
 
 def test_equal_users_of_a_text() -> None:
     made = dll(("lea rdx", "name"), line(77), ("call", "check"), line(78), ("call", "other"))
     left, places = made.side(), made.labels()
     pairing = pair_fragments(left, left)
-    found = equal_sites(left, left, pairing, texts=[places["name"]])
+    found = equal_sites(Walks(left, left, pairing), texts=[places["name"]])
     assert found is not None
     assert [(each.position, each.new) for each in sum(found.values(), ())] == [(2, 77)]
-    assert equal_sites(left, left, pairing, texts=[places["name2"]]) == {}
-    assert equal_sites(left, left, pairing) == {}
+    assert equal_sites(Walks(left, left, pairing), texts=[places["name2"]]) == {}
+    assert equal_sites(Walks(left, left, pairing)) == {}
 
 
 def test_too_many_callers(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -149,7 +153,7 @@ def test_too_many_callers(monkeypatch: pytest.MonkeyPatch) -> None:
     left = made.side()
     pairing = pair_fragments(left, left)
     monkeypatch.setattr(module, "MAX_CALLERS", 1)
-    assert equal_sites(left, left, pairing, [made.labels()["check"]]) is None
+    assert equal_sites(Walks(left, left, pairing), [made.labels()["check"]]) is None
 
 
 @pytest.mark.parametrize("pair", PAIRS[:3])
@@ -174,7 +178,11 @@ def test_masks_make_forms_equal(old: list[int], data: st.DataObject) -> None:
 
     left, right = made(new).side(), made(old).side()
     pairing = pair_fragments(left, right)
-    found = [each for some in differing_sites(left, right, pairing).values() for each in some]
+    found = [
+        each
+        for some in differing_sites(left, right, pairing, differing_constants(left, right, pairing)).values()
+        for each in some
+    ]
     assert bool(found) is (old != new)
     ours = without_lines(left, [each.fixed for each in found])
     theirs = without_lines(right, [each.baseline for each in found])

@@ -104,7 +104,11 @@ def test_both_records(codec_path: Path, kind: int, layout: str, values: tuple[in
         )
 
 
-@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=100,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+)
 @given(symbols=st.binary(min_size=1, max_size=200))
 def test_any_bytes_as_compiler_records(codec_path: Path, symbols: bytes) -> None:
     record = struct.pack("<IHH", 4, 40, S_COMPILE3)

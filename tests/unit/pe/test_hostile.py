@@ -61,7 +61,11 @@ def _read_everything(data):
 
 
 @pytest.mark.parametrize("name", ["codec", "throwing"])
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=60,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+)
 @given(flips=FLIPS)
 def test_flipped_bytes(request, name, flips):
     data = bytearray(request.getfixturevalue(name).data)
@@ -71,7 +75,11 @@ def test_flipped_bytes(request, name, flips):
 
 
 @pytest.mark.parametrize("name", ["codec", "throwing"])
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=60,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+)
 @given(flips=FLIPS)
 def test_flipped_header_bytes(request, name, flips):
     data = bytearray(request.getfixturevalue(name).data)
@@ -80,7 +88,11 @@ def test_flipped_header_bytes(request, name, flips):
     _read_everything(bytes(data))
 
 
-@settings(max_examples=80, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=80,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+)
 @given(writes=WORDS)
 def test_extreme_values_at_the_start_of_tables(throwing, writes):
     data = bytearray(throwing.data)

@@ -134,7 +134,11 @@ def test_lines_leave_their_stream_fail(codec_pdb: Pdb) -> None:
     assert "leave the stream" in caught.value.finding.cause
 
 
-@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=100,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+)
 @given(choice=st.data())
 def test_damaged_bytes_are_refused_or_read(codec_pdb: Pdb, choice: st.DataObject) -> None:
     pdb = codec_pdb

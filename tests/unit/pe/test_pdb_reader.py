@@ -128,7 +128,11 @@ def test_procedure_leaves_its_section_fail(binaries: Path) -> None:
     assert "leave the section" in caught.value.finding.cause
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=150,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+)
 @given(choice=st.data())
 def test_damaged_file_is_refused_or_read(binaries: Path, choice: st.DataObject) -> None:
     """Whatever is flipped or cut, only HpbuildError comes out, and every address lies in the image."""

@@ -401,7 +401,11 @@ def test_a_cycle_ends() -> None:
     ]
 
 
-@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=300,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+)
 @given(choice=st.data())
 def test_damaged_stream_is_refused_or_read(binaries: Path, choice: st.DataObject) -> None:
     data = bytearray(open_msf((binaries / "baseline" / "throwing.pdb").read_bytes(), "x").stream(2))

@@ -11,6 +11,7 @@ from hpbuild.pe.symbols import load_symbols
 from hpbuild.plan.finally_blocks import finally_blocks
 from hpbuild.plan.handlers import Handlers
 from hpbuild.plan.model import Plan, Reason
+from hpbuild.plan.parts import records
 from hpbuild.plan.planner import make_plan
 
 BLOCK, FUNCTION = "?fin$0@0@guarded@@", "guarded"
@@ -48,5 +49,5 @@ def test_only_when_its_function_is_carried_too(comparison: Comparison, carried: 
     side = comparison.fixed
     names = {side.program.name_of(fact.root): fact.root for fact in comparison.functions}
     functions = {names[name]: Reason.CHANGED for name in carried}
-    found = finally_blocks(comparison, functions, Handlers(side))
+    found = finally_blocks(comparison, functions, Handlers(side, records(side)))
     assert found == ({names[BLOCK]} if FUNCTION in carried else set())

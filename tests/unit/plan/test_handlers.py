@@ -11,6 +11,7 @@ from hpbuild.match.comparison import compare
 from hpbuild.pe.reader import parse_image
 from hpbuild.plan.handlers import Handlers
 from hpbuild.plan.model import Plan, Reason, Target
+from hpbuild.plan.parts import records
 from hpbuild.plan.planner import make_plan
 from tests.assembled import RET, Dll, against, datum, function
 from tests.comparing import NO_SYMBOLS, example, patched, program
@@ -59,9 +60,9 @@ def test_owners_and_handlers_are_each_others_inverse() -> None:
     from hpbuild.match.sides import prepare
 
     side = prepare(program(example("throwing", "baseline"), "none"))
-    fragments, handlers = side.program.fragments, Handlers(side)
-    records = [(int(u), int(r)) for u, r in zip(fragments.unwind, fragments.root, strict=True) if u]
-    found = {(handler, root) for record, root in records for handler in handlers.below(record)[0]}
+    fragments, handlers = side.program.fragments, Handlers(side, records(side))
+    rows = [(int(u), int(r)) for u, r in zip(fragments.unwind, fragments.root, strict=True) if u]
+    found = {(handler, root) for record, root in rows for handler in handlers.below(record)[0]}
     assert len(found) >= 5
     for handler in {handler for handler, _ in found}:
         assert handlers.owners(handler) == {root for other, root in found if other == handler}
@@ -71,7 +72,7 @@ def test_exception_data_of_a_function_without_handlers_leads_nowhere() -> None:
     from hpbuild.match.sides import prepare
 
     side = prepare(program(example("codec", "baseline"), "none"))
-    handlers = Handlers(side)
+    handlers = Handlers(side, records(side))
     for record in set(side.program.fragments.unwind.tolist()) - {0}:
         assert handlers.below(record) == (frozenset(), frozenset())
 
@@ -93,12 +94,13 @@ def test_a_long_chain_of_pointers_is_followed_without_recursion() -> None:
         program=SimpleNamespace(
             references=SimpleNamespace(kind=rows[:0], target=rows[:0], fragment=rows[:0]),
             fields=SimpleNamespace(site=np.append(4, rows[:count] * 8 + 100)),
-            exceptions=SimpleNamespace(records=((0, 8),), funclets=frozenset({1})),
-            fragments=SimpleNamespace(start=np.array([1]), root=np.array([0])),
+            exceptions=SimpleNamespace(records=((2, 8),), funclets=frozenset({1})),
+            fragments=SimpleNamespace(start=np.array([1]), root=np.array([0]), unwind=np.array([2])),
         ),
     )
-    handlers, atoms = Handlers(side).below(0)
-    assert handlers == {0}
+    found = Handlers(side, records(side))
+    handlers, atoms = found.below(2)
+    assert handlers == {0} == found.owners(0)
     assert len(atoms) == count
 
 

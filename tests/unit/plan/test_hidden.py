@@ -5,9 +5,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from hpbuild.codes import plan as codes
+from hpbuild.plan.hidden import counterpart, counterparts
 
 GADGET = "variants/data_init/baseline/gadget.dll"
 NAMES = [
@@ -101,3 +103,12 @@ class TestUnknownParts:
         found = planned(dll(GADGET).program(), fixed.program())
         assert found.names() == {"gadget_threshold": "changed"}
         assert found.plan.findings == ()
+
+
+def test_counterparts_of_many_addresses(pair: Callable[..., Any]) -> None:
+    comparison = pair(".", "codec", "none").comparison
+    image = comparison.fixed.program.image
+    places = np.append(np.arange(0, image.size_of_image, 5), [-1, 0xFFFFFFFF, -(1 << 31)])
+    found = counterparts(comparison, places).tolist()
+    assert found == [counterpart(comparison, place) for place in places.tolist()]
+    assert sum(place >= 0 for place in found) > 500

@@ -9,6 +9,8 @@ from hpbuild.codes import plan as codes
 from hpbuild.codes import traps
 from hpbuild.errors import Severity
 from hpbuild.match.comparison import compare
+from hpbuild.pe.exports import same_names
+from hpbuild.plan.interfaces import export_exclusions
 from hpbuild.plan.planner import make_plan
 from tests.assembled import RET, Dll, against, datum, function, symbol
 
@@ -166,3 +168,14 @@ def test_a_delay_loaded_import_of_the_baseline_is_used(
     assert len(slots) == 2
     used = {use.range.start for use in found.plan.uses if not use.constant}
     assert slots <= used
+
+
+def test_the_same_names_are_seen_at_once(dll: Callable[[str], Any]) -> None:
+    images = [dll(f"{side}/codec.dll").program().image for side in ("baseline", "fixed")]
+    assert same_names(*images)
+    assert export_exclusions(*images) == []
+    table = images[0].directories[0].start
+    base = images[0].u32(table + 16)
+    other = dll("baseline/codec.dll").write(table + 16, (base + 1).to_bytes(4, "little")).program().image
+    assert not same_names(other, images[0])
+    assert len(export_exclusions(other, images[0])) == images[0].u32(table + 24)

@@ -13,7 +13,7 @@ from hpbuild.errors import Finding, Severity
 from hpbuild.match.comparison import Comparison, compare
 from hpbuild.match.lookup import find
 from hpbuild.plan.listing import limit
-from hpbuild.plan.model import NOT_SELECTED, Exclusion, Plan
+from hpbuild.plan.model import LeftOut, Plan
 from hpbuild.plan.objects import users
 from hpbuild.plan.planner import make_plan
 from tests.comparing import compared, example, mutant, patched, program
@@ -33,8 +33,8 @@ def refusals(plan: Plan) -> list[Finding]:
     return [finding for finding in plan.findings if finding.code.severity is Severity.REFUSE]
 
 
-def left_out(plan: Plan) -> dict[str, Exclusion]:
-    return {item.place: item for item in plan.exclusions if item.klass == NOT_SELECTED}
+def left_out(plan: Plan) -> dict[str, LeftOut]:
+    return {item.place: item for item in plan.left_out}
 
 
 @pytest.fixture(scope="module")

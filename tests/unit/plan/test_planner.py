@@ -10,7 +10,7 @@ import pytest
 from hpbuild.codes import plan as codes
 from hpbuild.codes import traps
 from hpbuild.plan.model import Reason, RedirectionKind
-from hpbuild.plan.planner import make_plan
+from hpbuild.plan.planner import decide, make_plan
 from hpbuild.values import Interval
 
 GADGET = "variants/data_init/baseline/gadget.dll"
@@ -79,6 +79,14 @@ def test_uses_are_distinct_and_ascending(found: Any) -> None:
 
 def test_the_same_comparison_gives_the_same_plan(found: Any) -> None:
     assert make_plan(found.comparison) == found.plan
+
+
+def test_what_is_decided_is_what_the_plan_says(found: Any) -> None:
+    decision, plan = decide(found.comparison), found.plan
+    assert (decision.findings, decision.exclusions) == (plan.findings, plan.exclusions)
+    assert (decision.refused, decision.only) == (plan.refused, plan.only)
+    assert decision.carries == bool(plan.functions)
+    assert decision.unwind_records == plan.unwind_records
 
 
 def test_causes_say_what_differs(pair: Plans) -> None:

@@ -7,13 +7,14 @@ from typing import Any
 import numpy as np
 import pytest
 
+from hpbuild.code.bodies import bodies, heads
 from hpbuild.code.decode import RefKind
 from hpbuild.code.model import Program
 from hpbuild.codes import plan as codes
 from hpbuild.codes import traps
 from hpbuild.errors import Code, Finding
 from hpbuild.plan.model import RedirectionKind, RedirectionSite
-from hpbuild.plan.redirections import branch_targets, choose
+from hpbuild.plan.redirections import Entries, branch_targets
 from hpbuild.values import Interval
 
 TEXT, SIZE = 0x1000, 0x266
@@ -41,10 +42,16 @@ def program(dll: Callable[..., Any]) -> Callable[[dict[int, bytes]], Program]:
     return make
 
 
+def choose(program: Program, root: int) -> RedirectionSite | Finding:
+    (found,) = bodies(program, [(root,)])
+    (head,) = heads(found, np.array([root]))
+    return Entries(program, branch_targets(program), [root]).choose(0, head, 7, "f")
+
+
 def chosen(program: Program, entry: int = ENTRY) -> RedirectionSite | Finding:
     root = program.fragment_at(entry)
     assert int(program.fragments.start[root]) == entry
-    return choose(program, branch_targets(program), 7, root, "f")
+    return choose(program, root)
 
 
 def accepted(program: Program, kind: RedirectionKind, window: Interval, entry: int = ENTRY) -> None:
@@ -120,7 +127,7 @@ def test_fail_branch_into_the_first_instruction(program: Maker) -> None:
     assert named.inside(ENTRY + 1, ENTRY + 2)
     root = made.fragment_at(ENTRY)
     # The fragment may have been cut at the target; what is chosen is for the entry's own bytes.
-    finding = choose(made, named, 0, root, "f")
+    finding = choose(made, root)
     assert isinstance(finding, Finding)
     assert finding.code is traps.ENTRY_BRANCH
     assert finding.cause == f"something leads to {ENTRY + 1:#x}"
@@ -206,7 +213,7 @@ def test_fail_loop_to_the_entry_from_far_behind(program: Maker) -> None:
     end = made.fragments.end.copy()
     end[root] = far + 5
     long = replace(made, image=image, fragments=replace(made.fragments, end=end))
-    finding = choose(long, branch_targets(long), 0, root, "f")
+    finding = choose(long, root)
     assert isinstance(finding, Finding)
     assert finding.code is codes.LOOP_AT_ENTRY
 

@@ -27,6 +27,9 @@ def test_it_is_the_mapping_that_grows_row_by_row(rows: list[tuple[int, int]]) ->
     assert found.present.tolist() == [number in grown for number in range(COUNT)]
     for number, others in grown.items():
         assert list(found[number]) == list(frozenset(others))
+    assert [found.of(number) for number in range(COUNT)] == [
+        grown.get(number, set()) for number in range(COUNT)
+    ]
 
 
 def test_what_has_no_row_is_no_key() -> None:

@@ -12,11 +12,13 @@ import pytest
 
 from hpbuild.assembly.modules import page_pins
 from hpbuild.manifest import model
+from hpbuild.manifest.left_out import LeftOut
 from hpbuild.patchimage.link import LinkedImage, link
+from hpbuild.pe.files import read_file
 from hpbuild.pe.identity import identity, masked_digest
 from hpbuild.pe.image import Image
 from hpbuild.pe.metadata import metadata_extents
-from hpbuild.pe.reader import parse_image, read_file
+from hpbuild.pe.reader import parse_image
 from hpbuild.pe.relocations import relocation_sites
 from hpbuild.pe.symbols import load_symbols
 from hpbuild.pe.unwind import runtime_functions, unwind_info
@@ -99,6 +101,7 @@ class Story:
     data: list[model.Datum]
     exclusions: list[model.Exclusion] = field(default_factory=list)
     linked: LinkedImage | None = None
+    left_out: list[LeftOut] = field(default_factory=list)
 
     def link(self) -> LinkedImage:
         """The patch image of the plan as it is now."""
@@ -142,6 +145,7 @@ class Story:
             exclusions=tuple(self.exclusions),
             findings=(),
             account=(),
+            left_out=tuple(self.left_out),
         )
 
     def _references(self) -> tuple[model.BaselineReference, ...]:

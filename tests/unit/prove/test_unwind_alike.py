@@ -143,7 +143,7 @@ def test_columns_say_what_one_record_says() -> None:
         record = read_record(space, int(places[row]))
         assert record is not None
         assert (record.handler, record.data) == (int(found.handler[row]), int(found.data[row]))
-        assert len(record.codes) == int(found.size[row])
+        assert (len(record.codes), record.size) == (int(found.size[row]), int(found.extent[row]))
         chained = (int(found.begin[row]), int(found.end[row]), int(found.parent[row]))
         assert record.chained == (chained if found.chained[row] else None)
         assert int.from_bytes(record.head, "little") == int(found.head[row])

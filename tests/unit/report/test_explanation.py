@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from hpbuild.manifest.model import NOT_SELECTED, Exclusion
+from hpbuild.manifest.left_out import LeftOut
 from hpbuild.match.explanation import Explanation, Instruction, Part
 from hpbuild.match.model import Change
 from hpbuild.match.testimony import Disagreement, Place
@@ -82,18 +82,19 @@ def test_a_function_in_which_lines_differ_is_called_so() -> None:
 
 
 def test_what_is_left_out_is_named_with_what_stays() -> None:
-    item = Exclusion(
-        klass=NOT_SELECTED,
-        place="f\x07",
-        cause="changed",
-        fixed=(Interval(1, 3),),
-        baseline=(Interval(8, 9),),
+    item = LeftOut(
+        what="function", change="changed", ranges=1, kept=1, fixed=(1, 3), baseline=(8, 9), names=("f\x07",)
     )
-    parts = left_out([item])
+    tables = LeftOut(
+        what="rodata", change="same", ranges=1, kept=1, fixed=(16, 20, 32, 36), baseline=(16, 20, 32, 36)
+    )
+    parts = left_out([item, tables])
     text = plain.render(left_out_blocks(["g"], parts, full=False))
     assert "limited to g" in text
+    assert "changed function: 1 part, 2 bytes\n" in text
+    assert "same rodata: 2 parts, 8 bytes, which lead into what is left out" in text
     assert "0x8" in text
     assert "\x07" not in text
-    assert exception(parts) == ", but for 1 part left out by choice"
+    assert exception(parts) == ", but for 3 parts left out by choice"
     assert exception([]) == ""
     assert left_out_blocks([], [], full=True) == []

@@ -23,7 +23,7 @@ from hpbuild.servicing import open_state
 from hpbuild.values import Digest
 from hpbuild.verify.line import Accepted
 for turn in range(int(sys.argv[3])):
-    with open_state(Path(sys.argv[1]), 60) as state:
+    with open_state(Path(sys.argv[1]), 600) as state:
         number = len(state.lines.of("Codec").packages) + 1
         name = f"{sys.argv[2]}-{number}"
         state.accept("Codec", Accepted(

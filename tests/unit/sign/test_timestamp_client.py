@@ -29,7 +29,7 @@ from tests.certificates import (
 
 SIGNATURE = b"bytes of a signature"
 NOBODY = "http://127.0.0.1:1/"
-TIMEOUT = 20.0
+TIMEOUT = 300.0
 
 
 @pytest.fixture(autouse=True)

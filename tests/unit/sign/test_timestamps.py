@@ -335,6 +335,7 @@ def test_certificate_exchanged_for_one_of_the_same_key(
     assert refusal(lambda: check(made, issuing)) is codes.TIMESTAMP_BAD_SIGNATURE
 
 
+@pytest.mark.usefixtures("token")  # whose making leaves the authority's configuration
 def test_not_granted(folder: Path, root: Entity) -> None:
     """A real refusal: the request asks for a hash that the authority does not take."""
     query = openssl("ts", "-query", "-digest", "00" * 28, "-sha224", "-cert")

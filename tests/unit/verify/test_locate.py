@@ -123,12 +123,12 @@ def test_no_permission(release) -> None:
 
 def test_the_system_refuses(release, monkeypatch: pytest.MonkeyPatch) -> None:
     """As above, for the superuser too."""
-    from hpbuild.pe import reader
+    from hpbuild.pe import files
 
     def refuse(path: Path, flags: int) -> int:
         raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(path))
 
-    monkeypatch.setattr(reader.os, "open", refuse)
+    monkeypatch.setattr(files.os, "open", refuse)
     result = release.verify(release.installed)
     assert result.exit is ExitStatus.UNAVAILABLE
     assert [finding.code for finding in result.modules[0].findings] == [codes.MODULE_UNREADABLE]

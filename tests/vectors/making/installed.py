@@ -61,7 +61,7 @@ class Signer:
         plain.write_bytes(data)
         out.unlink(missing_ok=True)
         command = ["osslsigncode", "sign", "-h", "sha256", "-certs", chain, "-key", KEYS / "holder.key.pem"]
-        subprocess.run([*command, "-in", plain, "-out", out], check=True, capture_output=True, timeout=60)
+        subprocess.run([*command, "-in", plain, "-out", out], check=True, capture_output=True, timeout=600)
         return out.read_bytes()
 
 

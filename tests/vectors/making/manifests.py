@@ -1,4 +1,4 @@
-"""Cases about the manifest: rules M1 to M15. Every one is signed by the trusted key, and only the manifest
+"""Cases about the manifest: rules M1 to M16. Every one is signed by the trusted key, and only the manifest
 contradicts itself. The good twin of most is ``accepted``; packages with lists have their own."""
 
 from collections.abc import Callable
@@ -262,17 +262,19 @@ def _fields(parts: Parts) -> list[Made]:
 
 def _selections(parts: Parts) -> list[Made]:
     name = parts.module["functions"][0]["name"]
-    left = {"klass": "not-selected", "place": "other", "cause": "not listed", "baseline": []}
-    out = {**left, "fixed": [{"rva": 0x1000, "size": 16}]}
-    carried = {**left, "fixed": parts.module["functions"][0]["fixed"]}
+    out = {"what": "function", "change": "new", "ranges": 1, "kept": 0, "fixed": [0x1000, 16],
+           "names": ["other"]}  # fmt: skip
+    kept = {**out, "change": "changed", "kept": 1, "fixed": [0x1100, 16], "moves": [1, 0, 0]}
+    carried = parts.module["functions"][0]["fixed"][0]
 
-    def limited(*only: str, exclusions: tuple[Document, ...] = ()) -> Change:
-        return lambda module: module.update(only=list(only), exclusions=list(exclusions))
+    def limited(*only: str, left_out: tuple[Document, ...] = ()) -> Change:
+        more = {"left_out": list(left_out)} if left_out else {}
+        return lambda module: module.update(only=list(only), exclusions=[], **more)
 
     return [
         case("manifest-limited", "A package that is limited to a list of functions, and says what it leaves "
              "out.", "M14",
-             _package(parts, limited(name, exclusions=(out,))), POLICY),
+             _package(parts, limited(name, left_out=(kept, out))), POLICY),
         _bad(parts, "carried-and-not-listed", "A package limited to a list carries a function that is not "
              "on it.", "M14",
              limited("another"), "HP4125"),
@@ -281,9 +283,77 @@ def _selections(parts: Parts) -> list[Made]:
              limited(name, "zzz"), "HP4125"),
         _bad(parts, "left-out-without-a-list", "Something is left out of a package that is not limited to a "
              "list: the fix "
-             "would not be whole, and nobody was told.", "M14", _set(exclusions=[out]), "HP4125"),
+             "would not be whole, and nobody was told.", "M14", _set(left_out=[out]), "HP4125"),
         _bad(parts, "left-out-and-carried", "A function is said to be left out, and is carried.", "M14",
-             limited(name, exclusions=(carried,)), "HP4115"),
+             limited(name, left_out=({**out, "fixed": [carried["rva"], carried["size"]]},)), "HP4115"),
+        *_left_out(parts, lambda item: limited(name, left_out=(item,)), out),
+        *_left_out_twice(parts, lambda *items: limited(name, left_out=items), out),
+    ]  # fmt: skip
+
+
+def _left_out(parts: Parts, limited: Callable[[Document], Change], out: Document) -> list[Made]:
+    """Lies in one element of ``left_out``: its numbers are differences, and have to add up."""
+    entry = parts.module["functions"][0]["baseline"][0]["rva"]
+    two = {**out, "names": ["other", "next"]}
+    old = {**out, "change": "changed", "kept": 1}
+
+    def bad(name: str, why: str, item: Document, code: str) -> Made:
+        return _bad(parts, f"left-out-{name}", why, "M16", limited(item), code)
+
+    return [
+        bad("odd-length", "A range without a size: two readers would pair the numbers differently.",
+            {**out, "fixed": [0x1000, 16, 32]}, "HP4128"),
+        bad("half-a-part", "The ranges are no whole number of parts.", {**out, "ranges": 2}, "HP4128"),
+        bad("of-no-size", "A range that is empty: it is nowhere, and counts as declared.",
+            {**out, "fixed": [0x1000, 0]}, "HP4114"),
+        bad("of-negative-size", "A range that ends before it begins.",
+            {**out, "fixed": [0x1000, -16]}, "HP4128"),
+        bad("before-the-image", "Differences that lead below the image.",
+            {**two, "fixed": [16, 16, -64, 8]}, "HP4128"),
+        bad("outside", "A range beyond the end of the fixed image.",
+            {**out, "fixed": [0x7FFF0000, 16]}, "HP4114"),
+        bad("huge-number", "A difference that no two addresses have: sums of such may wrap around.",
+            {**out, "fixed": [2**53 - 1, 16]}, "HP4101"),
+        bad("out-of-order", "Parts that do not ascend.",
+            {**two, "fixed": [0x1100, 16, -0x110, 16]}, "HP4112"),
+        bad("overlapping", "Two parts share a byte.", {**two, "fixed": [0x1000, 16, -1, 16]}, "HP4115"),
+        bad("fewer-names", "A part has a name and another has none: the wrong one would be read.",
+            {**two, "names": ["other"], "fixed": [0x1000, 16, 0, 16]}, "HP4128"),
+        bad("named-by-its-address", "A name that is the address: one list would have two forms.",
+            {**out, "names": ["sub_1000"]}, "HP4125"),
+        bad("new-with-an-old-version", "What is new has no old version that could stay in use.",
+            {**old, "change": "new", "moves": [1, 0, 0]}, "HP4125"),
+        bad("changed-from-nothing", "What is changed has an old version.",
+            {**out, "change": "changed"}, "HP4125"),
+        bad("kept-more-than-there-is", "More old versions than ranges.",
+            {**old, "kept": 2, "moves": [2, 0, 0]}, "HP4128"),
+        bad("without-moves", "Where the old versions lie is not said.", old, "HP4128"),
+        bad("runs-too-short", "An old version for one range of two.",
+            {**old, **two, "change": "changed", "kept": 1, "fixed": [0x1000, 16, 0, 16], "moves": [1, 0, 0]},
+            "HP4128"),
+        bad("runs-too-long", "More old versions than ranges that have one.", {**old, "moves": [2**31, 0, 0]},
+            "HP4128"),
+        bad("moved-out-of-the-image", "An old version beyond the end of the baseline.",
+            {**old, "moves": [1, 0x7FFF0000 - 0x1000, 0]}, "HP4114"),
+        bad("old-version-of-no-size", "An old version that is empty.",
+            {**old, "moves": [1, 0, -16]}, "HP4114"),
+        bad("stays-and-is-redirected", "The old version that stays in use is redirected.",
+            {**old, "moves": [1, entry - 0x1000, 0]}, "HP4125"),
+    ]  # fmt: skip
+
+
+def _left_out_twice(parts: Parts, limited: Callable[..., Change], out: Document) -> list[Made]:
+    data = {**out, "what": "data", "names": ["table"], "fixed": [0x100F, 16]}
+    exclusion = {"klass": "not-selected", "place": "other", "cause": "not listed"}
+    return [
+        _bad(parts, "left-out-kinds-out-of-order", "Kinds of parts that do not ascend: one list has one "
+             "form.", "M16", limited(out, {**data, "fixed": [0x2000, 16]}), "HP4112"),
+        _bad(parts, "left-out-kind-twice", "One kind of parts, in two elements.", "M16",
+             limited(out, {**out, "fixed": [0x2000, 16]}), "HP4112"),
+        _bad(parts, "left-out-kinds-overlapping", "Two parts of different kinds share a byte.", "M16",
+             limited(data, out), "HP4115"),
+        _bad(parts, "left-out-as-an-exclusion", "A part that is left out stands among the exclusions, where "
+             "nobody checks its place.", "M16", _set(exclusions=[exclusion]), "HP4101"),
     ]  # fmt: skip
 
 

@@ -12,8 +12,16 @@ from hpbuild.apply.live.host import Host
 from hpbuild.codes import driver as codes
 from hpbuild.errors import HpbuildError
 
+PATIENCE = 300
+"""Seconds to wait for what is bound to come."""
 HOST = Host(loader=(sys.executable,), environment=dict(os.environ))
 ECHO = "import sys\nfor line in sys.stdin:\n print('you said', line, end='', flush=True)\n"
+
+
+@pytest.fixture(autouse=True)
+def _patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No last word is given up on because the machine is busy."""
+    monkeypatch.setattr("hpbuild.apply.live.courier.FAREWELL", float(PATIENCE))
 
 
 def courier(folder: Path, text: str, *arguments: str) -> Courier:
@@ -24,8 +32,8 @@ def courier(folder: Path, text: str, *arguments: str) -> Courier:
 
 def test_lines_go_and_come(tmp_path: Path) -> None:
     opened = courier(tmp_path, ECHO)
-    assert opened.ask("hello", 20) == b"you said hello"
-    assert opened.ask("again", 20) == b"you said again"
+    assert opened.ask("hello", PATIENCE) == b"you said hello"
+    assert opened.ask("again", PATIENCE) == b"you said again"
     opened.close()
     with pytest.raises(ProcessLookupError):
         os.kill(opened.pid, 0)
@@ -34,12 +42,12 @@ def test_lines_go_and_come(tmp_path: Path) -> None:
 def test_one_that_ends_says_why(tmp_path: Path) -> None:
     opened = courier(tmp_path, "import sys\nsys.stdin.readline()\nsys.exit('no such process')\n")
     with pytest.raises(HpbuildError) as caught:
-        opened.ask("hello", 20)
+        opened.ask("hello", PATIENCE)
     assert caught.value.code is codes.COURIER_FAILED
     assert "status 1" in caught.value.finding.cause
     assert "no such process" in caught.value.finding.cause
     with pytest.raises(HpbuildError) as caught:
-        opened.ask("hello", 20)
+        opened.ask("hello", PATIENCE)
     assert caught.value.code is codes.COURIER_FAILED
     opened.close()
 
@@ -55,7 +63,7 @@ sys.exit(1)
 def test_words_that_come_after_the_end_are_waited_for(tmp_path: Path) -> None:
     opened = courier(tmp_path, LATE)
     with pytest.raises(HpbuildError) as caught:
-        opened.ask("hello", 20)
+        opened.ask("hello", PATIENCE)
     assert caught.value.finding.cause == "it ended with status 1 at 'hello': the last words"
     opened.close()
 
@@ -63,13 +71,13 @@ def test_words_that_come_after_the_end_are_waited_for(tmp_path: Path) -> None:
 def test_half_a_line_is_no_answer(tmp_path: Path) -> None:
     opened = courier(tmp_path, "import sys\nsys.stdin.readline()\nprint('{\"ok\": true', end='')\n")
     with pytest.raises(HpbuildError) as caught:
-        opened.ask("hello", 20)
+        opened.ask("hello", PATIENCE)
     assert caught.value.code is codes.COURIER_FAILED
     opened.close()
 
 
 def test_a_silent_one_is_ended(tmp_path: Path) -> None:
-    opened = courier(tmp_path, "import time\ntime.sleep(60)\n")
+    opened = courier(tmp_path, "import time\ntime.sleep(600)\n")
     with pytest.raises(HpbuildError) as caught:
         opened.ask("hello", 0.1)
     assert caught.value.code is codes.COURIER_SILENT

@@ -57,6 +57,15 @@ def test_the_courier_gets_the_process_own_wine(
     assert without.drives == Path("/home/x/.wine/dosdevices")
 
 
+@pytest.mark.parametrize("theirs", [{"TMPDIR": "/theirs"}, {}])
+def test_the_courier_meets_the_server_where_the_process_does(
+    loader: Path, monkeypatch: pytest.MonkeyPatch, theirs: dict[str, str]
+) -> None:
+    monkeypatch.setenv("TMPDIR", "/ours")
+    host = host_of(process(os.getpid(), {"WINELOADER": str(loader), **theirs}))
+    assert host.environment.get("TMPDIR") == theirs.get("TMPDIR")
+
+
 def test_paths_by_drive_letter_and_without(tmp_path: Path) -> None:
     drives = tmp_path / "dosdevices"
     (tmp_path / "drive_c" / "deep").mkdir(parents=True)

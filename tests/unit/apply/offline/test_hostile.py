@@ -23,7 +23,9 @@ CHANGES = st.lists(
     min_size=1,
     max_size=6,
 )
-FEW = settings(max_examples=300, suppress_health_check=[HealthCheck.function_scoped_fixture])
+FEW = settings(
+    max_examples=300, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+)
 
 
 def changed(data: bytes, changes: list[tuple[int, int]]) -> Image | None:

@@ -13,7 +13,7 @@ from hpbuild.codes import pins
 from hpbuild.errors import Code, ExitStatus, HpbuildError
 from hpbuild.sign.certificates import load_certificates_pem
 from hpbuild.values import Digest
-from hpbuild.verify import Policy, locate
+from hpbuild.verify import Policy, reading
 from hpbuild.verify.policy import PublisherRule
 from hpbuild.verify.roles import SubjectRule
 from tests.certificates import make_authority
@@ -36,16 +36,16 @@ def certified(data: bytes, content: bytes) -> bytes:
 
 def swapped_after_reading(monkeypatch: pytest.MonkeyPatch, path: Path, other: bytes) -> None:
     """The first reading gives what is there; then the file is replaced."""
-    read = locate.read_file
+    read = reading.read_file
 
-    def reading(wanted: Path, *limits: int) -> bytes:
+    def swapping(wanted: Path, *limits: int) -> bytes:
         data = read(wanted, *limits)
         replacement = path.with_suffix(".new")
         replacement.write_bytes(other)
         replacement.replace(path)
         return data
 
-    monkeypatch.setattr(locate, "read_file", reading)
+    monkeypatch.setattr(reading, "read_file", swapping)
 
 
 def refused(run: Callable[[], object]) -> Code:

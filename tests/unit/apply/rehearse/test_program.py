@@ -12,6 +12,9 @@ from hpbuild.apply.rehearse.program import Program
 from hpbuild.codes import rehearse as codes
 from hpbuild.errors import HpbuildError
 
+PATIENCE = 300
+"""Seconds to wait for what is bound to come."""
+
 pytestmark = pytest.mark.skipif(os.name == "nt", reason="programs of a Unix system")
 
 
@@ -21,7 +24,7 @@ def program(folder: Path, *command: str) -> Program:
 
 def test_its_output_and_its_end(tmp_path: Path) -> None:
     started = program(tmp_path, "sh", "-c", "echo said; echo complained >&2; read x || exit 3")
-    ending = started.wait(20)
+    ending = started.wait(PATIENCE)
     assert ending is not None
     assert (ending.end, ending.status) == (End.BY_ITSELF, 3)
     assert not started.running
@@ -32,27 +35,35 @@ def test_its_output_and_its_end(tmp_path: Path) -> None:
 
 def test_it_is_ended_with_all_its_processes(tmp_path: Path) -> None:
     script = (
-        "import os, time\nif os.fork() == 0 and os.fork():\n os._exit(0)\n"
-        "print(1, flush=True)\ntime.sleep(60)\n"
+        "import os, time\nparent = os.fork()\n"
+        "if parent:\n os.waitpid(parent, 0)\nelif os.fork():\n os._exit(0)\n"
+        "os.write(1, b'1')\ntime.sleep(600)\n"
     )
     started = program(tmp_path, sys.executable, "-c", script)
-    deadline = time.monotonic() + 20
-    while (tmp_path / "out").read_bytes().count(b"1") < 2 and time.monotonic() < deadline:
-        assert started.wait(0.05) is None
-    pids = started.pids()
-    assert len(pids) == 2  # the second one's parent is gone
-    ending = started.end()
+    try:
+        deadline = time.monotonic() + PATIENCE
+        while (tmp_path / "out").read_bytes().count(b"1") < 2 and time.monotonic() < deadline:
+            assert started.wait(0.05) is None
+        pids = started.pids()
+        assert len(pids) == 2  # the second one's parent is gone
+    finally:
+        ending = started.end()
     assert (ending.end, ending.status) == (End.BY_REHEARSAL, None)
-    for pid in pids:
-        assert not (Path("/proc") / str(pid) / "exe").exists()
+    deadline = time.monotonic() + PATIENCE
+    while any((Path("/proc") / str(pid) / "exe").exists() for pid in pids):
+        assert time.monotonic() < deadline, "a process goes on"
+        time.sleep(0.05)
 
 
 def test_it_can_ignore_to_be_asked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("hpbuild.apply.rehearse.program.PATIENCE", 0.2)
     started = program(tmp_path, "sh", "-c", "trap '' TERM; echo; while :; do sleep 1; done")
-    while not (tmp_path / "out").read_bytes():
-        assert started.wait(0.05) is None
-    assert started.end().end is End.BY_REHEARSAL
+    try:
+        while not (tmp_path / "out").read_bytes():
+            assert started.wait(0.05) is None
+    finally:
+        ending = started.end()
+    assert ending.end is End.BY_REHEARSAL
     assert not started.running
 
 

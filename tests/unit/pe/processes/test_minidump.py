@@ -216,7 +216,11 @@ def test_limits(tmp_path: Path, name: str) -> None:
     assert refused(write(tmp_path, LIMITED[name]), "limit") is codes.DUMP_LIMIT
 
 
-@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=300,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+)
 @given(data=st.data())
 def test_any_bytes_are_read_or_refused(tmp_path: Path, data: st.DataObject) -> None:
     raw = bytearray(sound().bytes())

@@ -1,0 +1,90 @@
+"""Both images of a pair into programs. What is decoded of the baseline's code is not decoded again where the
+fixed image has the same."""
+
+from collections.abc import Callable
+from functools import partial
+
+import numpy as np
+
+from hpbuild.assembly.beside import Line, beside
+from hpbuild.assembly.collector import collector_aside
+from hpbuild.code.carrying import carried
+from hpbuild.code.model import Program
+from hpbuild.code.program import analyse, load_program
+from hpbuild.code.scanned import Scanned, joined
+from hpbuild.code.scanning import Tick, scan_runs
+from hpbuild.code.survey import Survey, survey
+from hpbuild.dataclass import replace
+from hpbuild.match.sides import Contents, contents
+from hpbuild.pe.image import Image
+from hpbuild.pe.symbols import Symbols
+
+Progress = Callable[[str, str, int, int], None]
+Known = tuple[Program, Contents]
+"""What is known of one image, with what comparing needs of it alone."""
+Part = tuple[Image, Symbols]
+FIRST_SHARE = 0.65
+"""Which part of the baseline's code the first of two processes decodes: the second has more to do later."""
+
+
+def analyse_image(image: Image, symbols: Symbols, progress: Progress) -> Known:
+    """One image alone."""
+    program = load_program(image, symbols, _told(image, progress))
+    return program, contents(program)
+
+
+def analyse_pair(baseline: Part, fixed: Part, progress: Progress, *, at_once: bool) -> tuple[Known, Known]:
+    """Both images, the fixed one in a second process when ``at_once``. Raises HpbuildError: what is wrong
+    with the baseline, else with the fixed image; HP9021 when the second process dies."""
+    old = survey(baseline[0])
+    if at_once:
+        return _at_once(old, baseline, fixed, progress)
+    scanned = scan_runs(old.image, old.rows.start, old.rows.end, _told(old.image, progress))
+    first = _known(old, scanned, baseline[1])
+    new = survey(fixed[0])
+    scanned = carried(scanned, old, new, _told(new.image, progress))
+    return first, _known(new, scanned, fixed[1])
+
+
+def _at_once(old: Survey, baseline: Part, fixed: Part, progress: Progress) -> tuple[Known, Known]:
+    image, symbols = fixed
+    progress("analyse", old.image.name, 0, 0)
+    with beside(partial(_other, old, image, symbols), image.name) as line:
+        half = _half(old)
+        scanned = scan_runs(old.image, old.rows.start[:half], old.rows.end[:half], _told(old.image, progress))
+        line.send(scanned)
+        scanned = joined([scanned, line.receive()])
+        first = _known(old, scanned, baseline[1])
+        del scanned
+        program, parts = line.receive()
+    return first, (replace(program, image=image, symbols=symbols), parts)
+
+
+def _other(old: Survey, image: Image, symbols: Symbols, line: Line) -> None:
+    """The second process: a part of the baseline's code, and the fixed image. It sends the program without
+    what the first has already: the image's bytes and the symbols."""
+    with collector_aside():
+        half = _half(old)
+        scanned = scan_runs(old.image, old.rows.start[half:], old.rows.end[half:])
+        line.send(scanned)
+        scanned = joined([line.receive(), scanned])
+        new = survey(image)
+        program, parts = _known(new, carried(scanned, old, new), symbols)
+    bare = replace(image, data=b"", memory=np.zeros(0, dtype=np.uint8))
+    line.send((replace(program, image=bare, symbols=replace(symbols, items=())), parts))
+
+
+def _half(old: Survey) -> int:
+    """How many of the baseline's unwind rows the first process decodes."""
+    sizes = np.cumsum(old.rows.end - old.rows.start)
+    return int(np.searchsorted(sizes, FIRST_SHARE * int(sizes[-1]))) if len(sizes) else 0
+
+
+def _known(surveyed: Survey, scanned: Scanned, symbols: Symbols) -> Known:
+    program = analyse(surveyed, scanned, symbols)
+    return program, contents(program)
+
+
+def _told(image: Image, progress: Progress) -> Tick:
+    """Progress with the code of one image."""
+    return lambda done, total: progress("decode", image.name, done, total)

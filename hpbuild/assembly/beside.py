@@ -1,0 +1,126 @@
+"""Half of a work in a second process, with everything that this one knows: both go on at once and tell each
+other what they find.
+
+What is told travels as columns: through a file in memory that the other side maps, never through a pipe.
+"""
+
+import os
+import pickle
+import signal
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
+from io import FileIO
+from mmap import ACCESS_COPY, PAGESIZE, mmap
+from multiprocessing import current_process, get_context, parent_process
+from multiprocessing.connection import Connection
+from typing import Any
+
+from hpbuild.codes import work as codes
+from hpbuild.errors import HpbuildError
+from hpbuild.interruption import interruption_held
+
+_ALIGNED = 64
+"""Columns begin at multiples of so many bytes."""
+
+
+class Line:
+    """One end of the way between two processes: values go in at one end and come out at the other."""
+
+    def __init__(self, connection: Connection, out: FileIO, into: FileIO) -> None:
+        self._connection, self._out, self._into = connection, out, into
+
+    def send(self, value: object) -> None:
+        """Send a value that can be pickled. Does not wait for the other side."""
+        columns: list[pickle.PickleBuffer] = []
+        head = pickle.dumps(value, protocol=5, buffer_callback=columns.append)
+        begin = at = -(-os.fstat(self._out.fileno()).st_size // PAGESIZE) * PAGESIZE
+        places = []
+        for column in columns:
+            octets = column.raw()
+            places.append((at - begin, at - begin + octets.nbytes))
+            self._out.seek(at)
+            at += -(-octets.nbytes // _ALIGNED) * _ALIGNED
+            while octets:
+                octets = octets[self._out.write(octets) :]
+        self._out.truncate(at + PAGESIZE)
+        self._connection.send((head, begin, at + PAGESIZE - begin, places))
+
+    def receive(self) -> Any:
+        """Wait for a value. Its columns lie in the file, not in this process; they may be changed here.
+
+        Raises EOFError or ConnectionError when the other process has ended, HpbuildError when that ended it.
+        """
+        message = self._connection.recv()
+        if isinstance(message, HpbuildError):
+            raise message
+        head, begin, size, places = message
+        view = memoryview(mmap(self._into.fileno(), size, access=ACCESS_COPY, offset=begin))
+        buffers = [view[low:high] for low, high in places]
+        return pickle.loads(head, buffers=buffers)  # noqa: S301 - from the other half of this work
+
+    def refuse(self, error: HpbuildError) -> None:
+        """Let the other side's ``receive`` raise ``error``."""
+        self._connection.send(error)
+
+
+def can_fork() -> bool:
+    """Whether ``beside`` is sound here."""
+    return sys.platform == "linux" and not current_process().daemon
+
+
+@contextmanager
+def beside(work: Callable[[Line], None], place: str) -> Iterator[Line]:
+    """Begin with ``work`` in a forked process; both have an end of a line to each other. The process ends
+    with the block, however that is left, and with this process.
+
+    Raises HpbuildError: what ``work`` raises, once something is received; HP9021 at ``place`` when the
+    process dies.
+    """
+    context = get_context("fork")
+    with ExitStack() as stack:
+        up, down = (stack.enter_context(_file()) for _ in range(2))
+        ends = context.Pipe()
+        for end in ends:
+            stack.callback(end.close)
+        process = context.Process(target=_work, args=(work, ends, up, down), daemon=True)
+        try:
+            with interruption_held():  # until the process is deaf to it by itself
+                process.start()
+                ends[1].close()
+            yield Line(ends[0], down, up)
+        except (EOFError, ConnectionError):
+            cause = "the process that analysed it was ended from outside"
+            raise HpbuildError(codes.WORKER_LOST, place, cause) from None
+        finally:
+            if process.pid is not None:
+                process.kill()
+                process.join()
+
+
+def _file() -> FileIO:
+    """A file without a name, in memory."""
+    return FileIO(os.memfd_create("hpbuild"), "r+")
+
+
+def _work(
+    work: Callable[[Line], None], ends: tuple[Connection, Connection], up: FileIO, down: FileIO
+) -> None:
+    """In the forked process: Ctrl-C is the other's to handle, and this one does not outlive it."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    ends[0].close()
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+    line = Line(ends[1], up, down)
+    with suppress(EOFError, ConnectionError):  # nobody waits for it any more
+        try:
+            work(line)
+        except HpbuildError as error:
+            line.refuse(error)
+
+
+def _end_with_parent() -> None:
+    parent = parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)

@@ -1,0 +1,76 @@
+"""The runs that two sequences have in common: the blocks of ``difflib.SequenceMatcher`` without junk.
+
+The longest run, of several the first in the left sequence and then in the right one; then the same on either
+side of it. The library looks at every pair of equal elements again at each step. Here such pairs are put
+together once, to runs on the diagonals, and each step clips these to what is left.
+"""
+
+from collections.abc import Sequence
+from difflib import SequenceMatcher
+
+import numpy as np
+
+from hpbuild.code.model import I64
+
+MAX_PAIRS = 4_000_000
+"""Pairs of equal elements up to which there is room for all of them at once."""
+Block = tuple[int, int, int]
+"""Start in the left sequence, start in the right one, length."""
+
+
+def common_runs(left: Sequence[bytes], right: Sequence[bytes]) -> list[Block]:
+    """The blocks, ascending. Blocks that touch on both sides are not put together."""
+    numbers: dict[bytes, int] = {}
+    one, two = (
+        np.array([numbers.setdefault(each, len(numbers)) for each in some], dtype=np.int64)
+        for some in (left, right)
+    )
+    count = np.bincount(one, minlength=len(numbers)) * np.bincount(two, minlength=len(numbers))
+    if count.sum() > MAX_PAIRS:
+        matcher = SequenceMatcher(None, left, right, autojunk=False)
+        return [(a, b, size) for a, b, size in matcher.get_matching_blocks() if size]
+    found: list[Block] = []
+    work = [(_diagonals(one, two), (0, len(one)), (0, len(two)))]
+    while work:
+        runs, (low, high), (bottom, top) = work.pop()
+        runs = _clipped(runs, (low, high), (bottom, top))
+        start, shift, size = runs
+        if not len(size):
+            continue
+        longest = np.flatnonzero(size == size.max())
+        longest = longest[start[longest] == start[longest].min()]
+        # The start in the right sequence is the start less the shift.
+        best = int(longest[np.argmax(shift[longest])])
+        a, b, length = int(start[best]), int(start[best] - shift[best]), int(size[best])
+        found.append((a, b, length))
+        work.append((runs, (low, a), (bottom, b)))
+        work.append((runs, (a + length, high), (b + length, top)))
+    return sorted(found)
+
+
+def _diagonals(one: I64, two: I64) -> tuple[I64, I64, I64]:
+    """Runs of equal elements on each diagonal: (start in ``one``, less that in ``two``, length)."""
+    order = np.argsort(two, kind="stable")
+    keys = two[order]
+    first, last = np.searchsorted(keys, one), np.searchsorted(keys, one, side="right")
+    counts = last - first
+    left = np.repeat(np.arange(len(one)), counts)
+    right = order[np.arange(len(left)) + np.repeat(first - np.cumsum(counts) + counts, counts)]
+    # Along a diagonal neighbours are consecutive numbers.
+    width = len(one) + 1
+    places = np.sort((left - right + len(two)) * width + left)
+    begins = np.flatnonzero(np.diff(places, prepend=-2) != 1)
+    size = np.diff(np.append(begins, len(places)))
+    start, shift = places[begins] % width, places[begins] // width - len(two)
+    return start, shift, size
+
+
+def _clipped(
+    runs: tuple[I64, I64, I64], left: tuple[int, int], right: tuple[int, int]
+) -> tuple[I64, I64, I64]:
+    """What of the runs lies between the bounds in both sequences."""
+    start, shift, size = runs
+    begin = np.maximum(np.maximum(start, left[0]), shift + right[0])
+    end = np.minimum(np.minimum(start + size, left[1]), shift + right[1])
+    kept = np.flatnonzero(end > begin)
+    return begin[kept], shift[kept], (end - begin)[kept]

@@ -1,0 +1,58 @@
+import json
+from enum import IntEnum, StrEnum
+from typing import Any, NamedTuple
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from hpbuild.report.document import json_text
+
+
+class Colour(StrEnum):
+    RED = "red"
+
+
+class Level(IntEnum):
+    LOW = 1
+
+
+class Pair(NamedTuple):
+    one: int
+    other: str
+
+
+SCALARS = (
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | st.text()
+    | st.sampled_from([Colour.RED, Level.LOW])
+)
+VALUES = st.recursive(
+    SCALARS,
+    lambda inner: (
+        st.lists(inner, max_size=4)
+        | st.lists(inner, max_size=3).map(tuple)
+        | st.dictionaries(st.text(max_size=5), inner, max_size=4)
+        | st.builds(Pair, st.integers(), st.text(max_size=3))
+    ),
+    max_leaves=25,
+)
+
+
+@given(st.dictionaries(st.text(max_size=5), VALUES, max_size=5))
+def test_documents_are_written_as_the_library_writes_them(document: dict[str, Any]) -> None:
+    assert json_text(document) == json.dumps(document, indent=2, ensure_ascii=True, allow_nan=False) + "\n"
+
+
+def test_lone_surrogates_and_controls_are_spelled_out() -> None:
+    assert json_text({"a\udc80": "\x00\x7f\u2028"}) == '{\n  "a\\udc80": "\\u0000\\u007f\\u2028"\n}\n'
+
+
+def test_fail_what_json_has_no_form_for() -> None:
+    with pytest.raises(ValueError, match="not JSON compliant"):
+        json_text({"x": float("nan")})
+    with pytest.raises(TypeError):
+        json_text({"x": b"bytes"})
