@@ -8,9 +8,9 @@ import numpy as np
 
 from hpbuild.assembly.beside import Line, beside
 from hpbuild.assembly.collector import collector_aside
-from hpbuild.code.carrying import carried
+from hpbuild.code.carrying import Target, carried, carried_part, completed, partners
 from hpbuild.code.model import Program
-from hpbuild.code.program import analyse, load_program
+from hpbuild.code.program import Outside, analyse, load_program, outside_of_code
 from hpbuild.code.scanned import Scanned, joined
 from hpbuild.code.scanning import Tick, scan_runs
 from hpbuild.code.survey import Survey, survey
@@ -23,8 +23,8 @@ Progress = Callable[[str, str, int, int], None]
 Known = tuple[Program, Contents]
 """What is known of one image, with what comparing needs of it alone."""
 Part = tuple[Image, Symbols]
-FIRST_SHARE = 0.65
-"""Which part of the baseline's code the first of two processes decodes: the second has more to do later."""
+FIRST_SHARE = 0.57
+"""Which part of the baseline's code the first of two processes decodes: the second has more to do."""
 
 
 def analyse_image(image: Image, symbols: Symbols, progress: Progress) -> Known:
@@ -40,36 +40,45 @@ def analyse_pair(baseline: Part, fixed: Part, progress: Progress, *, at_once: bo
     if at_once:
         return _at_once(old, baseline, fixed, progress)
     scanned = scan_runs(old.image, old.rows.start, old.rows.end, _told(old.image, progress))
-    first = _known(old, scanned, baseline[1])
+    first = _known(outside_of_code(old, baseline[1]), scanned)
     new = survey(fixed[0])
     scanned = carried(scanned, old, new, _told(new.image, progress))
-    return first, _known(new, scanned, fixed[1])
+    return first, _known(outside_of_code(new, fixed[1]), scanned)
 
 
 def _at_once(old: Survey, baseline: Part, fixed: Part, progress: Progress) -> tuple[Known, Known]:
+    """Each process decodes a part of the baseline's code, carries that over to the fixed image and decodes a
+    part of what is new there. Then this one goes on with the baseline, the other with the fixed image."""
     image, symbols = fixed
     progress("analyse", old.image.name, 0, 0)
     with beside(partial(_other, old, image, symbols), image.name) as line:
         half = _half(old)
         scanned = scan_runs(old.image, old.rows.start[:half], old.rows.end[:half], _told(old.image, progress))
-        line.send(scanned)
+        outside = outside_of_code(old, baseline[1])
+        target = Target(image, *line.receive())
+        line.send(carried_part(scanned, old, target, target.shares(half, FIRST_SHARE)[0]))
+        del target
         scanned = joined([scanned, line.receive()])
-        first = _known(old, scanned, baseline[1])
-        del scanned
+        first = _known(outside, scanned)
+        del scanned, outside
         program, parts = line.receive()
     return first, (replace(program, image=image, symbols=symbols), parts)
 
 
 def _other(old: Survey, image: Image, symbols: Symbols, line: Line) -> None:
-    """The second process: a part of the baseline's code, and the fixed image. It sends the program without
-    what the first has already: the image's bytes and the symbols."""
+    """The second process. It sends the program without what the first has already: the image's bytes and the
+    symbols."""
     with collector_aside():
+        new = survey(image)
+        target = Target(image, new.rows, partners(old.rows, new.rows))
+        line.send((target.rows, target.partner))
         half = _half(old)
         scanned = scan_runs(old.image, old.rows.start[half:], old.rows.end[half:])
         line.send(scanned)
-        scanned = joined([line.receive(), scanned])
-        new = survey(image)
-        program, parts = _known(new, carried(scanned, old, new), symbols)
+        own = carried_part(scanned, old, target, target.shares(half, FIRST_SHARE)[1], half)
+        del scanned, target
+        outside = outside_of_code(new, symbols)
+        program, parts = _known(outside, completed([line.receive(), own]))
     bare = replace(image, data=b"", memory=np.zeros(0, dtype=np.uint8))
     line.send((replace(program, image=bare, symbols=replace(symbols, items=())), parts))
 
@@ -80,8 +89,8 @@ def _half(old: Survey) -> int:
     return int(np.searchsorted(sizes, FIRST_SHARE * int(sizes[-1]))) if len(sizes) else 0
 
 
-def _known(surveyed: Survey, scanned: Scanned, symbols: Symbols) -> Known:
-    program = analyse(surveyed, scanned, symbols)
+def _known(outside: Outside, scanned: Scanned) -> Known:
+    program = analyse(outside, scanned)
     return program, contents(program)
 
 

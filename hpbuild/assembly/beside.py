@@ -32,7 +32,8 @@ class Line:
         self._connection, self._out, self._into = connection, out, into
 
     def send(self, value: object) -> None:
-        """Send a value that can be pickled. Does not wait for the other side."""
+        """Send a value that can be pickled. Does not wait for the other side: where that has ended, it is
+        ``receive`` that tells why."""
         columns: list[pickle.PickleBuffer] = []
         head = pickle.dumps(value, protocol=5, buffer_callback=columns.append)
         begin = at = -(-os.fstat(self._out.fileno()).st_size // PAGESIZE) * PAGESIZE
@@ -45,7 +46,8 @@ class Line:
             while octets:
                 octets = octets[self._out.write(octets) :]
         self._out.truncate(at + PAGESIZE)
-        self._connection.send((head, begin, at + PAGESIZE - begin, places))
+        with suppress(ConnectionError):
+            self._connection.send((head, begin, at + PAGESIZE - begin, places))
 
     def receive(self) -> Any:
         """Wait for a value. Its columns lie in the file, not in this process; they may be changed here.

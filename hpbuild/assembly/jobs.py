@@ -73,10 +73,9 @@ def _examined(job: Job, progress: Progress) -> tuple[Result, tuple[Source, Sourc
     carries = examined.decision.carries and not examined.decision.refused
     made = None
     if carries and job.sequence is not None:
-        from hpbuild.assembly.making import make, prove
+        from hpbuild.assembly.making import make_proved
 
-        entry, image = make(job.pair.path, examined, job.sequence, progress)
-        made = Made(entry, image, prove(entry, image, examined, progress, made=True))
+        made = Made(*make_proved(job.pair.path, examined, job.sequence, progress))
     return Result(examined.diff, carries, job.lists.seen, made), examined.sources
 
 

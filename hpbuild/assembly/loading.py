@@ -2,8 +2,9 @@
 comes out of the cache."""
 
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
+from threading import Thread
 from typing import TYPE_CHECKING, TypeVar
 
 from hpbuild.assembly.analysing import Known, analyse_image, analyse_pair
@@ -104,11 +105,21 @@ def _size(path: Path) -> int:
 def _both(one: Callable[[], T], two: Callable[[], T], large: bool) -> tuple[T, T]:
     """Read both; at once when they are ``large``, for reading and copying need no interpreter. Of two errors
     the first's is raised."""
+    done: list[T] = []
+
+    def second() -> None:
+        with suppress(HpbuildError, MemoryError):  # it comes again, in its turn
+            done.append(two())
+
     if not large:
         return one(), two()
-    with ThreadPoolExecutor(1) as thread:
-        second = thread.submit(two)
-        return one(), second.result()
+    thread = Thread(target=second)  # no executor: to import one takes as long as to read many an image
+    thread.start()
+    try:
+        first = one()
+    finally:
+        thread.join()
+    return first, done[0] if done else two()
 
 
 @dataclass(frozen=True, slots=True)

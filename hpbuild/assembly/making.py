@@ -28,11 +28,22 @@ def make(path: str, examined: Examined, sequence: int, progress: Progress) -> tu
     return entry, linked.data
 
 
-def prove(
-    module: Module, image: bytes, examined: Examined, progress: Progress, *, made: bool = False
-) -> Proof:
-    """Prove a module against the two images; ``made``: ``make`` gave it. The certificate comes from the
-    analysis and is believed by nobody."""
+def make_proved(
+    path: str, examined: Examined, sequence: int, progress: Progress
+) -> tuple[Module, bytes, Proof]:
+    """``make``, and the proof of what it gave: the images were pinned just now, so their files are not hashed
+    again."""
+    entry, image = make(path, examined, sequence, progress)
+    return entry, image, _prove(entry, image, examined, progress, pinned=True)
+
+
+def prove(module: Module, image: bytes, examined: Examined, progress: Progress) -> Proof:
+    """Prove a module, wherever it comes from, against the two images. The certificate comes from the analysis
+    and is believed by nobody."""
+    return _prove(module, image, examined, progress, pinned=False)
+
+
+def _prove(module: Module, image: bytes, examined: Examined, progress: Progress, *, pinned: bool) -> Proof:
     comparison = examined.comparison
     return prove_module(
         certificate(comparison, examined.decision, module),
@@ -41,5 +52,5 @@ def prove(
         comparison.baseline.program.image,
         comparison.fixed.program.image,
         progress,
-        pinned=made,
+        pinned=pinned,
     )

@@ -6,7 +6,7 @@ would change more than a target is not carried: a jump that leads into its own r
 is taken in one and not in the other.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -26,20 +26,68 @@ _FIELD = 4
 Mask = npt.NDArray[np.bool_]
 
 
+@dataclass(frozen=True, slots=True)
+class Target:
+    """Rows of an image that what is known is carried to, and their ``partners``."""
+
+    image: Image
+    rows: Rows
+    partner: I64
+
+    def shares(self, half: int, part: float) -> tuple[I64, I64]:
+        """The numbers of the rows, for two that know the rows of the partners before number ``half`` and
+        those from it on; the first gets this ``part`` of the bytes of rows without a partner."""
+        alone = self.partner < 0
+        sizes = np.cumsum(np.where(alone, self.rows.end - self.rows.start, 0))
+        first = np.where(alone, sizes <= part * sizes[-1:], self.partner < half)
+        return np.flatnonzero(first), np.flatnonzero(~first)
+
+
+@dataclass(frozen=True, slots=True)
+class Carried:
+    """What ``scan_runs`` finds in some rows of an image, and the numbers of these rows."""
+
+    scanned: Scanned
+    rows: I64
+
+
 def carried(known: Scanned, old: Survey, new: Survey, tick: Tick = lambda done, total: None) -> Scanned:
     """What ``scan_runs`` finds in the rows of ``new``; ``known`` is what it found in those of ``old``."""
-    partner = partners(old.rows, new.rows)
+    target = Target(new.image, new.rows, partners(old.rows, new.rows))
+    return completed([carried_part(known, old, target, np.arange(len(new.rows)), tick=tick)])
+
+
+def carried_part(
+    known: Scanned,
+    old: Survey,
+    target: Target,
+    chosen: I64,
+    first: int = 0,
+    tick: Tick = lambda done, total: None,
+) -> Carried:
+    """The same of the rows ``chosen`` (ascending). ``known`` is what was found in as many rows of ``old``,
+    from number ``first`` on; what it does not tell is decoded."""
+    last = first + len(known.sizes)
+    theirs, ours = old.rows.only(slice(first, last)), target.rows
+    partner = target.partner[chosen]
     parts, numbers = list[Scanned](), list[I64]()
-    for batch in _batches(new.rows, np.flatnonzero(partner >= 0)):
-        moved = _moved(known, _Side(old.image, old.rows, partner[batch]), _Side(new.image, new.rows, batch))
+    for batch in _batches(ours, chosen[(partner >= first) & (partner < last)]):
+        there = _Side(old.image, theirs, target.partner[batch] - first)
+        moved = _moved(known, there, _Side(target.image, ours, batch))
         parts.append(moved.scanned)
         numbers.append(batch[moved.runs])
-    rest = np.ones(len(new.rows), dtype=np.bool_)
+    rest = np.zeros(len(ours), dtype=np.bool_)
+    rest[chosen] = True
     for batch in numbers:
         rest[batch] = False
     numbers.append(np.flatnonzero(rest))
-    parts.append(scan_runs(new.image, new.rows.start[rest], new.rows.end[rest], tick))
-    return in_order(joined(parts), np.concatenate(numbers))
+    parts.append(scan_runs(target.image, ours.start[rest], ours.end[rest], tick))
+    return Carried(joined(parts), np.concatenate(numbers))
+
+
+def completed(parts: Sequence[Carried]) -> Scanned:
+    """The rows of all parts, which are all rows of an image, in their order."""
+    return in_order(joined([part.scanned for part in parts]), np.concatenate([part.rows for part in parts]))
 
 
 def partners(old: Rows, new: Rows) -> I64:

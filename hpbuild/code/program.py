@@ -14,7 +14,8 @@ from hpbuild.code.rtti import thrown_functions
 from hpbuild.code.scanned import Scanned
 from hpbuild.code.scanning import Tick, scan_runs
 from hpbuild.code.survey import Survey, survey
-from hpbuild.code.unwind_records import read_records, unwind_records
+from hpbuild.code.unwind_records import Records, read_records, unwind_records
+from hpbuild.dataclass import dataclass
 from hpbuild.pe.access import values_at
 from hpbuild.pe.exports import exports
 from hpbuild.pe.image import Image
@@ -26,41 +27,73 @@ from hpbuild.pe.tls import tls
 from hpbuild.pe.unwind import primary_begins
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outside:
+    """What an image and its symbols tell of its code before any of it is looked at: ``names`` and exports as
+    (RVA, name), the sites of base relocations and the RVAs there, the unwind records, the addresses that are
+    a start, what imported slots hold."""
+
+    surveyed: Survey
+    symbols: Symbols
+    names: dict[int, str]
+    exported: list[tuple[int, str]]
+    sites: I64
+    pointers: I64
+    records: Records
+    starts: set[int]
+    slots: dict[int, str]
+
+
 def load_program(image: Image, symbols: Symbols, tick: Tick = lambda done, total: None) -> Program:
     """Analyse ``image``. Symbols are evidence for names and boundaries, never needed.
 
     Raises HpbuildError from the table readers of ``hpbuild.pe``.
     """
     surveyed = survey(image)
-    return analyse(surveyed, scan_runs(image, surveyed.rows.start, surveyed.rows.end, tick), symbols)
+    scanned = scan_runs(image, surveyed.rows.start, surveyed.rows.end, tick)
+    return analyse(outside_of_code(surveyed, symbols), scanned)
 
 
-def analyse(surveyed: Survey, scanned: Scanned, symbols: Symbols) -> Program:
-    """The program of an image, ``scanned`` being what was found in its unwind rows. Raises as
-    ``load_program``."""
+def outside_of_code(surveyed: Survey, symbols: Symbols) -> Outside:
+    """The first half of ``load_program``, for which nothing is decoded. Raises as that."""
     image = surveyed.image
     names, exported = _names(image, symbols)
     sites = relocation_sites(image).astype(np.int64)
     pointers = _pointer_values(image, sites)
     records = read_records(image, surveyed.table)
-    starts = _starts(image, names, pointers, records.code()) | thrown_functions(image)
-    layout = find_fragments(surveyed, scanned, _roots(surveyed), starts)
+    return Outside(
+        surveyed=surveyed,
+        symbols=symbols,
+        names=names,
+        exported=exported,
+        sites=sites,
+        pointers=pointers,
+        records=records,
+        starts=_starts(image, names, pointers, records.code()) | thrown_functions(image),
+        slots={item.slot: _import_name(item.dll, item.name, item.ordinal) for item in imports(image)},
+    )
+
+
+def analyse(outside: Outside, scanned: Scanned) -> Program:
+    """The program of an image, ``scanned`` being what was found in its unwind rows. Raises as
+    ``load_program``."""
+    surveyed, sites, pointers, records = outside.surveyed, outside.sites, outside.pointers, outside.records
+    image = surveyed.image
+    layout = find_fragments(surveyed, scanned, _roots(surveyed), outside.starts)
     fragments = _fragments(layout)
     references = _references(layout, fragments, sites, pointers)
-    exceptions = unwind_records(records, fragments)
-    fields = data_fields(image, layout, fragments, references, sites, pointers, records.rows)
-    index = _fragment_numbers(fragments, names)
+    index = _fragment_numbers(fragments, outside.names)
     return Program(
         image=image,
-        symbols=symbols,
+        symbols=outside.symbols,
         fragments=fragments,
         references=references,
-        fields=fields,
-        exceptions=exceptions,
-        names={index[rva]: name for rva, name in names.items() if rva in index},
-        exported=tuple((index[rva], name) for rva, name in exported if rva in index),
-        exported_data=tuple((rva, name) for rva, name in exported if rva not in index),
-        slots={item.slot: _import_name(item.dll, item.name, item.ordinal) for item in imports(image)},
+        fields=data_fields(image, layout, fragments, references, sites, pointers, records.rows),
+        exceptions=unwind_records(records, fragments),
+        names={index[rva]: name for rva, name in outside.names.items() if rva in index},
+        exported=tuple((index[rva], name) for rva, name in outside.exported if rva in index),
+        exported_data=tuple((rva, name) for rva, name in outside.exported if rva not in index),
+        slots=outside.slots,
         metadata=surveyed.metadata,
         padding=layout.padding,
     )

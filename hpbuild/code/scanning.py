@@ -209,7 +209,8 @@ def _wide(swept: Sweep, modrm: U8) -> I64:
     byte = modrm[rows]
     with_sib = byte & 7 == 4
     fits = (byte >= 0x80) | (swept.code[operand[rows] + 1] & 7 == 5)  # without a base
-    fits &= swept.words(operand[rows] + 1 + with_sib) >= _PAGE
+    field = operand[rows] + 1 + with_sib
+    fits &= (field + 4 <= swept.at[rows] + swept.length[rows]) & (swept.words(field) >= _PAGE)
     may = swept.shapes.shape == Shape.RARE
     may[rows[fits]] = True
     rows = np.flatnonzero(may)

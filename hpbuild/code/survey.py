@@ -22,6 +22,10 @@ class Rows:
     def __len__(self) -> int:
         return len(self.start)
 
+    def only(self, chosen: slice) -> "Rows":
+        """The ``chosen`` ones."""
+        return Rows(start=self.start[chosen], end=self.end[chosen], unwind=self.unwind[chosen])
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Survey:

@@ -4,6 +4,7 @@ from enum import IntEnum
 
 import numpy as np
 
+from hpbuild.code.columns import among, distinct
 from hpbuild.code.model import I64
 from hpbuild.dataclass import dataclass
 from hpbuild.match.agreement import Agreement, DataPairs, Testimony, expand, in_step, same_forms
@@ -150,10 +151,10 @@ def _settle(fixed: Side, baseline: Side, pairs: DataPairs, named: Columns, extra
     place[atoms] = baseline.atoms.start[pairs.baseline[rows]] if len(rows) else place[atoms]
     evidence[atoms] = Evidence.TESTIMONY
     width = len(baseline.atoms) + 1
-    suggested = np.isin(atoms * width + pairs.baseline[rows], extra[0] * width + extra[1])
+    suggested = among(atoms * width + pairs.baseline[rows], np.sort(extra[0] * width + extra[1]))
     evidence[atoms[suggested]] = Evidence.NEIGHBOUR
     same[atoms] = pairs.same[rows]
-    by_name = np.isin(atoms, named[0])
+    by_name = among(atoms, np.sort(named[0]))
     evidence[atoms[by_name]] = Evidence.NAME
     return DataMap(baseline=place, evidence=evidence, same=same)
 
@@ -317,10 +318,11 @@ def _grown(fixed: Side, baseline: Side, data: DataMap) -> np.ndarray[tuple[int],
     grown = np.zeros(len(fixed.atoms), dtype=np.bool_)
     ends_of, tails = _whole_ends(fixed)
     writable = fixed.atoms.memory != Memory.RODATA
-    rows = np.setdiff1d(np.flatnonzero((data.baseline >= 0) & writable), tails)
+    rows = np.flatnonzero((data.baseline >= 0) & writable)
+    rows = rows[~among(rows, tails)]
     sections = baseline.program.image.sections
     ends = np.array([section.rva + section.virtual_size for section in sections], dtype=np.int64)
-    bounds = np.unique(np.concatenate([data.baseline[rows], ends]))
+    bounds = distinct(np.concatenate([data.baseline[rows], ends]))
     place = data.baseline[rows]
     after = np.searchsorted(bounds, place, side="right")
     room = bounds[np.minimum(after, len(bounds) - 1)] - place
@@ -342,7 +344,7 @@ def _whole_ends(side: Side) -> Columns:
     filled = np.array(
         [section.rva + section.raw_size for section in side.program.image.sections], dtype=np.int64
     )
-    cut = np.flatnonzero(np.isin(ends[:-1], filled) & (atoms.start[1:] == ends[:-1]) & ~named[1:])
+    cut = np.flatnonzero(among(ends[:-1], np.sort(filled)) & (atoms.start[1:] == ends[:-1]) & ~named[1:])
     ends[cut] = atoms.end[cut + 1]
     return ends, cut + 1
 

@@ -58,10 +58,11 @@ class _Claims:
 
 def expand(first: I64, last: I64, owners: I64) -> tuple[I64, I64]:
     """Rows ``first[o]..last[o]`` of every owner, concatenated: (owner of each row, row)."""
-    counts = last[owners] - first[owners]
-    owner = np.repeat(owners, counts)
-    offsets = np.arange(len(owner)) - np.repeat(np.cumsum(counts) - counts, counts)
-    return owner, first[owner] + offsets
+    begin = first[owners]
+    counts = last[owners] - begin
+    row = np.repeat(begin - (np.cumsum(counts) - counts), counts)
+    row += np.arange(len(row))
+    return np.repeat(owners, counts), row
 
 
 def in_step(fixed: Side, baseline: Side, pairing: Pairing, owners: I64) -> tuple[I64, I64, I64]:

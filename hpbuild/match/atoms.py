@@ -9,7 +9,7 @@ from hashlib import blake2b
 
 import numpy as np
 
-from hpbuild.code.columns import distinct
+from hpbuild.code.columns import among, distinct
 from hpbuild.code.identification import identification
 from hpbuild.code.model import I64, U8, FieldForm, Program
 from hpbuild.dataclass import dataclass
@@ -94,7 +94,7 @@ def cut_atoms(program: Program, masked: U8) -> Atoms:
         digest=_digests(program, masked, start, end, first, last),
         first_field=first,
         last_field=last,
-        heads=np.isin(start, heads[0]),
+        heads=among(start, heads[0]),
         names=_names(program, start),
         identification=frozenset(int(run.start) for run in texts),
     )

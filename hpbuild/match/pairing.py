@@ -106,8 +106,7 @@ def join_unique(left: I64, right: I64, left_free: I64, right_free: I64) -> tuple
     if not len(left_free) or not len(right_free):
         return left_free[:0], right_free[:0]
     keys = np.concatenate([left[left_free], right[right_free]])
-    order = _order(keys)
-    ordered, middle = keys[order], len(left_free)
+    (order, ordered), middle = in_order(keys), len(left_free)
     # Pairs stand alone, the left one first, where nothing before and behind has their key.
     differs = np.ones(len(keys) + 1, dtype=np.bool_)
     np.not_equal(ordered[1:], ordered[:-1], out=differs[1:-1])
@@ -117,9 +116,9 @@ def join_unique(left: I64, right: I64, left_free: I64, right_free: I64) -> tuple
     return left_free[one[apart]], right_free[two[apart] - middle]
 
 
-def _order(keys: I64) -> I64:
-    """Numbers of the keys such that equal ones stand together, those with lower numbers first. To sort what
-    the high bits of the keys and the numbers make takes a quarter of the time of ``argsort``."""
+def in_order(keys: I64) -> tuple[I64, I64]:
+    """Numbers of the keys, ascending by key, of equal ones by number; and the keys in this order. To sort
+    what the high bits of the keys and the numbers make takes a quarter of the time of ``argsort``."""
     bits = max(len(keys) - 1, 1).bit_length()
     mask = (1 << bits) - 1
     packed = keys & ~mask
@@ -128,4 +127,7 @@ def _order(keys: I64) -> I64:
     order: I64 = packed & mask
     ordered = keys[order]
     mixed = (packed[1:] >> bits == packed[:-1] >> bits) & (ordered[1:] != ordered[:-1])
-    return np.argsort(keys, kind="stable") if mixed.any() else order
+    if mixed.any():
+        order = np.argsort(keys, kind="stable")
+        ordered = keys[order]
+    return order, ordered

@@ -5,10 +5,11 @@ sides: one of them is taken for one of the others, and what they name and who na
 before the next is taken. Small functions of equal code that only virtual tables name are told apart so.
 """
 
-from collections import deque
+from collections.abc import Iterable, Iterator
 
 import numpy as np
 
+from hpbuild.code.columns import among
 from hpbuild.code.model import I64
 from hpbuild.match.graph import Graph, first_colours, graphs, refine
 from hpbuild.match.mixing import U64
@@ -32,7 +33,7 @@ class Surroundings:
     def __init__(self, fixed: Side, baseline: Side, pairing: Pairing) -> None:
         self.free = _free(fixed, baseline, pairing)
         self.rounds: list[tuple[I64, I64]] = []
-        if not np.isin(fixed.forms[self.free[0]], baseline.forms[self.free[1]]).any():
+        if not among(fixed.forms[self.free[0]], np.sort(baseline.forms[self.free[1]])).any():
             return
         self.graphs = ours, theirs = graphs(fixed, baseline, pairing)
         self.colours = left, right = first_colours(ours), first_colours(theirs)
@@ -67,22 +68,20 @@ def pair_twins(fixed: Side, baseline: Side, pairing: Pairing, around: Surroundin
         chosen = balanced(fixed.forms, baseline.forms, pairing)[free_f]
         uneven, free_f = frozenset(free_f[~chosen].tolist()), free_f[chosen]
     walk = _Walk(ours, theirs, left, right, uneven)
-    there = _by_colour(right, free_b)
-    for colour, members in _by_colour(left, free_f).items():
-        others = there.get(colour, [])
-        if len(members) == len(others) <= MAX_TWINS:
-            rest = iter(others)
-            for one in members:
-                if one not in walk.fixed:
-                    walk.follow(one, next(each for each in rest if each not in walk.baseline))
+    for members, others in _twins((left[free_f], right[free_b]), (free_f, free_b)):
+        rest = iter(others)
+        for one in members:
+            if one not in walk.fixed:
+                walk.follow(one, next(each for each in rest if each not in walk.baseline))
     names = "none" not in (fixed.program.symbols.source, baseline.program.symbols.source)
-    pairs = [
-        (one, two)
-        for one, two in walk.fixed.items()
-        if one < ours.fragments and not (names and named_apart(fixed, baseline, one, two))
-    ]
-    found = np.array(pairs, dtype=np.int64).reshape(-1, 2)
-    return pairing.add(found[:, 0], found[:, 1], Level.ORDER)
+    ones, twos = (np.fromiter(part, dtype=np.int64) for part in (walk.fixed.keys(), walk.fixed.values()))
+    code = ones < ours.fragments
+    ones, twos = ones[code], twos[code]
+    if names:
+        pairs = zip(ones.tolist(), twos.tolist(), strict=True)
+        kept = np.array([not named_apart(fixed, baseline, *pair) for pair in pairs], dtype=np.bool_)
+        ones, twos = ones[kept], twos[kept]
+    return pairing.add(ones, twos, Level.ORDER)
 
 
 class _Walk:
@@ -99,27 +98,28 @@ class _Walk:
 
     def follow(self, one: int, two: int) -> None:
         """Pair two nodes and all that follows: first what leaves no choice."""
-        fixed, baseline = self.fixed, self.baseline
-        queue, choices = deque(((one, two),)), deque[tuple[list[int], list[int]]]()
-        while queue or choices:
-            if not queue:
-                queue.extend(zip(*self._open(*choices.popleft()), strict=False))
-                continue
-            a, b = queue.popleft()
-            if a in fixed or b in baseline:
-                continue
-            fixed[a], baseline[b] = b, a
-            here = self._left.of(a)
-            there = self._right.of(b) if here else here
-            for key in here.keys() & there.keys() if there else ():
-                mine = [each for each in here[key] if each not in fixed]
-                other = [each for each in there[key] if each not in baseline] if mine else mine
-                if not mine or len(mine) != len(other):
+        fixed, baseline, alike, right = self.fixed, self.baseline, self._left.alike, self._right
+        queue, choices, turn = [(one, two)], list[tuple[list[int], list[int]]](), 0
+        while True:
+            for a, b in queue:
+                if a in fixed or b in baseline:
                     continue
-                if len(mine) == 1:
-                    queue.append((mine[0], other[0]))
-                elif self._uneven.isdisjoint(mine):
-                    choices.append((mine, other))
+                fixed[a], baseline[b] = b, a
+                for here, there in alike(a, right, b):
+                    if len(here) == 1 == len(there):
+                        queue.append((here[0], there[0]))
+                        continue
+                    mine, other = self._open(here, there)
+                    if not mine or len(mine) != len(other):
+                        continue
+                    if len(mine) == 1:
+                        queue.append((mine[0], other[0]))
+                    elif self._uneven.isdisjoint(mine):
+                        choices.append((mine, other))
+            if turn == len(choices):
+                return
+            queue = list(zip(*self._open(*choices[turn]), strict=False))
+            turn += 1
 
     def _open(self, mine: list[int], other: list[int]) -> tuple[list[int], list[int]]:
         fixed, baseline = self.fixed, self.baseline
@@ -127,14 +127,16 @@ class _Walk:
 
 
 class _Neighbours:
-    """Who stands next to a node, of those that are not known, by how they do and by their colour."""
+    """Who stands next to a node that is not known, of those that are not known either, by how they do and by
+    their colour."""
 
     __slots__ = ("_ends", "_first", "_group", "_keys")
 
     def __init__(self, graph: Graph, colours: U64) -> None:
         near, ends, kinds, directions = [], [], [], []
+        free = graph.known == 0
         for direction, (one, two) in enumerate(((graph.source, graph.target), (graph.target, graph.source))):
-            rows = np.flatnonzero(graph.known[two] == 0)
+            rows = np.flatnonzero(free[one] & free[two])
             near.append(one[rows])
             ends.append(two[rows])
             kinds.append(graph.kind[rows])
@@ -158,16 +160,23 @@ class _Neighbours:
         runs = zip(first.tolist(), last, strict=False)
         self._first = dict(zip(nodes.tolist(), runs, strict=False))
 
-    def of(self, node: int) -> dict[tuple[int, int, int], list[int]]:
-        """(direction, kind, colour) -> nodes, ascending."""
-        run = self._first.get(node)
-        if run is None:
-            return {}
-        group, ends, keys = self._group, self._ends, self._keys
-        first, last = run
-        if last - first == 1:
-            return {keys[first]: ends[group[first] : group[last]]}
-        return {keys[number]: ends[group[number] : group[number + 1]] for number in range(*run)}
+    def alike(self, node: int, others: "_Neighbours", other: int) -> Iterable[tuple[list[int], list[int]]]:
+        """The neighbours of two nodes of two graphs that stand next to them in one way and have one colour,
+        ascending: those of this graph, those of the ``others``."""
+        ours, theirs = self._first.get(node), others._first.get(other)
+        if ours is None or theirs is None:
+            return ()
+        one, two = ours[0], theirs[0]
+        if ours[1] - one == 1 == theirs[1] - two:
+            same = self._keys[one] == others._keys[two]
+            return ((self._of(one), others._of(two)),) if same else ()
+        mine = dict(zip(self._keys[one : ours[1]], range(*ours), strict=True))
+        other_ones = dict(zip(others._keys[two : theirs[1]], range(*theirs), strict=True))
+        common = mine.keys() & other_ones.keys()
+        return [(self._of(mine[key]), others._of(other_ones[key])) for key in common]
+
+    def _of(self, group: int) -> list[int]:
+        return self._ends[self._group[group] : self._group[group + 1]]
 
 
 def _free(fixed: Side, baseline: Side, pairing: Pairing) -> tuple[I64, I64]:
@@ -177,8 +186,17 @@ def _free(fixed: Side, baseline: Side, pairing: Pairing) -> tuple[I64, I64]:
     )
 
 
-def _by_colour(colours: U64, nodes: I64) -> dict[int, list[int]]:
-    found: dict[int, list[int]] = {}
-    for node, colour in zip(nodes.tolist(), colours[nodes].tolist(), strict=True):
-        found.setdefault(colour, []).append(node)
-    return found
+def _twins(colours: tuple[U64, U64], nodes: tuple[I64, I64]) -> Iterator[tuple[list[int], list[int]]]:
+    """The nodes of one colour, ascending, of both sides, where they are as many and not too many; in order of
+    the first of them. ``colours`` and ``nodes`` are columns of each side, the nodes ascending."""
+    keys, every, middle = np.concatenate(colours), np.concatenate(nodes), len(nodes[0])
+    order = np.argsort(keys, kind="stable")
+    ordered = keys[order]
+    first = np.flatnonzero(np.concatenate([ordered[:1] == ordered[:1], ordered[1:] != ordered[:-1]]))
+    sizes = np.diff(np.append(first, len(keys)))
+    ours = np.diff(np.append(0, np.cumsum(order < middle)[first + sizes - 1]))
+    chosen = np.flatnonzero((2 * ours == sizes) & (ours <= MAX_TWINS))
+    chosen = chosen[np.argsort(order[first[chosen]])]
+    found: list[int] = every[order].tolist()
+    for begin, half in zip(first[chosen].tolist(), ours[chosen].tolist(), strict=True):
+        yield found[begin : begin + half], found[begin + half : begin + 2 * half]

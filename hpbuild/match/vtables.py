@@ -51,7 +51,8 @@ def _itanium(program: Program, site: I64, target: I64) -> tuple[I64, I64, I64]:
     top = np.ascontiguousarray(octets).reshape(-1, _WORD).view("<i8")[:, 0]
     rows, top = rows[np.abs(top) < _LARGEST], top[np.abs(top) < _LARGEST]
     types = ClassTypes(memory, site, target, program.slots)
-    based = np.isin(target[rows], np.array(sorted(types.with_virtual_bases(target[rows].tolist()))))
+    with_bases = sorted(types.with_virtual_bases(target[rows].tolist()))
+    based = _among(target[rows], np.array(with_bases, dtype=np.int64))
     after = np.minimum(np.searchsorted(site, site[rows] + _WORD), len(site) - 1)
     table = (site[after] == site[rows] + _WORD) & _in_code(program, target[after])
     table[based] |= _named(program, site[rows[based]] + _WORD)

@@ -4,6 +4,7 @@ from functools import cached_property
 
 import numpy as np
 
+from hpbuild.code.columns import distinct, members
 from hpbuild.dataclass import dataclass
 from hpbuild.match.comparison import Comparison
 from hpbuild.match.sides import Side
@@ -72,13 +73,10 @@ class _Ends:
 
 def _named_by_changed(comparison: Comparison) -> frozenset[int]:
     """Atoms of the fixed image that changed and new functions name."""
-    side, found = comparison.fixed, set[int]()
-    for fact in comparison.facts.differing:
-        if not fact.identical:
-            for fragment in fact.fragments:
-                rows = slice(int(side.first[fragment]), int(side.last[fragment]))
-                found.update(side.targets.atom[rows].tolist())
-    return frozenset(found - {-1})
+    side, facts = comparison.fixed, comparison.facts.differing
+    parts = np.array([part for fact in facts if not fact.identical for part in fact.fragments], np.int64)
+    rows = members(side.first[parts], side.last[parts])
+    return frozenset(distinct(side.targets.atom[rows]).tolist()) - {-1}
 
 
 def _alike(comparison: Comparison, atom: int, place: int, size: int) -> bool:

@@ -79,7 +79,7 @@ class Handlers:
         references, places = self._side.program.references, self._side.targets
         table = self._side.program.fragments
         rows = np.flatnonzero((references.kind == RefKind.BRANCH) & (places.code >= 0) & (places.offset == 0))
-        rows = rows[np.isin(references.target[rows], sorted(self._starts))]
+        rows = rows[among(references.target[rows], np.array(sorted(self._starts), dtype=np.int64))]
         owners, parts = table.root[references.fragment[rows]], table.root[places.code[rows]]
         found: dict[int, set[int]] = {}
         for owner, part in zip(owners.tolist(), parts.tolist(), strict=True):
@@ -97,7 +97,7 @@ class Handlers:
         if not self._jumps:
             return found
         table = self._side.program.fragments
-        rows = np.flatnonzero(np.isin(table.root, sorted(self._jumps)))
+        rows = np.flatnonzero(among(table.root, np.array(sorted(self._jumps), dtype=np.int64)))
         for record, root in zip(table.unwind[rows].tolist(), table.root[rows].tolist(), strict=True):
             found.setdefault(record, set()).add(root)
         return found

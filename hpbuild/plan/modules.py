@@ -10,6 +10,7 @@ from collections.abc import Iterator
 import numpy as np
 import numpy.typing as npt
 
+from hpbuild.code.columns import among
 from hpbuild.code.columns import members as within
 from hpbuild.code.decode import RefKind
 from hpbuild.code.model import FieldForm, Program
@@ -84,7 +85,9 @@ def _thrown_variables(
     references, memory = program.references, program.image.memory
     owner = program.fragments.root[references.fragment]
     throwing = set(owner[_throws(program)].tolist()) & selection.functions.keys()
-    rows = np.flatnonzero((references.kind == RefKind.LEA) & np.isin(owner, sorted(throwing)))
+    rows = np.flatnonzero(
+        (references.kind == RefKind.LEA) & among(owner, np.array(sorted(throwing), dtype=np.int64))
+    )
     findings = []
     for row in rows.tolist():
         site, target = int(references.site[row]), int(references.target[row])
@@ -103,7 +106,7 @@ def _throws(program: Program) -> npt.NDArray[np.bool_]:
     short = fragments.end - fragments.start <= _THUNK
     thunks = fragments.start[references.fragment[through & short[references.fragment]]]
     entries = np.array([*_throwers(program), *thunks.tolist()], dtype=np.int64)
-    found: npt.NDArray[np.bool_] = through | np.isin(references.target, entries)
+    found: npt.NDArray[np.bool_] = through | among(references.target, np.sort(entries))
     return found
 
 

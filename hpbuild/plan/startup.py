@@ -79,9 +79,8 @@ class Startup:
         started[list(self.roots)] = True
         found &= self._live() | ~started
         callers, callees = self._uses.calls
-        callers, callees = callers[~found[callees]], callees[~found[callees]]
-        order = np.argsort(callers, kind="stable")
-        callers, callees = callers[order], callees[order]
+        rest = ~found[callees]
+        callers, callees = callers[rest], callees[rest]
         fresh = distinct(callers[found[callers]])
         while len(fresh):
             low, high = callers.searchsorted(fresh), callers.searchsorted(fresh, side="right")
@@ -126,7 +125,7 @@ class _Uses:
 
     @cached_property
     def calls(self) -> tuple[I64, I64]:
-        """Columns (caller, callee) of roots: direct calls and jumps between functions."""
+        """Columns (caller, callee) of roots, by caller: direct calls and jumps between functions."""
         root, references, code = (
             self._side.program.fragments.root,
             self._side.program.references,
@@ -135,7 +134,9 @@ class _Uses:
         rows = np.flatnonzero((references.kind <= RefKind.CALL) & (code >= 0))
         callers, callees = root[references.fragment[rows]], root[code[rows]]
         others = callers != callees
-        return callers[others], callees[others]
+        callers, callees = callers[others], callees[others]
+        order = np.argsort(callers, kind="stable")
+        return callers[order], callees[order]
 
     @cached_property
     def called(self) -> Bools:

@@ -34,6 +34,7 @@ _NAMES = (
 )
 """Classes of bytes; the columns hold indices, which are in the order of the names."""
 _FILLER_INSTRUCTIONS = frozenset((x86.X86_INS_NOP, x86.X86_INS_INT3))
+_INT3, _NOP = 0xCC, 0x90
 _SMALL = 1 << 12
 _BATCH = 1 << 20
 
@@ -219,8 +220,9 @@ def _batches(rows: Numbers, size: Numbers) -> Iterable[Numbers]:
 
 def _all_nops(cursor: Cursor, memory: Bytes, start: int, end: int) -> bool:
     """True when the run is nothing but no-operation instructions and int3, up to zero bytes at its end."""
-    step = cursor.start(memory, start, end)
-    at = start
+    others = (memory[start:end] != _INT3) & (memory[start:end] != _NOP)
+    at = start + int(np.argmax(others)) if others.any() else end  # up to there each byte is an instruction
+    step = cursor.start(memory, at, end)
     while step():
         if cursor.instruction.id not in _FILLER_INSTRUCTIONS:
             break

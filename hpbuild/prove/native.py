@@ -25,11 +25,9 @@ def native_table(module: Module, patch: PatchImage, baseline: Image) -> Check:
     }
     _agree(recorder, member, "FUNCTION", _records(base, native.KIND_FUNCTION), redirections)
     _agree(recorder, member, "ABSOLUTE", _records(base, native.KIND_ABSOLUTE), set(_absolute(module, patch)))
-    sites = {(site, 0) for site, _ in _records(base, native.KIND_REL32)}
-    _agree(recorder, member, "REL32", sites, {(int(site), 0) for site in module.fixups.rel32})
-    entries = {(int(item.patch[0].start), 0) for item in module.functions if item.patch}
-    targets = {(site, 0) for site, _ in _records(base, native.KIND_CALL_TARGET)}
-    _agree(recorder, member, "CALL_TARGET", targets, entries)
+    _agree_sites(recorder, member, base, native.KIND_REL32, set(module.fixups.rel32))
+    entries = {int(item.patch[0].start) for item in module.functions if item.patch}
+    _agree_sites(recorder, member, base, native.KIND_CALL_TARGET, entries)
     known = {native.KIND_FUNCTION, native.KIND_ABSOLUTE, native.KIND_REL32, native.KIND_CALL_TARGET}
     for chunk in base.chunks:
         if chunk.kind not in known:
@@ -51,11 +49,21 @@ def _base(recorder: Recorder, module: Module, base: HotPatchBase, baseline: Imag
 
 def _records(base: HotPatchBase, kind: int) -> set[tuple[int, int]]:
     return {
-        (int(record.written), int(record.other))
+        (record.written, record.other)
         for chunk in base.chunks
         if chunk.kind == kind
         for record in chunk.records
     }
+
+
+def _agree_sites(recorder: Recorder, member: str, base: HotPatchBase, kind: int, wanted: set[int]) -> None:
+    """``_agree`` for records of which only the place that is written counts."""
+    found = {record.written for chunk in base.chunks if chunk.kind == kind for record in chunk.records}
+    if found == wanted:
+        recorder.examined += len(wanted)
+        return
+    name = native.KIND_NAMES[kind]
+    _agree(recorder, member, name, *({(site, 0) for site in sites} for sites in (found, wanted)))
 
 
 def _absolute(module: Module, patch: PatchImage) -> Iterable[tuple[int, int]]:

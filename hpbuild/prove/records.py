@@ -14,7 +14,11 @@ from hpbuild.prove.space import Space
 
 _HANDLER, _CHAINED = 0x3, 0x4
 _WORD, _ROW = struct.Struct("<I"), struct.Struct("<III")
-_LARGEST = 4 + 2 * 256 + _ROW.size
+_MOST_CODES = 2 * 256
+"""Bytes of as many codes as a record may have."""
+_WIDE = 8
+"""Bytes of codes that are compared at a time."""
+_LARGEST = 4 + _MOST_CODES + _ROW.size
 """Most bytes of a record without its language data."""
 Flags = npt.NDArray[np.bool_]
 
@@ -102,13 +106,15 @@ def same_codes(spaces: tuple[Space, Space], records: tuple[Records, Records]) ->
     """By row: have the sound records of two spaces the same first bytes and the same unwind codes?"""
     ours, theirs = records
     result: Flags = ours.sound & theirs.sound & (ours.head == theirs.head)
-    # The heads are the same, so the codes have one size; all rows with a further slot are compared at once.
+    # The heads are the same, so the codes have one size; the next bytes of all rows that have some more are
+    # compared at once. What is behind the codes is left aside; it is in the space, as the record is sound.
     rows = np.flatnonzero(result & (ours.size > 0))
-    for slot in range(0, 512, 2):
-        rows = rows[ours.size[rows] > slot]
+    for at in range(0, _MOST_CODES, _WIDE):
+        rows = rows[ours.size[rows] > at]
         if not len(rows):
             break
-        here = spaces[0].unsigned(ours.rva[rows] + 4 + slot, 2)
-        there = spaces[1].unsigned(theirs.rva[rows] + 4 + slot, 2)
-        result[rows[here != there]] = False
+        here = spaces[0].unsigned(ours.rva[rows] + 4 + at, _WIDE)
+        there = spaces[1].unsigned(theirs.rva[rows] + 4 + at, _WIDE)
+        behind = 8 * np.maximum(_WIDE - (ours.size[rows] - at), 0)
+        result[rows[(here ^ there) << behind != 0]] = False
     return result

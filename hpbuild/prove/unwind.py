@@ -14,7 +14,7 @@ from hpbuild.prove.compare import Runs, Side, claimed_fields, compare, pointers
 from hpbuild.prove.correspond import Correspondence
 from hpbuild.prove.cursor import only_filler
 from hpbuild.prove.language import cookie_words, language_size, scope_words, words
-from hpbuild.prove.records import Flags, read_record
+from hpbuild.prove.records import Flags, read_record, read_records
 from hpbuild.prove.references import Numbers, Use, distinct, join
 from hpbuild.prove.space import Space
 from hpbuild.prove.unwind_alike import Pair, alike
@@ -93,10 +93,13 @@ def carried_language(scene: Scene, data: Runs) -> Runs:
     rows: dict[tuple[int, int], tuple[int, int, int, str]] = {}
     patch, records = scene.others[0], frozenset(scene.here[2].tolist())
     ordered = distinct(scene.here[2])
-    _, *columns = _matched(scene)
-    for number, row, other in zip(*(column.tolist() for column in columns), strict=True):
-        if row < 0 or other < 0:
-            continue
+    _, run, row_here, row_there = _matched(scene)
+    both = np.flatnonzero((row_here >= 0) & (row_there >= 0))
+    known = read_records(scene.fixed, scene.here[2][row_here[both]])
+    both = both[~known.sound | (known.data != 0)]  # surely no others have language data
+    for number, row, other in zip(
+        *(column[both].tolist() for column in (run, row_here, row_there)), strict=True
+    ):
         here = read_record(scene.fixed, int(scene.here[2][row]))
         there = read_record(patch, int(scene.there[2][other]))
         if here is None or there is None or not here.data or here.data in records:
@@ -140,10 +143,9 @@ def _scene(recorder: Recorder, scene: Scene, behind: set[tuple[int, int]], opaqu
 
 def _agree(scene: Scene, run: Numbers, row: Numbers, other: Numbers) -> Flags:
     """Which of the matched rows have no difference: neither side has a row, or both have the same, with
-    records of which nothing has to be told. The others are compared one by one."""
+    records of which nothing has to be told. The others are compared one by one; so are those with a record
+    that is not in the first of the other spaces, where it is looked for first."""
     result: Flags = (row < 0) & (other < 0)
-    if len(scene.others) != 1:
-        return result
     both = np.flatnonzero((row >= 0) & (other >= 0))
     begin, end, record = (column[row[both]] for column in scene.here)
     begin2, end2, record2 = (column[other[both]] for column in scene.there)

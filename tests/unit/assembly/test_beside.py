@@ -68,6 +68,24 @@ def test_fail_work_that_refuses() -> None:
     assert (caught.value.finding.place, caught.value.finding.cause) == ("b.dll", "something else")
 
 
+def test_fail_work_that_refuses_before_it_listens() -> None:
+    """What is sent to it afterwards does not hide why."""
+
+    def work(line: Line) -> None:
+        raise HpbuildError(codes.WORKER_LOST, "b.dll", "something else")
+
+    def told(line: Line) -> object:
+        for child in active_children():
+            child.join()
+        line.send(COLUMNS)
+        line.send(COLUMNS)
+        return line.receive()
+
+    with pytest.raises(HpbuildError) as caught, beside(work, "a.dll") as line:
+        told(line)
+    assert (caught.value.finding.place, caught.value.finding.cause) == ("b.dll", "something else")
+
+
 @pytest.mark.parametrize("when", ["at once", "with nothing to tell"])
 def test_fail_a_process_that_dies(when: str) -> None:
     def work(line: Line) -> None:

@@ -8,9 +8,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from hpbuild.assembly.loading import load_pair
+from hpbuild.assembly.loading import PARALLEL_SIZE, load_pair
 from hpbuild.cache.store import open_store
 from hpbuild.code.program import load_program
+from hpbuild.codes.pe import NOT_A_PE
 from hpbuild.errors import HpbuildError
 from hpbuild.pe.reader import read_image
 from hpbuild.pe.symbols import load_symbols
@@ -74,6 +75,19 @@ def test_a_pair_is_what_its_images_are_alone(binaries: Path, name: str) -> None:
     for path, program in zip(paths, (pair.baseline, pair.fixed), strict=True):
         image = read_image(path)
         assert _equal(program, load_program(image, load_symbols(image, path)))
+
+
+@pytest.mark.parametrize("broken", [("baseline",), ("fixed",), ("baseline", "fixed")])
+def test_fail_large_files_that_are_no_images(tmp_path: Path, binaries: Path, broken: tuple[str, ...]) -> None:
+    """They are read at once; of two errors the first image's is raised."""
+    paths = [tmp_path / f"{side}.dll" for side in ("baseline", "fixed")]
+    for path in paths:
+        content = (binaries / path.stem / "codec.dll").read_bytes()
+        path.write_bytes((bytes(64) if path.stem in broken else content).ljust(PARALLEL_SIZE, b"\0"))
+    with pytest.raises(HpbuildError) as caught:
+        load_pair(*paths, "none", lambda *_: None)
+    assert caught.value.code is NOT_A_PE
+    assert caught.value.finding.place == f"{broken[0]}.dll"
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux forks soundly")

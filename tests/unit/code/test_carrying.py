@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hpbuild.code import carrying
-from hpbuild.code.carrying import carried, partners
+from hpbuild.code.carrying import Target, carried, carried_part, completed, partners
 from hpbuild.code.decode import RefKind
 from hpbuild.code.scanned import Scanned
 from hpbuild.code.scanning import scan_runs
@@ -92,6 +92,40 @@ def test_small_batches(binaries: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert found(carried(scan(old), old, new)) == expected
 
 
+@pytest.mark.parametrize("part", [0, 0.3, 1])
+@pytest.mark.parametrize("known", [0, 0.6, 1])
+def test_in_two_parts(binaries: Path, decoded: list[int], known: float, part: float) -> None:
+    """Whoever knows which rows of the one image, and whoever decodes what is new in the other."""
+    old, new = (survey(read_image(binaries / side / "throwing.dll")) for side in ("baseline", "fixed"))
+    target = Target(new.image, new.rows, partners(old.rows, new.rows))
+    half = int(known * len(old.rows))
+    whole = carried(scan(old), old, new)
+    once = sorted(decoded)
+    decoded.clear()
+    chosen = target.shares(half, part)
+    halves = [
+        scan_runs(old.image, old.rows.start[run], old.rows.end[run])
+        for run in (slice(half), slice(half, None))
+    ]
+    parts = [
+        carried_part(scanned, old, target, rows, first)
+        for scanned, rows, first in zip(halves, chosen, (0, half), strict=True)
+    ]
+    assert found(completed(parts)) == found(completed(parts[::-1])) == found(whole)
+    assert sorted(decoded) == once
+    assert sorted([*chosen[0].tolist(), *chosen[1].tolist()]) == list(range(len(new.rows)))
+    assert all(len(rows) for rows in chosen) or known != 0.6
+
+
+def test_rows_without_a_partner_are_shared(blank: Survey) -> None:
+    rows = [(0x1000 + 16 * number, call(number) + "90" * number) for number in range(10)]
+    alone = Target(blank.image, with_rows(blank, *rows).rows, np.full(10, -1))
+    assert [numbers.tolist() for numbers in alone.shares(0, 0.4)] == [list(range(5)), list(range(5, 10))]
+    assert [len(numbers) for numbers in alone.shares(5, 1)] == [10, 0]
+    met = Target(blank.image, alone.rows, np.arange(10))
+    assert [numbers.tolist() for numbers in met.shares(3, 0)] == [[0, 1, 2], [3, 4, 5, 6, 7, 8, 9]]
+
+
 def call(distance: int) -> str:
     return "e8" + struct.pack("<i", distance).hex() + "c3"
 
@@ -133,6 +167,15 @@ def test_a_call_may_lead_into_its_own_run(blank: Survey, decoded: list[int]) -> 
     result = carried(scan(old), old, new)
     assert found(result) == found(scan(new))
     assert result.target.tolist() == [0x1005]
+    assert decoded == []
+
+
+def test_a_field_is_not_the_operand_of_what_is_in_front_of_it(blank: Survey, decoded: list[int]) -> None:
+    """The byte behind a no-operation looks like the ModRM byte of one."""
+    old, new = (with_rows(blank, (0x1000, f"90 833d {field} 01")) for field in ("00100000", "00000000"))
+    result = carried(scan(old), old, new)
+    assert found(result) == found(scan(new))
+    assert result.wide.tolist() == [0]
     assert decoded == []
 
 

@@ -247,6 +247,7 @@ def test_displacement_that_is_an_rva(code: str, row: Row) -> None:
         "8b8200800000",  # the end of the image
         "8b82f0ffffff",  # negative
         "8b1500200000",  # RIP-relative
+        "48891424 8b8900200000",  # a copy of rdx goes to the stack: no register joins
     ],
 )
 def test_displacement_that_is_no_rva(code: str) -> None:

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -9,12 +10,14 @@ from hpbuild.codes import prove as codes
 from hpbuild.errors import HpbuildError
 from hpbuild.manifest import model
 from hpbuild.pe.exports import exports
+from hpbuild.pe.image import Image
+from hpbuild.pe.reader import parse_image
 from hpbuild.plan.model import Chunk, ChunkKind, Field, FieldKind, Target
 from hpbuild.prove.checks import State
-from hpbuild.prove.proof import prove_module
+from hpbuild.prove.proof import Proof, prove_module
 from hpbuild.values import Digest, Interval, Rva
 
-from .conftest import Story, failed
+from .conftest import Story, edit, failed
 
 Tell = Callable[..., Story]
 Symbols = dict[str, Interval]
@@ -100,6 +103,58 @@ def test_wrong_images(tell: Tell) -> None:
     with pytest.raises(HpbuildError) as caught:
         prove_module(story.claims(), module, story.linked.data, story.fixed, story.fixed, lambda *_: None)
     assert caught.value.code is codes.WRONG_IMAGES
+
+
+def _prove_pinned(story: Story, **changes: Any) -> Proof:
+    """The proof as ``build`` asks for it; ``changes`` as in ``Story.prove``."""
+    linked = story.linked or story.link()
+    patch = changes.pop("patch", linked.data)
+    module = replace(story.module(), **changes)
+    return prove_module(
+        story.claims(), module, patch, story.baseline, story.fixed, lambda *_: None, pinned=True
+    )
+
+
+class TestPinnedJustNow:
+    """The files are not hashed again when their maker has just done so; nothing else is believed."""
+
+    def test_the_proof_is_the_same(self, tell: Tell) -> None:
+        assert _prove_pinned(tell()) == tell().prove()
+
+    def test_the_file_is_not_hashed_again(self, tell: Tell) -> None:
+        story = tell()
+        other = replace(story.module().fixed, sha256=Digest.of(b"another file"))
+        assert _prove_pinned(story, fixed=other).ok
+        with pytest.raises(HpbuildError) as caught:
+            story.prove(fixed=other)
+        assert caught.value.code is codes.WRONG_IMAGES
+
+    def test_fail_native_table_of_another_baseline(self, tell: Tell) -> None:
+        story = tell()
+        other = replace(story.module().baseline, sha256=Digest.of(b"another file"))
+        assert failed(_prove_pinned(story, baseline=other)) == {codes.NATIVE_TABLE_DISAGREES.id}
+
+    @pytest.mark.parametrize("what", ["baseline", "fixed"])
+    def test_fail_other_code(self, tell: Tell, symbols: Symbols, what: str) -> None:
+        """A byte of code that stays as it is, in one of the images."""
+        story = tell()
+        last = symbols["codec_decode"].end - 1
+        image: Image = getattr(story, what)
+        data = edit(image.data, image, last, b"\xf4")
+        assert data != image.data
+        setattr(story, what, parse_image(data, image.name))
+        assert codes.CODE_DIFFERS.id in failed(_prove_pinned(story))
+
+    def test_fail_the_images_exchanged(self, tell: Tell) -> None:
+        story = tell()
+        story.baseline, story.fixed = story.fixed, story.baseline
+        wrong = {codes.CARRIED_CODE_DIFFERS.id, codes.NATIVE_TABLE_DISAGREES.id}
+        assert wrong <= failed(_prove_pinned(story))
+
+    def test_fail_other_patch_image(self, tell: Tell) -> None:
+        story = tell()
+        proof = _prove_pinned(story, patch=story.link().data[:-1] + b"\x01")
+        assert failed(proof) == {codes.PATCH_IMAGE_NOT_PINNED.id}
 
 
 def test_p2_uncovered(tell: Tell, symbols: Symbols) -> None:
@@ -398,6 +453,18 @@ def test_p8_native_table(tell: Tell) -> None:
     story.plan = replace(story.plan, redirections=story.plan.redirections[:1])
     story.link()
     assert failed(story.prove(redirections=module.redirections)) == {codes.NATIVE_TABLE_DISAGREES.id}
+
+
+@pytest.mark.parametrize("more", [True, False])
+def test_p8_fixups_that_the_native_table_has_not(tell: Tell, more: bool) -> None:
+    """Of REL32 records only the place counts, in both directions. Where it is decides which step sees it."""
+    story = tell()
+    fixups = story.module().fixups
+    entry = story.module().functions[0].patch[0].start
+    sites = tuple(sorted((*fixups.rel32, entry))) if more else fixups.rel32[:-1]
+    proof = story.prove(fixups=replace(fixups, rel32=sites))
+    found = [finding for finding in proof.findings if finding.code is codes.NATIVE_TABLE_DISAGREES]
+    assert [("a missing" if more else "an extra") in str(finding) for finding in found] == [True]
 
 
 def test_p9_undeclared_export(tell: Tell) -> None:

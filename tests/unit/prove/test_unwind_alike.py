@@ -1,6 +1,7 @@
 """Unwind records over columns: what is called alike, and every byte that makes it unlike."""
 
 import random
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -97,6 +98,22 @@ def test_any_byte_that_differs_makes_it_unlike(record: int, size: int) -> None:
         other = _moved()
         other[at] ^= 0x10
         assert _alike(record, bytes(other)) == (at in free), f"byte {at - record}"
+
+
+@pytest.mark.parametrize("count", [1, 3, 4, 5, 8, 9, 255])
+def test_every_code_counts_and_nothing_behind_them(count: int) -> None:
+    """Codes are compared many at a time; those of a record with an odd number of them are filled up."""
+    fixed, end = _image(), LAST + 4 + 2 * count
+    fixed[LAST : LAST + 4] = bytes((1, 4, count, 0))
+    fixed[LAST + 4 : end] = random.Random(count).randbytes(2 * count)
+    for at in range(LAST, end + 8):
+        other = bytearray(fixed)
+        other[at] ^= 0x80
+        pair = replace(
+            _pair(bytes(other)), fixed=_space("fixed", 0, bytes(fixed)), other=_space("", SHIFT, bytes(other))
+        )
+        found = alike(pair, np.array([LAST]), np.array([LAST + SHIFT]))[0]
+        assert bool(found) == (at >= end), f"byte {at - LAST}"
 
 
 def test_parent_that_differs() -> None:
