@@ -214,9 +214,9 @@ def image_base_operands(
                 sum_of_two = insn.mnemonic == Mnemonic.ADD and insn.op1_kind == OpKind.REGISTER
                 if insn.op0_kind == OpKind.REGISTER and not sum_of_two and insn.mnemonic not in _KEEPS:
                     waiting.pop(full_register(insn.op0_register), None)
-            if insn.mnemonic == _MOV and insn.op0_kind == insn.op1_kind == OpKind.REGISTER:
-                if insn.op1_register in bases:
-                    bases.add(insn.op0_register)
+            copies = insn.mnemonic == _MOV and insn.op0_kind == insn.op1_kind == OpKind.REGISTER
+            if copies and insn.op1_register in bases:
+                bases.add(insn.op0_register)
         if not waiting:
             break
 
