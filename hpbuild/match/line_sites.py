@@ -6,7 +6,7 @@ it. What makes such a constant a line number is judged in ``hpbuild.match.line_o
 """
 
 from collections.abc import Iterable, Mapping
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Final
 
 import numpy as np
@@ -82,10 +82,8 @@ class Walks:
 
     def __init__(self, fixed: Side, baseline: Side, pairing: Pairing) -> None:
         self._fixed, self._baseline, self._pairing = fixed, baseline, pairing
-        self.of = lru_cache(maxsize=None)(self._follow)
-
-    def _follow(self, fragment: int) -> tuple[Site, ...]:
-        return _equal_sites(self._fixed, self._baseline, fragment, int(self._pairing.fixed[fragment]))
+        # Of the sides, not of this object: a circle would keep both programs after their comparison.
+        self.of = lru_cache(maxsize=None)(partial(_followed, fixed, baseline, pairing))
 
     def holders(self, places: Iterable[int]) -> set[int]:
         """The fragments that hold the addresses: a call of a function in itself is no reference."""
@@ -99,6 +97,10 @@ class Walks:
         owners = owners[(partner[owners] >= 0) & (self._fixed.forms[owners] != 0)]
         kept: I64 = owners[self._fixed.forms[owners] == self._baseline.forms[partner[owners]]]
         return kept
+
+
+def _followed(fixed: Side, baseline: Side, pairing: Pairing, fragment: int) -> tuple[Site, ...]:
+    return _equal_sites(fixed, baseline, fragment, int(pairing.fixed[fragment]))
 
 
 def equal_sites(
