@@ -10,6 +10,7 @@ import io
 import os
 import sys
 
+from hpbuild.cli.huge_pages import begin_again, heed
 from hpbuild.cli.piece import CHILD_VARIABLE
 from hpbuild.cli.ready import ready_text
 
@@ -29,6 +30,8 @@ def run() -> None:
     os.environ.pop(CHILD_VARIABLE, None)  # a parent sets it by another entrance
     arguments = sys.argv[1:]
     try:
+        begin_again(arguments)
+        heed()
         status = _status(arguments)
         if "enum" in sys.modules:  # otherwise the answer was ready, and the end will not take long
             _heed_no_more()
