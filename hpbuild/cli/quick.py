@@ -21,12 +21,13 @@ from hpbuild.dataclass import dataclass
 class Line:
     """What the short form of a command may have. ``run`` in the module ``steps`` takes ``files`` paths, or
     one list of them when there may be any number (0), and the keywords. ``paths``: options with one path;
-    ``numbers``: those with a number above 0; ``lists``: those that may be repeated; ``flags``: those without
+    ``texts``: those with a text; ``numbers``: those with a number above 0; ``lists``: those that may be repeated; ``flags``: those without
     a value. All have ``--format``."""
 
     steps: str
     files: int
     paths: frozenset[str] = frozenset()
+    texts: frozenset[str] = frozenset()
     numbers: frozenset[str] = frozenset()
     lists: frozenset[str] = frozenset()
     flags: frozenset[str] = frozenset()
@@ -37,6 +38,7 @@ LINES = {
     "diff": Line(
         "hpbuild.cli.differing",
         files=2,
+        texts=frozenset({"--symbols"}),
         numbers=frozenset({"--jobs"}),
         flags=frozenset({"--no-cache", "--quiet"}),
     ),
@@ -92,6 +94,8 @@ def _value(line: Line, option: str, values: list[str]) -> object:
         return True
     if option in line.numbers:
         return int(values[0])
+    if option in line.texts:
+        return values[0]
     from pathlib import Path
 
     paths = [Path(value) for value in values]
@@ -111,7 +115,7 @@ def parse(line: Line, words: list[str]) -> tuple[list[str], Words] | None:
         if name in line.flags and not given:
             options[name] = []
             continue
-        single = line.paths | line.numbers | {FORMAT}
+        single = line.paths | line.texts | line.numbers | {FORMAT}
         if name not in single | line.lists or (name in options and name in single):
             return None
         options.setdefault(name, []).append(value if given else next(rest, ""))
