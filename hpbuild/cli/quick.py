@@ -21,8 +21,8 @@ from hpbuild.dataclass import dataclass
 class Line:
     """What the short form of a command may have. ``run`` in the module ``steps`` takes ``files`` paths, or
     one list of them when there may be any number (0), and the keywords. ``paths``: options with one path;
-    ``texts``: those with a text; ``numbers``: those with a number above 0; ``lists``: those that may be repeated; ``flags``: those without
-    a value. All have ``--format``."""
+    ``texts``: those with a text; ``numbers``: those with a number above 0; ``lists``: those that may be
+    repeated; ``flags``: those without a value. All have ``--format``."""
 
     steps: str
     files: int
