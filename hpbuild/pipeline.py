@@ -145,26 +145,27 @@ def assemble(
     Raises HpbuildError when a part does not fit its format, or when the manifest contradicts itself: such a
     package could be built but never signed or verified."""
     from hpbuild.bundle.writer import assemble as assemble_bundle
+    from hpbuild.manifest.codec import encode
     from hpbuild.manifest.consistency import check
 
     manifest = result.manifest
     for finding in check(manifest):
         raise HpbuildError(finding.code, finding.place, finding.cause)
+    encoded = encode(manifest)
     made: Mapping[str, bytes] = {}
     if attach:
         from hpbuild.attachments.record import Record
         from hpbuild.attachments.writer import attachments
-        from hpbuild.manifest.codec import encode
 
         record = Record(
             manifest=manifest,
-            manifest_bytes=encode(manifest),
+            manifest_bytes=encoded,
             symbols=result.symbols,
             supersedes=supersedes,
             expiry=expiry,
         )
         made = attachments(record)
-    return assemble_bundle(manifest, result.members, made, supersedes, expiry)
+    return assemble_bundle(manifest, result.members, made, supersedes, expiry, encoded)
 
 
 def prove_bundle(

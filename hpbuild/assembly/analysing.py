@@ -8,8 +8,9 @@ import numpy as np
 
 from hpbuild.assembly.beside import Line, beside
 from hpbuild.assembly.collector import collector_aside
-from hpbuild.code.carrying import Target, carried, carried_part, completed, partners
+from hpbuild.code.carrying import Target, carried, carried_part, completed
 from hpbuild.code.model import Program
+from hpbuild.code.partners import partners
 from hpbuild.code.program import Outside, analyse, load_program, outside_of_code
 from hpbuild.code.scanned import Scanned, joined
 from hpbuild.code.scanning import Tick, scan_runs

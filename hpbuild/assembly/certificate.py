@@ -1,6 +1,5 @@
 """The certificate for the closure proof, made from the comparison and the plan."""
 
-from bisect import bisect_right
 from collections.abc import Iterable
 from typing import Any
 
@@ -35,8 +34,7 @@ def certificate(comparison: Comparison, plan: Plan | Decision, module: Module) -
     data, filler, excluded = _data_rows(comparison, (objects, records, left))
     runs = metadata_runs(program.image)
     metadata = _columns(runs.starts, runs.ends)
-    taken = [(int(start), int(end)) for start, end in metadata.tolist()]
-    filler += _behind_records(comparison, records, taken)
+    filler += _behind_records(comparison, records, metadata)
     unused = excluded + _unused_code(comparison, (functions, left))
     return Claims.of(
         code=_code_rows(comparison, (functions, left)),
@@ -45,7 +43,7 @@ def certificate(comparison: Comparison, plan: Plan | Decision, module: Module) -
         metadata=metadata,
         opaque=_opaque_rows(comparison, data, objects),
         fields=_field_rows(comparison),
-        excluded=_without(unused, taken),
+        excluded=_without(unused, metadata),
     )
 
 
@@ -104,12 +102,16 @@ def _code_rows(comparison: Comparison, others: tuple[_Runs, ...]) -> Rows:
 
 def _carried_records(program: Program, records: Iterable[Interval], functions: _Runs) -> _Runs:
     """Unwind records that only carried functions have: the patch image's copies are compared instead."""
-    fragments = program.fragments
-    shared = frozenset(fragments.unwind[~functions.hold(fragments.start)].tolist())
-    return _Runs(record for record in records if record.start not in shared)
+    fragments, some = program.fragments, sorted(set(records))
+    starts = np.array([record.start for record in some], dtype=np.int64)
+    others = fragments.unwind[~functions.hold(fragments.start)]
+    place = np.searchsorted(starts, others)
+    used = np.append(starts, -1).take(place) == others
+    shared = frozenset(place[used].tolist())
+    return _Runs(record for number, record in enumerate(some) if number not in shared)
 
 
-def _behind_records(comparison: Comparison, records: _Runs, metadata: list[tuple[int, int]]) -> list[Row]:
+def _behind_records(comparison: Comparison, records: _Runs, metadata: Rows) -> list[Row]:
     """The zero bytes that MSVC aligns unwind records with, behind those that only carried functions have."""
     atoms, image = comparison.fixed.atoms, comparison.fixed.program.image
     held = records.hold(atoms.start)
@@ -161,18 +163,18 @@ def _opaque_rows(comparison: Comparison, data: Rows, objects: _Runs) -> Rows:
     return rows[(runs.hold(rows[:, 0]) & runs.hold(rows[:, 1] - 1)) | objects.hold(rows[:, 0])]
 
 
-def _without(rows: list[Row], taken: list[tuple[int, int]]) -> list[Row]:
+def _without(rows: list[Row], taken: Rows) -> list[Row]:
     """``rows`` less what lies in ``taken`` (ascending, disjoint)."""
     left: list[Row] = []
-    ends = [end for _, end in taken]
-    for start, end in sorted((row[0], row[1]) for row in rows):
+    whole = _rows(sorted((row[0], row[1]) for row in rows), 2)
+    first = np.searchsorted(taken[:, 1], whole[:, 0], side="right")
+    last = np.searchsorted(taken[:, 0], whole[:, 1])
+    for (start, end), low, high in zip(whole.tolist(), first.tolist(), last.tolist(), strict=True):
         at = start
-        for index in range(bisect_right(ends, start), len(taken)):
-            if taken[index][0] >= end:
-                break
-            if taken[index][0] > at:
-                left.append((at, taken[index][0]))
-            at = max(at, taken[index][1])
+        for begin, behind in taken[low:high].tolist() if low < high else ():
+            if begin > at:
+                left.append((at, begin))
+            at = max(at, behind)
         if at < end:
             left.append((at, end))
     return left

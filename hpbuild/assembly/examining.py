@@ -1,11 +1,14 @@
 """One module of a release from its two files to what a package of it would carry."""
 
 from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING
 
+from hpbuild.assembly.aside import aside
+from hpbuild.assembly.beside import can_fork
 from hpbuild.assembly.collector import collector_aside
 from hpbuild.assembly.lists import Lists
-from hpbuild.assembly.loading import Source, load_pair
+from hpbuild.assembly.loading import Pair, Source, load_pair
 from hpbuild.assembly.trees import FilePair
 from hpbuild.dataclass import dataclass
 from hpbuild.errors import Finding
@@ -61,11 +64,15 @@ def examine(
     store: "Store | None" = None,
     *,
     processes: int = 2,
+    analysed: Callable[[Pair], None] | None = None,
 ) -> Examined:
-    """Analyse, compare and plan one module, within the limits of the lists or of a package's module. The
-    other parameters as in ``load_pair``. Raises HpbuildError as it and as ``Lists`` do."""
+    """Analyse, compare and plan one module, within the limits of the lists or of a package's module.
+    ``analysed`` is told of both programs as soon as they are there; the other parameters as in ``load_pair``.
+    Raises HpbuildError as it and as ``Lists`` do."""
     with collector_aside():
         programs = load_pair(pair.baseline, pair.fixed, symbols, progress, store, processes=processes)
+        if analysed is not None:
+            analysed(programs)
         progress("compare", pair.path, 0, 0)
         comparison = compare(programs.baseline, programs.fixed, programs.contents)
         progress("plan", pair.path, 0, 0)
@@ -77,7 +84,8 @@ def examine(
         else:
             entries = [function.fixed[0].start for function in lists.functions if function.fixed]
             limit, explanations = limit_of_package(comparison, lists.only, entries), ()
-        decision = decide(comparison, limit, programs.builds)
+        begin = partial(aside, pair.path) if processes > 1 and can_fork() else None
+        decision = decide(comparison, limit, programs.builds, begin)
         difference = describe(comparison)
     sources = (programs.baseline.symbols.source, programs.fixed.symbols.source)
     diff = ModuleDiff(

@@ -6,7 +6,7 @@ Results travel and are kept as columns (``hpbuild.cache.forms``): a row of the t
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from hpbuild.assembly.examining import ModuleDiff, Progress, examine
+from hpbuild.assembly.examining import Examined, ModuleDiff, Progress, examine
 from hpbuild.assembly.lists import Lists, Seen
 from hpbuild.assembly.loading import Source
 from hpbuild.assembly.symbol_files import Sought
@@ -59,24 +59,51 @@ def do(job: Job, progress: Progress) -> Result:
     """Do the job in this process. Raises HpbuildError as all of its steps do."""
     if job.given is not None:
         from hpbuild.assembly.making import prove
+        from hpbuild.assembly.meanwhile import Meanwhile
 
         module, image = job.given
-        examined = examine(job.pair, job.symbols, progress, module, processes=job.processes)
-        return Result(None, False, job.lists.seen, proof=prove(module, image, examined, progress))
+        processes = job.processes
+        with Meanwhile(processes=processes, pin=False) as other:
+            examined = examine(
+                job.pair, job.symbols, progress, module, processes=processes, analysed=other.begin
+            )
+            proof = prove(module, image, examined, progress, other)
+        return Result(None, False, job.lists.seen, proof=proof)
     if job.sequence is not None or job.store is None:
         return _examined(job, progress)[0]
     return _remembered(job, job.store, progress)
 
 
 def _examined(job: Job, progress: Progress) -> tuple[Result, tuple[Source, Source] | None]:
+    if job.sequence is not None:
+        return _made(job, job.sequence, progress)
     examined = examine(job.pair, job.symbols, progress, job.lists, job.store, processes=job.processes)
-    carries = examined.decision.carries and not examined.decision.refused
-    made = None
-    if carries and job.sequence is not None:
-        from hpbuild.assembly.making import make_proved
+    return Result(examined.diff, _carries(examined), job.lists.seen), examined.sources
 
-        made = Made(*make_proved(job.pair.path, examined, job.sequence, progress))
+
+def _made(job: Job, sequence: int, progress: Progress) -> tuple[Result, tuple[Source, Source] | None]:
+    from hpbuild.assembly.making import make_proved
+    from hpbuild.assembly.meanwhile import Meanwhile
+
+    processes = job.processes
+    with Meanwhile(processes=processes, pin=True) as other:
+        examined = examine(
+            job.pair,
+            job.symbols,
+            progress,
+            job.lists,
+            job.store,
+            processes=processes,
+            analysed=other.begin,
+        )
+        carries, made = _carries(examined), None
+        if carries:
+            made = Made(*make_proved(job.pair.path, examined, sequence, progress, other))
     return Result(examined.diff, carries, job.lists.seen, made), examined.sources
+
+
+def _carries(examined: Examined) -> bool:
+    return examined.decision.carries and not examined.decision.refused
 
 
 @dataclass(frozen=True, slots=True)

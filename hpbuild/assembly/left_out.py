@@ -11,7 +11,7 @@ from hpbuild.values import Interval
 def left_out_groups(parts: Iterable[LeftOut]) -> tuple[wire.LeftOut, ...]:
     """The groups in the order of their keys, the parts of each by their entry."""
     groups: dict[tuple[str, str, bool, int, int], list[LeftOut]] = {}
-    for part in sorted(parts, key=lambda part: part.fixed):
+    for part in sorted(parts, key=lambda part: part.fixed[0]):
         named = part.place != wire.address_name(part.what, part.fixed[0].start)
         key = (part.what, part.change, named, len(part.fixed), len(part.baseline))
         groups.setdefault(key, []).append(part)
@@ -30,4 +30,4 @@ def left_out_groups(parts: Iterable[LeftOut]) -> tuple[wire.LeftOut, ...]:
 
 
 def _borders(ranges: Iterable[Interval]) -> tuple[int, ...]:
-    return tuple(chain.from_iterable((int(run.start), int(run.end)) for run in ranges))
+    return tuple([int(border) for run in ranges for border in (run.start, run.end)])

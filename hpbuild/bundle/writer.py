@@ -40,11 +40,13 @@ def assemble(
     attachments: Mapping[str, bytes] | None = None,
     supersedes: Sequence[str] = (),
     expiry: str = "",
+    encoded: bytes | None = None,
 ) -> bytes:
     """Unsigned bundle: manifest, patch ``images`` and ``attachments`` by member name, and the statement
-    over them all. ``supersedes`` are ids of older packages, ``expiry`` a UTC time or ''.
+    over them all. ``supersedes`` are ids of older packages, ``expiry`` a UTC time or ''. ``encoded`` is what
+    ``encode`` made of the manifest, when somebody has it.
     """
-    members = {MANIFEST: encode(manifest), **images, **(attachments or {})}
+    members = {MANIFEST: encode(manifest) if encoded is None else encoded, **images, **(attachments or {})}
     for reserved in (STATEMENT, ENVELOPE):
         if reserved in members:
             raise HpbuildError(codes.BAD_NAME, reserved, "the name is reserved")

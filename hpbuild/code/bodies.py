@@ -79,13 +79,8 @@ def _bodies(program: Program, functions: Sequence[tuple[int, ...]], numbers: ran
     table = program.fragments
     rows = sorted((one, number) for number in numbers for one in functions[number])
     runs, owners = np.ascontiguousarray(np.array(rows, dtype=np.int64).reshape(-1, 2).T)
-    read, starts, ends = program.image.read, table.start[runs], table.end[runs]
-    found = sweep(
-        [read(start, end - start) for start, end in zip(starts.tolist(), ends.tolist(), strict=True)]
-    )
-    counts = np.diff(found.first)
-    move = np.repeat(starts - found.place[:-1], counts)
-    address = found.at + move
+    starts, ends = table.start[runs], table.end[runs]
+    found = sweep(program.image.memory, starts, ends)
     jumps = np.flatnonzero(_JUMPS[found.shapes.shape])
     return Bodies(
         functions=numbers,
@@ -94,11 +89,11 @@ def _bodies(program: Program, functions: Sequence[tuple[int, ...]], numbers: ran
         ends=ends,
         owners=owners,
         swept=found,
-        address=address,
-        behind=address + found.length,
-        function=np.repeat(owners, counts),
+        address=found.at,
+        behind=found.at + found.length,
+        function=np.repeat(owners, np.diff(found.first)),
         jumps=jumps,
-        targets=found.branch_targets(jumps) + move[jumps],
+        targets=found.branch_targets(jumps),
     )
 
 
@@ -117,7 +112,7 @@ def _inner(found: Bodies, start: I64, low: I64, high: I64) -> dict[int, tuple[in
     owner = found.function[found.jumps] - found.functions.start
     near = (found.targets >= start[owner]) & (found.targets < start[owner] + HEAD)
     near &= (found.jumps >= low[owner]) & (found.jumps < high[owner])
-    opcode = found.swept.code[found.swept.shapes.operand[found.jumps] - 1]
+    opcode = found.swept.memory[found.swept.shapes.operand[found.jumps] - 1]
     near &= (opcode & 0xFC) != 0xE0  # loops that count, and JRCXZ
     kept: dict[int, set[int]] = {}
     for place, target in zip(owner[near].tolist(), found.targets[near].tolist(), strict=True):
@@ -244,10 +239,10 @@ def _does_not_return(found: Bodies, final: I64) -> Bools:
     called = np.flatnonzero(shape == Shape.CALL)
     through = np.flatnonzero(shape == Shape.CALL_THROUGH)
     operand = swept.shapes.operand[through]
-    relative = swept.code[operand] & 0xC7 == 5
+    relative = swept.memory[operand] & 0xC7 == 5
     through, field = through[relative], operand[relative] + 1
     for rows, targets in (
-        (called, swept.branch_targets(called) + (found.address[called] - swept.at[called])),
+        (called, swept.branch_targets(called)),
         (through, found.behind[through] + swept.words(field)),
     ):
         if len(final):

@@ -20,7 +20,7 @@ _MOST = 64
 """Most bytes of filler in front of an entry; compilers align to 64 bytes at most."""
 
 
-def find_fragments(surveyed: Survey, scanned: Scanned, roots: I64, starts: Iterable[int]) -> Layout:
+def find_fragments(surveyed: Survey, scanned: Scanned, roots: I64, starts: I64) -> Layout:
     """Partition the executable runs into fragments and filler; ``scanned`` is what was found in the unwind
     rows.
 
@@ -32,17 +32,17 @@ def find_fragments(surveyed: Survey, scanned: Scanned, roots: I64, starts: Itera
     add_rows(layout, rows, roots, scanned)
     add_image_base_operands(image, layout, list(layout.pieces.values()), cut=True)
     gaps = Gaps(*_complement(surveyed))
-    known = _united(_column(starts), _named(layout.references()))
+    named, known = [starts, _named(layout.references())], list[I64]()
     for _ in range(12):
-        known = _united(known, _column(layout.tables))
+        known.append(_united(*named, _column(layout.tables)))
         count = layout.count
-        fresh = fill_gaps(image, layout, gaps, known)
+        fresh = fill_gaps(image, layout, gaps, known[-1])
         if not len(fresh.starts):
             break
-        known = _united(known, *map(_named, layout.since(count)))
+        named = [_named(references) for references in layout.since(count)]
         add_image_base_operands(image, layout, fresh.takers, cut=False)
     layout.padding = gaps.padding()
-    cut_heads(layout, _filled_heads(image, layout, rows.start, known))
+    cut_heads(layout, _filled_heads(image, layout, rows.start, _united(*known)))
     layout.padding = layout.padding[np.argsort(layout.padding[:, 0])]
     return layout
 

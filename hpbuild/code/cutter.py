@@ -16,151 +16,170 @@ from hpbuild.dataclass import dataclass
 PADDING, CODE, OPAQUE = 0, 1, 2
 """What a part of a gap is."""
 _ROUNDS = 64
-"""Returns and jumps of a run that are looked at; what has more of them is not told."""
-_NONE = -1
+"""Returns and jumps of a stage that are looked at; what has more of them is not told."""
+_NONE, _INT3 = -1, 0xCC
 _LONG_JUMP = 5
 Flags = npt.NDArray[np.bool_]
 
 
 @dataclass(frozen=True, slots=True)
+class Told:
+    """The parts of plain runs, ascending: columns of start, end and kind, and of the first row and the one
+    behind the last. ``plain``: which runs those are; ``settled``: for which of these it is certain that
+    cuts where code begins change no other border."""
+
+    start: I64
+    end: I64
+    kind: I64
+    first: I64
+    behind: I64
+    plain: Flags
+    settled: Flags
+
+
+@dataclass(frozen=True, slots=True)
+class _Stages:
+    """What is looked at on its own: columns of the number of the run, of the first row and the one behind the
+    last. Control never passes from one to the next of a run, which begins with filler."""
+
+    run: I64
+    first: I64
+    last: I64
+
+
+@dataclass(frozen=True, slots=True)
 class _Part:
-    """Where runs are: columns of the runs' numbers, of the first and last instruction of a function, and of
-    the first one behind it."""
+    """Where functions may end: columns of the runs' numbers, of the first and the last row, and whether that
+    is the last of the run."""
 
     run: I64
     first: I64
     final: I64
-    behind: I64
-
-
-@dataclass(frozen=True, slots=True)
-class Margins:
-    """Bytes of int3 of each run that are not decoded: in front of the others (of no run that is named), and
-    behind, where some were left."""
-
-    before: I64
-    behind: I64
+    ended: Flags
 
 
 class Cutter:
-    """Runs that are cut function by function, all at once. Instructions are told by their number. ``starts``
-    are the addresses of the bytes in ``swept``."""
+    """Runs that are cut function by function, all at once. Instructions are told by their row; much int3 is
+    two rows, the first of it and all others. Of the runs ``whole`` there are rows for all bytes."""
 
-    def __init__(self, swept: Sweep, starts: I64, named: Flags, margins: Margins | None = None) -> None:
-        self.margins = margins or Margins(np.zeros_like(starts), np.zeros_like(starts))
+    def __init__(self, swept: Sweep, named: Flags, whole: Flags) -> None:
         shape = swept.shapes.shape
         self.swept, self.shape, self.named = swept, shape, named
-        self.at = np.append(swept.at, swept.place[-1])
-        self.move = starts - swept.place[:-1]
-        self.zero = swept.code[self.at] == 0
+        self.plain, self.settled = whole.copy(), whole.copy()
+        self.ends = swept.at + swept.length
+        self.zero = np.append(swept.memory[swept.at] == 0, False)
+        self.filler = np.append(_FILLER[shape], False)
         self.other = _following(~_FILLER[shape])
         self.final = _following(_FINAL[shape])
         self.rare = _following(shape == Shape.RARE)
-        self.jumps = np.flatnonzero(_NEAR[shape])
-        self.jumper = np.searchsorted(swept.first, self.jumps, side="right") - 1
-        self.target = swept.branch_targets(self.jumps)
-        inside = self._inside(self.jumper, self.target)
-        self.jumps, self.jumper, self.target = self.jumps[inside], self.jumper[inside], self.target[inside]
+        jumps = np.flatnonzero(_NEAR[shape])
+        owner, target = swept.owners(jumps), swept.branch_targets(jumps)
+        inside = self._inside(owner, target)
+        self.jumps, self.target = jumps[inside], target[inside]
+        many = (shape == Shape.INT3) & (swept.length > 1) & (swept.memory[swept.at] == _INT3)
+        self.many = np.flatnonzero(many)
+        place = np.searchsorted(swept.at, self.target, side="right") - 1
+        self.plain[owner[inside][many[place]]] = False  # which of the int3 that is, no row tells
 
-    def _inside(self, run: I64, place: I64) -> Flags:
-        low = self.swept.place[run] - self.margins.before[run]
-        found: Flags = (place >= low) & (place < self.swept.place[run + 1] + self.margins.behind[run])
+    def _inside(self, run: I64, address: I64) -> Flags:
+        found: Flags = (address >= self.swept.start[run]) & (address < self.swept.stop[run])
         return found
 
-    def cut(self, whole: Flags) -> tuple[I64, Flags]:
-        """Rows (start, end, kind) of the runs ``whole`` that are plain; and which those are."""
-        cursor, last = self.swept.first[:-1].copy(), self.swept.first[1:]
+    def cut(self) -> Told:
+        """The parts of those runs that are plain."""
+        stages, last = self._stages(), self.swept.first[1:]
+        cursor = stages.first.copy()
         begun = np.full(len(cursor), _NONE, dtype=np.int64)
         found: list[I64] = [np.zeros((4, 0), dtype=np.int64)]
-        plain = whole.copy()
-        run = np.flatnonzero(whole & (cursor < last))
+        left = np.arange(len(cursor))
         for _ in range(_ROUNDS):
-            first = np.where(begun[run] == _NONE, self._code_begin(run, cursor[run], last[run]), begun[run])
-            plain[run[(begun[run] == _NONE) & self.zero[cursor[run]]]] = False
-            found.append(self._rows(run, cursor[run], first, PADDING))
-            some = first < last[run]
-            run, first = run[some], first[some]
-            if not len(run):
+            run, at, stop = stages.run[left], cursor[left], stages.last[left]
+            between = begun[left] == _NONE
+            first = np.where(between, self._code_begin(run, at, stop), begun[left])
+            self.plain[run[between & self.zero[at]]] = False
+            found.append(_rows(run, at, first, PADDING))
+            some = first < stop
+            left, run, first, stop = left[some], run[some], first[some], stop[some]
+            if not len(left):
                 break
-            final = np.minimum(self.final[np.maximum(first, cursor[run])], last[run] - 1)
-            part = _Part(run, first, final, final + 1)
-            sure, ends = self._ends(part, last[run])
-            plain[run[~sure]] = False
-            found.append(self._rows(run[ends], first[ends], part.behind[ends], CODE))
-            begun[run], cursor[run] = np.where(ends, _NONE, first), part.behind
-            run = run[plain[run] & (part.behind < last[run])]
-        plain[run] = False
-        rows = np.concatenate(found, axis=1)
-        rows = self._widened(rows[:, np.argsort(rows[1], kind="stable")], plain)
-        return rows[1:, plain[rows[0]]], plain
+            final = np.minimum(self.final[np.maximum(first, cursor[left])], stop - 1)
+            sure, ends = self._ends(_Part(run, first, final, final + 1 == last[run]))
+            self.plain[run[~sure]] = False
+            found.append(_rows(run[ends], first[ends], final[ends] + 1, CODE))
+            begun[left], cursor[left] = np.where(ends, _NONE, first), final + 1
+            left = left[self.plain[run] & (final + 1 < stop)]
+        self.plain[stages.run[left]] = False
+        return self._told(np.concatenate(found, axis=1))
 
-    def _widened(self, rows: I64, plain: Flags) -> I64:
-        """``rows`` (run, start, end, kind; ascending) with the margins. A run that does not end with filler
-        might go on in that."""
-        run, last = rows[0], np.ones(rows.shape[1], dtype=np.bool_)
-        last[:-1] = run[1:] != run[:-1]
-        first = np.append(True, last[:-1])[: len(last)]
-        filler = rows[3] == PADDING
-        rows[2] += np.where(last, self.margins.behind[run], 0)
-        plain[run[last & ~filler & (self.margins.behind[run] > 0)]] = False
-        led = first & (self.margins.before[run] > 0)
-        rows[1] -= np.where(led & filler, self.margins.before[run], 0)
-        alone = rows[:, led & ~filler].copy()
-        alone[2], alone[3] = alone[1], PADDING
-        alone[1] -= self.margins.before[alone[0]]
-        return np.concatenate([rows, alone], axis=1)
+    def _stages(self) -> _Stages:
+        """Of the runs that are plain so far. Where much int3 is that nothing in front of it leads over,
+        functions end in any case."""
+        before = np.searchsorted(self.jumps, self.many)
+        furthest = np.append(-1, np.maximum.accumulate(self.target))[before]
+        cuts = self.many[furthest < self.swept.at[self.many]]
+        first = np.sort(np.concatenate([self.swept.first[:-1][self.plain], cuts]))
+        run = self.swept.owners(first)
+        last = np.minimum(np.append(first[1:], len(self.shape)), self.swept.first[run + 1])
+        chosen = self.plain[run]
+        return _Stages(run[chosen], first[chosen], last[chosen])
 
-    def _code_begin(self, run: I64, at: I64, last: I64) -> I64:
+    def _told(self, rows: I64) -> Told:
+        """What was found: rows (run, first, behind, kind) of all runs that were looked at."""
+        rows = rows[:, self.plain[rows[0]]]
+        run, first, behind, kind = rows[:, np.argsort(rows[1], kind="stable")]
+        new = np.ones(len(run) + 1, dtype=np.bool_)  # filler that goes on behind a stage is one part
+        new[1:-1] = (run[1:] != run[:-1]) | (kind[1:] != PADDING) | (kind[:-1] != PADDING)
+        first, behind, kind = first[new[:-1]], behind[new[1:]], kind[new[:-1]]
+        start, end = self.swept.at[first], self.ends[behind - 1]
+        return Told(start, end, kind, first, behind, self.plain, self.plain & self.settled)
+
+    def _code_begin(self, run: I64, at: I64, stop: I64) -> I64:
         """The first instruction from ``at`` on that is no filler; what is named is none."""
         named = self.named[run] & (at == self.swept.first[run])
-        return np.where(named, at, np.minimum(self.other[at], last))
+        return np.where(named, at, np.minimum(self.other[at], stop))
 
-    def _rows(self, run: I64, first: I64, behind: I64, kind: int) -> I64:
-        some = first < behind
-        run, first, behind = run[some], first[some], behind[some]
-        move = self.move[run]
-        return np.stack([run, self.at[first] + move, self.at[behind] + move, np.full(len(run), kind)])
-
-    def _ends(self, part: _Part, last: I64) -> tuple[Flags, Flags]:
+    def _ends(self, part: _Part) -> tuple[Flags, Flags]:
         """Of which functions it is certain whether they end behind their ``final``, and which do."""
-        shape, ended = self.shape[part.final], part.behind == last
-        filled = _FILLER[self.shape[np.minimum(part.behind, len(self.shape) - 1)]]
-        aligned = (self.at[part.behind] + self.move[part.run]) % 16 == 0
+        shape, behind = self.shape[part.final], part.final + 1
         inside = ~self._crossed(part)
         sure = (self.rare[part.first] > part.final) & ~self.zero[part.first]
         sure &= (shape != Shape.JUMP_THROUGH) | (self._operand(part.final) < 0xC0)  # no table
-        sure &= ended | ~inside | ~self.zero[part.behind]  # filler, or an instruction
+        sure &= part.ended | ~inside | ~self.zero[behind]  # filler, or an instruction
         lone = (part.first == part.final) & self._leaves(part)
-        return sure, ended | lone | inside & (filled | aligned)
+        aligned = self.ends[part.final] % 16 == 0
+        return sure, part.ended | lone | inside & (self.filler[behind] | aligned)
 
     def _operand(self, rows: I64) -> npt.NDArray[np.uint8]:
-        return self.swept.code[self.swept.shapes.operand[rows]]
+        return self.swept.memory[self.swept.shapes.operand[rows]]
 
     def _crossed(self, part: _Part) -> Flags:
         """Which functions hold a branch to what is behind their ``final``, in their run."""
-        low = np.full(len(self.named), len(self.at), dtype=np.int64)
-        high, place = np.zeros_like(low), np.zeros_like(low)
-        low[part.run], high[part.run], place[part.run] = part.first, part.final, self.at[part.behind]
-        run = self.jumper
-        over = (self.jumps >= low[run]) & (self.jumps <= high[run]) & (self.target >= place[run])
-        crossed = np.zeros(len(self.named), dtype=np.bool_)
-        crossed[run[over]] = True
-        found: Flags = crossed[part.run]
+        low, high = np.searchsorted(self.jumps, part.first), np.searchsorted(self.jumps, part.final, "right")
+        found = np.zeros(len(low), dtype=np.bool_)
+        some = low < high
+        bounds = np.stack([low[some], high[some]], axis=1).ravel()
+        furthest = np.maximum.reduceat(np.append(self.target, _NONE), bounds)[::2] if len(bounds) else low[:0]
+        found[some] = furthest >= self.ends[part.final[some]]
         return found
 
     def _leaves(self, part: _Part) -> Flags:
-        """Which ``final`` are jumps of thunks: out of the run, by 32 bits or through a word of memory."""
+        """Which ``final`` are jumps of thunks: out of the run, by 32 bits or through a word of memory. Those
+        that lead into the run might leave a part of it."""
         rows = part.final
-        shape, behind = self.shape[rows], self.at[part.behind]
+        shape, behind = self.shape[rows], self.ends[rows]
         through = (shape == Shape.JUMP_THROUGH) & (self._operand(rows) & 0xC7 == 5)
-        near = _JUMP[shape] & (self.swept.length[rows] >= _LONG_JUMP)
-        target = np.where(
-            through,
-            behind + self.swept.words(np.where(through, behind - 4, 0)),
-            self.swept.branch_targets(rows),
-        )
-        found: Flags = (through | near) & ~self._inside(part.run, target)
+        far = through | _JUMP[shape] & (self.swept.length[rows] >= _LONG_JUMP)
+        words = self.swept.words(np.where(through, behind - 4, 0))
+        inside = self._inside(part.run, np.where(through, behind + words, self.swept.branch_targets(rows)))
+        self.settled[part.run[far & inside & (part.first == rows)]] = False
+        found: Flags = far & ~inside
         return found
+
+
+def _rows(run: I64, first: I64, behind: I64, kind: int) -> I64:
+    some = first < behind
+    run, first, behind = run[some], first[some], behind[some]
+    return np.stack([run, first, behind, np.full(len(run), kind)])
 
 
 def _following(mask: Flags) -> I64:

@@ -4,15 +4,22 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from hpbuild.code.cutter import CODE, OPAQUE, PADDING, Cutter, Flags, Margins
+from hpbuild.code.columns import among
+from hpbuild.code.cutter import CODE, OPAQUE, PADDING, Cutter, Flags
 from hpbuild.code.gaps import split_run
 from hpbuild.code.model import I64, U8
-from hpbuild.code.sweep import sweep
+from hpbuild.code.opcodes import Shape, Shapes
+from hpbuild.code.outline import JUMP, Outline, outline
+from hpbuild.code.scanned import Scanned, in_order, joined
+from hpbuild.code.scanning import Operands, scan_runs, scan_swept
+from hpbuild.code.sweep import Sweep, from_zero, sweep
 from hpbuild.dataclass import dataclass
 from hpbuild.pe.image import Image
 
 BATCH = 1 << 20
-"""Bytes of code cut in one go."""
+"""Bytes of code cut in one go, and most bytes of a run that is cut with others."""
+TOGETHER = 1 << 22
+"""Bytes whose outline is told in one go: most of them are filler."""
 _INT3 = 0xCC
 _KINDS = {"padding": PADDING, "code": CODE, "opaque": OPAQUE}
 
@@ -37,103 +44,126 @@ class Parts:
         return Parts(start[order], end[order], kind[order])
 
 
-def cut_runs(image: Image, start: I64, end: I64, named: Flags) -> Parts:
-    """The pieces of the runs ``[start, end)`` (disjoint, none empty) as ``split_run`` makes them; ``named``:
-    something names the first byte."""
-    found = [np.zeros((3, 0), dtype=np.int64)]
+@dataclass(frozen=True, slots=True)
+class CutRuns:
+    """The ``parts`` of runs; what was found in those that are code, in their order; and by run whether it is
+    ``settled``: cut at any begins of code in it, it has the same parts."""
+
+    parts: Parts
+    scanned: Scanned
+    settled: Flags
+
+
+def cut_runs(image: Image, start: I64, end: I64, named: Flags) -> CutRuns:
+    """The pieces of the runs ``[start, end)`` (ascending, disjoint, none empty) as ``split_run`` makes them;
+    ``named``: something names the first byte."""
+    found = _Found(image, start, end, named)
     small = end - start <= BATCH
-    for number in np.flatnonzero(~small).tolist():
-        run = int(start[number]), int(end[number]), bool(named[number])
-        found.append(_split(image, *run) if run[2] or not _only_int3(image, *run[:2]) else _padding(*run[:2]))
+    found.alone(np.flatnonzero(~small))
     numbers = np.flatnonzero(small)
-    sizes = np.cumsum(end[numbers] - start[numbers])
-    for batch in np.split(numbers, np.flatnonzero(np.diff(sizes // BATCH)) + 1):
-        if len(batch):
-            found += _Batch(image, start[batch], end[batch], named[batch]).cut()
-    rows = np.concatenate(found, axis=1)
-    rows = rows[:, np.argsort(rows[0], kind="stable")]
-    return Parts(rows[0], rows[1], rows[2].astype(np.uint8))
+    for batch in _batches(numbers, (end - start)[numbers], TOGETHER):
+        found.together(batch)
+    return found.told()
 
 
-def _only_int3(image: Image, start: int, end: int) -> bool:
-    return bool((image.memory[start:end] == _INT3).all())
+def _batches(numbers: I64, sizes: I64, most: int) -> Iterator[I64]:
+    """The numbers of runs of these sizes, in parts of about ``most`` bytes."""
+    parts = np.cumsum(sizes) // most
+    yield from np.split(numbers, np.flatnonzero(np.diff(parts)) + 1) if len(numbers) else ()
 
 
-def _padding(start: int, end: int) -> I64:
-    return np.array([[start], [end], [PADDING]], dtype=np.int64)
-
-
-def _split(image: Image, start: int, end: int, named: bool) -> I64:
-    """Rows (start, end, kind) of one run, the slow way."""
-    code = image.read(start, end - start)
-    pieces = [(piece.start, piece.end, _KINDS[piece.kind]) for piece in split_run(code, start, named)]
-    return np.array(pieces, dtype=np.int64).reshape(-1, 3).T
-
-
-class _Batch:
-    """Runs that are cut in one go. Of their int3 only those few are decoded that lie in and right behind the
-    other bytes: most of what no unwind row describes is filler, and the rest of that mostly lone jumps."""
+class _Found:
+    """What is found of runs, as it comes."""
 
     def __init__(self, image: Image, start: I64, end: I64, named: Flags) -> None:
-        memory = image.memory.data
-        runs = zip(start.tolist(), end.tolist(), strict=True)
         self.image, self.start, self.end, self.named = image, start, end, named
-        self.octets = b"".join([memory[begin:stop] for begin, stop in runs])
-        self.code = np.frombuffer(self.octets, dtype=np.uint8)
-        self.place = np.cumsum(end - start) - (end - start)
-        behind = self.place + (end - start)
-        other = np.flatnonzero(self.code != _INT3)
-        low, high = np.searchsorted(other, self.place), np.searchsorted(other, behind)
-        some = low < high
-        self.filler = ~some & ~named
-        self.body, self.stop = self.place.copy(), behind.copy()
-        self.stop[some] = other[high[some] - 1] + 1
-        led = np.flatnonzero(some & ~named)
-        self.body[led] = other[low[led]]
+        self.settled = np.zeros(len(start), dtype=np.bool_)
+        self.rows = [np.zeros((3, 0), dtype=np.int64)]
+        """Parts: columns of three rows (start, end, kind)."""
+        self.starts, self.scanned = list[I64](), list[Scanned]()
+        """Where code begins, and what was found in it."""
+        self.operands = Operands({})
 
-    def cut(self) -> Iterator[I64]:
-        """Rows (start, end, kind), not in order."""
-        yield self._rows(self.filler, self.start, self.end, PADDING)
-        move = self.start - self.place
-        jumps = self._lone_jumps()
-        body = self.body + move
-        yield self._rows(jumps & (self.start < body), self.start, body, PADDING)
-        yield self._rows(jumps, body, body + _JUMP, CODE)
-        yield self._rows(jumps & (body + _JUMP < self.end), body + _JUMP, self.end, PADDING)
-        rest = np.flatnonzero(~self.filler & ~jumps)
-        if len(rest):
-            yield from self._decoded(rest)
+    def alone(self, numbers: I64) -> None:
+        """Cut runs one after the other."""
+        for number in numbers.tolist():
+            start, end, named = int(self.start[number]), int(self.end[number]), bool(self.named[number])
+            if not named and bool((self.image.memory[start:end] == _INT3).all()):
+                self.rows.append(np.array([[start], [end], [PADDING]]))
+                continue
+            pieces = split_run(self.image.read(start, end - start), start, named)
+            found = [(piece.start, piece.end, _KINDS[piece.kind]) for piece in pieces]
+            self.rows.append(np.array(found, dtype=np.int64).reshape(-1, 3).T)
 
-    def _rows(self, chosen: Flags, start: I64, end: I64, kind: int) -> I64:
-        return np.stack([start[chosen], end[chosen], np.full(np.count_nonzero(chosen), kind)])
+    def together(self, numbers: I64) -> None:
+        """Cut runs by columns. Most of what no unwind row describes is filler, and the rest of that mostly
+        lone jumps: these are not decoded."""
+        start, end = self.start[numbers], self.end[numbers]
+        told = outline(self.image, start, end, self.named[numbers])
+        self._add(start[told.filler], end[told.filler], PADDING)
+        body = told.body[told.jumps]
+        self._add(start[told.jumps], body, PADDING)
+        self._add(body, body + JUMP, CODE)
+        self._add(body + JUMP, end[told.jumps], PADDING)
+        done = told.filler | told.jumps
+        self.settled[numbers[done]] = True
+        rest = np.flatnonzero(~done)
+        before = from_zero(told.pieces[:, 1] - told.pieces[:, 0])
+        low, high = (np.searchsorted(told.pieces[:, 0], bound[rest]) for bound in (start, end))
+        for batch in _batches(rest, before[high] - before[low], BATCH):
+            self._decoded(numbers[batch], told)
 
-    def _lone_jumps(self) -> Flags:
-        """Which runs hold one jump with a 32-bit distance, out of the run, and int3."""
-        sizes = self.end - self.start
-        room = self.place + sizes - self.body
-        found: Flags = ~self.filler & (room >= _JUMP) & (self.stop <= self.body + _JUMP)
-        found[found] = self.code[self.body[found]] == _NEAR_JUMP
-        at = self.body[found] + 1
-        words = np.ndarray(max(len(self.code) - 3, 0), "<i4", self.code, 0, (1,))
-        target = at + 4 + words[at] - self.place[found]
-        found[found] = (target < 0) | (target >= sizes[found])
-        return found
+    def _add(self, start: I64, end: I64, kind: int) -> None:
+        some = start < end
+        self.rows.append(np.stack([start[some], end[some], np.full(np.count_nonzero(some), kind)]))
 
-    def _decoded(self, rest: I64) -> Iterator[I64]:
-        """Rows of the runs ``rest``, with the decoder."""
-        body, behind = self.body[rest], self.place[rest] + self.end[rest] - self.start[rest]
-        stop = np.minimum(self.stop[rest] + _KEPT, behind)
-        bounds = zip(body.tolist(), stop.tolist(), strict=True)
-        swept = sweep([self.octets[low:high] for low, high in bounds])
-        margins = Margins(body - self.place[rest], behind - stop)
-        cutter = Cutter(swept, self.start[rest] + margins.before, self.named[rest], margins)
-        rows, plain = cutter.cut(np.diff(swept.place) == stop - body)
-        yield rows
-        for number in rest[~plain].tolist():
-            run = int(self.start[number]), int(self.end[number]), bool(self.named[number])
-            yield _split(self.image, *run)
+    def _decoded(self, numbers: I64, told: Outline) -> None:
+        """Cut runs with the decoder. What it says is used for the references too."""
+        start, end = self.start[numbers], self.end[numbers]
+        swept, whole = _instructions(self.image.memory, start, end, told)
+        cut = Cutter(swept, self.named[numbers], whole).cut()
+        self.rows.append(np.stack([cut.start, cut.end, cut.kind]))
+        self.settled[numbers] = cut.settled
+        code = cut.kind == CODE
+        self.starts.append(cut.start[code])
+        self.scanned.append(scan_swept(swept.parts(cut.first[code], cut.behind[code]), self.operands))
+        self.alone(numbers[~cut.plain])
+
+    def told(self) -> CutRuns:
+        """All that was found."""
+        rows = np.concatenate(self.rows, axis=1)
+        rows = rows[:, np.argsort(rows[0], kind="stable")]
+        parts = Parts(rows[0], rows[1], rows[2].astype(np.uint8))
+        code = parts.only(parts.kind == CODE)
+        rest = ~among(code.start, np.sort(np.concatenate([code.start[:0], *self.starts])))
+        starts = np.concatenate([*self.starts, code.start[rest]])
+        scanned = joined([*self.scanned, scan_runs(self.image, code.start[rest], code.end[rest])])
+        return CutRuns(parts, in_order(scanned, np.searchsorted(code.start, starts)), self.settled)
 
 
-_JUMP, _NEAR_JUMP = 5, 0xE9
-_KEPT = 4
-"""Bytes of the int3 behind other bytes that are decoded: what ends a function may be followed by int3."""
+def _instructions(memory: U8, start: I64, end: I64, told: Outline) -> tuple[Sweep, Flags]:
+    """The instructions of the runs ``[start, end)``, of much int3 the first and, as one, all others; and of
+    which runs these are all bytes."""
+    pieces, int3 = (_between(rows, start[0], end[-1]) for rows in (told.pieces, told.int3))
+    swept = sweep(memory, pieces[:, 0], pieces[:, 1])
+    whole = np.ones(len(start), dtype=np.bool_)
+    bad = pieces[swept.stop != pieces[:, 1], 0]
+    whole[np.searchsorted(start, bad, side="right") - 1] = False
+    size = int3[:, 1] - int3[:, 0]
+    more = np.flatnonzero(size > 1)
+    at = np.concatenate([swept.at, int3[:, 0], int3[more, 0] + 1])
+    length = np.concatenate([swept.length, np.ones_like(size), size[more] - 1])
+    filler = np.full(len(at) - len(swept.at), Shape.INT3, dtype=np.uint8)
+    shape = np.concatenate([swept.shapes.shape, filler])
+    operand = np.concatenate([swept.shapes.operand, at[len(swept.at) :]])
+    order = np.argsort(at, kind="stable")
+    at = at[order]
+    first = np.append(np.searchsorted(at, start), len(at))
+    shapes = Shapes(shape[order], operand[order])
+    return Sweep(swept.memory, at, length[order], first, start, end, shapes), whole
+
+
+def _between(rows: I64, low: int, high: int) -> I64:
+    """Those of the ascending rows that begin in ``[low, high)``."""
+    first, last = np.searchsorted(rows[:, 0], (low, high))
+    return rows[first:last]

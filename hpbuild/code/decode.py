@@ -5,6 +5,7 @@ RVAs. Formats: Intel SDM volume 2, chapter 2 (ModRM, SIB and RIP-relative addres
 """
 
 from array import array
+from collections.abc import Iterable
 from enum import IntEnum
 
 import numpy as np
@@ -83,6 +84,16 @@ class ReferenceColumns:
         self.site.append(site)
         self.target.append(target if 0 <= target < MAX_TARGET else MAX_TARGET)
         self.meta.append(meta)
+
+    @classmethod
+    def joined(cls, parts: "Iterable[ReferenceColumns]") -> "ReferenceColumns":
+        """All rows of the parts."""
+        found = cls()
+        for part in parts:
+            found.site.extend(part.site)
+            found.target.extend(part.target)
+            found.meta.extend(part.meta)
+        return found
 
     def rows(self) -> I64:
         """The columns as one: rows of sites, targets, ``meta``."""
@@ -180,56 +191,6 @@ def goes_on(insn: Instruction) -> bool:
     return insn.flow_control in _PASSES
 
 
-def image_base_operands(
-    code: bytes,
-    start: int,
-    registers: frozenset[int],
-    limit: int,
-    columns: ReferenceColumns,
-    wide: int | None = None,
-) -> None:
-    """Append the displacements of operands that use one of ``registers`` (holding the image base) and
-    lie in ``[4096, limit)``: RVAs without a base relocation, as MSVC makes them for tables. A register that
-    gets a copy of one of them joins them; an address that LEA makes without it, and to which it is added
-    afterwards, is such an RVA too. Behind the first ``wide`` bytes no instruction has such a displacement."""
-    bases, waiting = set(registers), dict[int, tuple[int, int, int]]()
-    wide = len(code) if wide is None else wide
-    for decoder in Decoder(64, code[:wide], ip=start), Decoder(64, code[wide:], ip=start + wide):
-        for insn in decoder:
-            if insn.memory_displ_size >= 4 and not insn.is_ip_rel_memory_operand:  # 8: sign-extended disp32
-                displacement = insn.memory_displacement
-                if 4096 <= displacement < limit:
-                    place = decoder.get_constant_offsets(insn).displacement_offset
-                    size = 0 if insn.mnemonic == _LEA else _ACCESS.get(insn.memory_size, 0)
-                    meta = pack(RefKind.IMAGE_BASE, 4, insn.len - place - 4, size)
-                    if insn.memory_base in bases or insn.memory_index in bases:
-                        columns.add(insn.ip + place, displacement, meta)
-                    elif insn.mnemonic == _LEA:
-                        waiting[insn.op0_register] = insn.ip + place, displacement, meta
-                        continue
-            if waiting:
-                for register in _summed(insn, bases) & waiting.keys():
-                    columns.add(*waiting.pop(register))
-                # An index that is added leaves the RVA in the sum.
-                sum_of_two = insn.mnemonic == Mnemonic.ADD and insn.op1_kind == OpKind.REGISTER
-                if insn.op0_kind == OpKind.REGISTER and not sum_of_two and insn.mnemonic not in _KEEPS:
-                    waiting.pop(full_register(insn.op0_register), None)
-            copies = insn.mnemonic == _MOV and insn.op0_kind == insn.op1_kind == OpKind.REGISTER
-            if copies and insn.op1_register in bases:
-                bases.add(insn.op0_register)
-        if not waiting:
-            break
-
-
-def _summed(insn: Instruction, bases: set[int]) -> set[int]:
-    """The registers that ``insn`` adds one of ``bases`` to: ADD of two registers, base and index."""
-    if insn.mnemonic == Mnemonic.ADD and insn.op1_kind == OpKind.REGISTER:
-        pair = {insn.op0_register, insn.op1_register}
-    else:
-        pair = {insn.memory_base, insn.memory_index}
-    return {register for register in pair if (pair - {register}) & bases}
-
-
 def instructions(code: bytes, start: int) -> list[Instruction]:
     """All instructions of ``code`` at RVA ``start``; decoding stops at a byte that is none."""
     found = []
@@ -248,3 +209,8 @@ def is_final(insn: Instruction) -> bool:
 def full_register(register: int) -> int:
     """The 64-bit register that contains ``register``."""
     return int(RegisterExt.full_register(register)) if register != Register.NONE else 0
+
+
+_LAST_REGISTER = max(number for number in vars(Register).values() if isinstance(number, int))
+FULL_REGISTER = tuple(map(full_register, range(_LAST_REGISTER + 1)))
+"""``full_register`` of every register."""

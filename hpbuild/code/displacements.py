@@ -1,8 +1,9 @@
 """Code that differs in nothing but how far from a pointer it reads and writes: the fields of a structure."""
 
-from iced_x86 import Instruction, OpKind, Register
+from collections.abc import Iterator
+from itertools import takewhile, zip_longest
 
-from hpbuild.code.decode import instructions
+from iced_x86 import Decoder, Instruction, OpKind, Register
 
 _OWN_FRAME = frozenset((int(Register.RSP), int(Register.RBP), int(Register.RIP), int(Register.NONE)))
 _IMMEDIATES = frozenset(
@@ -21,11 +22,16 @@ def displacement_changes(ours: tuple[bytes, int], theirs: tuple[bytes, int]) -> 
     Displacements from the stack pointer and the frame pointer count as other differences, references to
     addresses and lengths of branches as none.
     """
-    left, right = instructions(*ours), instructions(*theirs)
-    if len(left) != len(right):
-        return frozenset()
     found = set()
-    for one, two in zip(left, right, strict=True):
+    at = there = 0
+    # Most differ early on: no more is decoded than that takes. And most instructions are the same octets.
+    for one, two in zip_longest(_decoded(*ours), _decoded(*theirs)):
+        if one is None or two is None:
+            return frozenset()
+        low, other = at, there
+        at, there = at + len(one), there + len(two)
+        if ours[0][low:at] == theirs[0][other:there]:
+            continue
         if not _alike(one, two):
             return frozenset()
         old, new = _displacement(two), _displacement(one)
@@ -34,6 +40,11 @@ def displacement_changes(ours: tuple[bytes, int], theirs: tuple[bytes, int]) -> 
                 return frozenset()
             found.add((old, new))
     return frozenset(found)
+
+
+def _decoded(code: bytes, start: int) -> Iterator[Instruction]:
+    """The instructions of ``code`` at RVA ``start``, up to a byte that is none."""
+    return takewhile(bool, Decoder(64, code, ip=start))
 
 
 def _alike(one: Instruction, two: Instruction) -> bool:

@@ -26,7 +26,7 @@ class Language:
 
 
 _RVA = FieldForm.ADDR32NB
-_MAGIC = (0x19930520, 0x19930521, 0x19930522)
+FUNC_INFO_MAGIC = (0x19930520, 0x19930521, 0x19930522)
 _MAX_ROWS = 1 << 16
 _FUNC_INFO, _UNWIND, _TRY, _HANDLER, _STATE = 40, 8, 20, 20, 8
 """Sizes of FuncInfo, UnwindMapEntry, TryBlockMapEntry, HandlerType, IPtoStateMapEntry in bytes."""
@@ -35,7 +35,11 @@ _FUNC_INFO, _UNWIND, _TRY, _HANDLER, _STATE = 40, 8, 20, 20, 8
 def func_info(image: Image, place: int) -> Language | None:
     """FuncInfo by RVA at ``place`` and all its tables; None when the value there leads to no FuncInfo."""
     start = image.u32(place)
-    if start % 4 or start + _FUNC_INFO > image.size_of_image or image.u32(start) & 0x1FFFFFFF not in _MAGIC:
+    if (
+        start % 4
+        or start + _FUNC_INFO > image.size_of_image
+        or image.u32(start) & 0x1FFFFFFF not in FUNC_INFO_MAGIC
+    ):
         return None
     states, unwind, tries, blocks, points, map_ = struct.unpack("<6I", image.read(start + 4, 24))
     if max(states, tries, points) > _MAX_ROWS:

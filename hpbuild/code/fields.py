@@ -83,8 +83,7 @@ def _last_of_each(parts: list[I64]) -> I64:
     ordered = rows[order, _SITE]
     last = np.ones(len(rows), dtype=np.bool_)
     last[:-1] = ordered[1:] != ordered[:-1]
-    chosen: I64 = rows[order[last]]
-    return chosen
+    return rows.take(order[last], axis=0)
 
 
 def _own_tables(image: Image, layout: Layout, fragments: Fragments, anchors: U32) -> I64:

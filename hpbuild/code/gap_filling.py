@@ -8,12 +8,12 @@ import numpy as np
 from hpbuild.code.columns import among, distinct
 from hpbuild.code.cutter import CODE, PADDING
 from hpbuild.code.cutting import Parts
-from hpbuild.code.gap_runs import Spans, cut_at, nothing_cut, recut
+from hpbuild.code.gap_runs import Cut, Spans, first_cut, recut
 from hpbuild.code.gaps import split_gap
-from hpbuild.code.layout import Layout, add_code
+from hpbuild.code.layout import Layout, add_code, tell_places
 from hpbuild.code.model import I64
 from hpbuild.code.pieces import Columns, Piece
-from hpbuild.code.scanning import scan_runs
+from hpbuild.code.scanned import Scanned
 from hpbuild.dataclass import dataclass, field
 from hpbuild.pe.image import Image
 
@@ -38,7 +38,10 @@ class Gaps:
 
     def __init__(self, start: I64, end: I64) -> None:
         self.spans = Spans(start, end)
-        self.cut = nothing_cut()
+        self.known = start[:0]
+        """The starts in them that are known, ascending."""
+        self.cut: Cut | None = None
+        """Those without tables."""
         self.with_tables: dict[int, _Gap] = {}
         """By number of the gap."""
         self.takers: Pieces = {}
@@ -47,7 +50,8 @@ class Gaps:
     def padding(self) -> I64:
         """The filler in all gaps: rows (start, end), in no order."""
         others = [run for gap in self.with_tables.values() for run in gap.padding]
-        return np.concatenate([self.cut.padding(), np.array(others, dtype=np.int64).reshape(-1, 2)])
+        rows = [np.array(others, dtype=np.int64).reshape(-1, 2)]
+        return np.concatenate([*rows, self.cut.padding()] if self.cut is not None else rows)
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,21 +64,24 @@ class Fresh:
 
 
 def fill_gaps(image: Image, layout: Layout, gaps: Gaps, known: I64) -> Fresh:
-    """(Re)build the fragments of each gap whose starts have changed; ``known`` are all starts, ascending.
-    Those that are new, and what else in such a gap takes the image base: its tables may have changed."""
+    """(Re)build the fragments of each gap in which more starts are ``known`` (ascending; those of before may
+    be left out). Those that are new, and what else in such a gap takes the image base: its tables may have
+    changed."""
+    known = known[gaps.spans.owners(known) >= 0]
+    known = known[~among(known, gaps.known)]
+    gaps.known = np.sort(np.concatenate([gaps.known, known]))
     tables = np.array(sorted(layout.tables), dtype=np.int64)
     owner = gaps.spans.owners(tables)
-    plain = np.ones(len(gaps.spans), dtype=np.bool_)
-    plain[owner[owner >= 0]] = False
-    gaps.cut = recut(image, gaps.cut, cut_at(gaps.spans.only(plain), known))
+    tables, owner = tables[owner >= 0], owner[owner >= 0]
+    gaps.cut, changed = _cut(image, gaps, known, distinct(owner))
     gone, made = _contents(gaps.cut.gone), _contents(gaps.cut.fresh)
-    again = _takers_of_changed(layout, gaps, made)
-    _exchange(image, layout, gone, made)
+    again = _takers_of(layout, gaps, changed, made, gone)
+    _exchange(layout, gone, made, gaps.cut.scanned)
     switches = []
-    for number in np.flatnonzero(~plain).tolist():
+    for number in distinct(owner).tolist():
         gap = gaps.with_tables.setdefault(number, _Gap(*gaps.spans.row(number)))
-        low, high = np.searchsorted(known, (gap.start, gap.end)).tolist()
-        cuts, inside = known[low:high].tolist(), tables[owner == number].tolist()
+        low, high = np.searchsorted(gaps.known, (gap.start, gap.end)).tolist()
+        cuts, inside = gaps.known[low:high].tolist(), tables[owner == number].tolist()
         if (cuts, inside) != (gap.cuts, gap.tables):
             gap.cuts, gap.tables = cuts, inside
             switches += _rebuilt(image, layout, gap, _Earlier(layout, made, gone, gap.end))
@@ -90,6 +97,19 @@ def fill_gaps(image: Image, layout: Layout, gaps: Gaps, known: I64) -> Fresh:
     return Fresh(np.concatenate([made.start, others]), found)
 
 
+def _cut(image: Image, gaps: Gaps, known: I64, with_tables: I64) -> tuple[Cut, I64]:
+    """The gaps but for those numbers ``with_tables``, cut at what is ``known`` now; the numbers of those of
+    which more is."""
+    plain = np.ones(len(gaps.spans), dtype=np.bool_)
+    plain[with_tables] = False
+    owner = gaps.spans.owners(known)
+    cuts = known[plain[owner]]
+    if gaps.cut is None:
+        return first_cut(image, gaps.spans.only(plain), cuts), owner[:0]
+    plain[list(gaps.with_tables)] = True  # those were taken out before
+    return recut(image, gaps.cut, cuts, gaps.spans.only(~plain)), distinct(owner)
+
+
 def _contents(parts: Parts) -> Parts:
     """The parts that are no filler."""
     return parts.only(parts.kind != PADDING)
@@ -101,8 +121,9 @@ def _objects(layout: Layout, starts: I64) -> list[Piece]:
     return [layout.pieces[start] for start in objects[among(objects, starts)].tolist()]
 
 
-def _exchange(image: Image, layout: Layout, gone: Parts, made: Parts) -> None:
-    """Put fragments in the place of others. What is the same code as before is kept as it was found."""
+def _exchange(layout: Layout, gone: Parts, made: Parts, scanned: Scanned) -> None:
+    """Put fragments in the place of others, ``scanned`` being what was found in their code. What is the same
+    code as before is kept as it was."""
     if not len(gone.start) and not len(made.start):
         return
     stays = among(_keys(made), _keys(gone)) & (made.kind == CODE)
@@ -113,7 +134,8 @@ def _exchange(image: Image, layout: Layout, gone: Parts, made: Parts) -> None:
         else:
             del layout.pieces[piece.start]
     live = ~among(layout.gaps.start, gone.start) | among(layout.gaps.start, kept.start)
-    layout.gaps = layout.gaps.only(live).joined(_scanned(image, layout, made.only(~stays)))
+    fresh = scanned.only(~stays[made.kind == CODE])
+    layout.gaps = layout.gaps.only(live).joined(_added(layout, made.only(~stays), fresh))
 
 
 def _keys(parts: Parts) -> I64:
@@ -122,17 +144,17 @@ def _keys(parts: Parts) -> I64:
     return found
 
 
-def _scanned(image: Image, layout: Layout, parts: Parts) -> Columns:
-    """Fragments of these parts; those that take the image base become objects."""
+def _added(layout: Layout, parts: Parts, scanned: Scanned) -> Columns:
+    """Fragments of these parts, ``scanned`` being what was found in the code; those that take the image base
+    become objects."""
     code = parts.kind == CODE
-    scanned = scan_runs(image, parts.start[code], parts.end[code])
-    before, (first, last, wide) = layout.add(scanned), np.zeros((3, len(code)), dtype=np.int64)
-    first[code], last[code], wide[code] = scanned.first + before, scanned.ends + before, scanned.wide
+    before, (first, last) = layout.add(scanned), np.zeros((2, len(code)), dtype=np.int64)
+    first[code], last[code] = scanned.first + before, scanned.ends + before
     falls = np.zeros(len(code), dtype=np.bool_)
     falls[code] = scanned.falls_through
     columns = Columns(
         start=parts.start, end=parts.end, root=parts.start, unwind=np.zeros_like(parts.start),
-        opaque=~code, falls_through=falls, first=first, last=last, wide=wide,
+        opaque=~code, falls_through=falls, first=first, last=last,
     )  # fmt: skip
     runs = np.fromiter(scanned.image_base, dtype=np.int64, count=len(scanned.image_base))
     takers = np.zeros(len(code), dtype=np.bool_)
@@ -141,16 +163,16 @@ def _scanned(image: Image, layout: Layout, parts: Parts) -> Columns:
         layout.pieces[piece.start] = piece
     for start, registers in zip(parts.start[code][runs].tolist(), scanned.image_base.values(), strict=True):
         layout.pieces[start].registers = registers
+    tell_places([layout.pieces[start] for start in parts.start[code][runs].tolist()], scanned)
     return columns.only(~takers)
 
 
-def _takers_of_changed(layout: Layout, gaps: Gaps, made: Parts) -> list[Piece]:
-    """The code that takes the image base and stays in gaps that changed."""
-    owner_of = gaps.spans.owners
+def _takers_of(layout: Layout, gaps: Gaps, changed: I64, made: Parts, gone: Parts) -> list[Piece]:
+    """The code in the ``changed`` gaps (by number) that takes the image base and stays."""
     starts = np.array(sorted(gaps.takers), dtype=np.int64)
-    starts = starts[~among(starts, made.start) & ~among(starts, gaps.cut.gone.start)]
-    changed = distinct(owner_of(gaps.cut.fresh.start))
-    found = [gaps.takers[start] for start in starts[among(owner_of(starts), changed)].tolist()]
+    starts = starts[~among(starts, made.start) & ~among(starts, gone.start)]
+    starts = starts[among(gaps.spans.owners(starts), changed)]
+    found = [gaps.takers[start] for start in starts.tolist()]
     found = [piece for piece in found if layout.pieces.get(piece.start) is piece]
     for piece in found:
         piece.more = None

@@ -1,12 +1,13 @@
-"""The gaps between unwind rows as columns of runs: cut at the known starts, rebuilt where those change."""
+"""The gaps between unwind rows as columns of runs: cut at the known starts, and again when more are."""
 
 import numpy as np
 
-from hpbuild.code.columns import distinct
-from hpbuild.code.cutter import PADDING, Flags
+from hpbuild.code.columns import among, distinct, members
+from hpbuild.code.cutter import CODE, PADDING, Flags
 from hpbuild.code.cutting import Parts, cut_runs
 from hpbuild.code.model import I64
-from hpbuild.dataclass import dataclass
+from hpbuild.code.scanned import Scanned, joined
+from hpbuild.dataclass import dataclass, replace
 from hpbuild.pe.image import Image
 
 
@@ -35,45 +36,57 @@ class Spans:
         """The ``chosen`` ones."""
         return Spans(self.start[chosen], self.end[chosen])
 
+    def hold(self, ordered: I64) -> Flags:
+        """Which of ``ordered`` (ascending) lie in one of the runs."""
+        found = np.zeros(len(ordered), dtype=np.bool_)
+        found[members(np.searchsorted(ordered, self.start), np.searchsorted(ordered, self.end))] = True
+        return found
+
 
 @dataclass(frozen=True, slots=True)
 class Runs:
-    """Runs of gaps without a known start inside; ``named`` are those that begin at one."""
+    """Runs of gaps without a known start inside; ``named`` are those that begin at one, ``settled`` as in
+    ``CutRuns``."""
 
     spans: Spans
     named: Flags
+    settled: Flags
 
-    def keys(self) -> I64:
-        """A number that tells each run from all others; ascending."""
-        return self.spans.start << 32 | self.spans.end << 1 | self.named
+    def only(self, chosen: Flags) -> "Runs":
+        """The ``chosen`` ones."""
+        return Runs(self.spans.only(chosen), self.named[chosen], self.settled[chosen])
+
+    def joined(self, other: "Runs") -> "Runs":
+        """These and the others."""
+        start = np.concatenate([self.spans.start, other.spans.start])
+        order = np.argsort(start, kind="stable")
+        end = np.concatenate([self.spans.end, other.spans.end])[order]
+        named, settled = (
+            np.concatenate(pair)[order] for pair in ((self.named, other.named), (self.settled, other.settled))
+        )
+        return Runs(Spans(start[order], end), named, settled)
 
 
-def cut_at(gaps: Spans, known: I64) -> Runs:
-    """``gaps`` cut at the addresses ``known`` (ascending)."""
-    cuts = known[gaps.owners(known) >= 0]
-    start = distinct(np.concatenate([gaps.start, cuts]))
-    end = np.minimum(np.append(start[1:], np.iinfo(np.int64).max), gaps.end[gaps.owners(start)])
-    return Runs(Spans(start, end), _among(start, cuts))
-
-
-def _among(values: I64, ordered: I64) -> Flags:
-    """Which of ``values`` are among ``ordered`` (ascending)."""
-    if not len(ordered):
-        return np.zeros(len(values), dtype=np.bool_)
-    place = np.minimum(np.searchsorted(ordered, values), len(ordered) - 1)
-    found: Flags = ordered[place] == values
-    return found
+def cut_at(runs: Runs, cuts: I64) -> Runs:
+    """``runs`` cut at addresses in them (ascending)."""
+    spans = runs.spans
+    start = distinct(np.concatenate([spans.start, cuts]))
+    owner = spans.owners(start)
+    end = np.minimum(np.append(start[1:], np.iinfo(np.int64).max), spans.end[owner])
+    named = among(start, cuts) | runs.named[owner] & (start == spans.start[owner])
+    return Runs(Spans(start, end), named, runs.settled[owner])
 
 
 @dataclass(frozen=True, slots=True)
 class Cut:
     """Runs and their parts, ascending; ``gone`` and ``fresh`` are the parts that the last change of the runs
-    took away and brought."""
+    took away and brought, ``scanned`` what was found in the code of the latter."""
 
     runs: Runs
     parts: Parts
     gone: Parts
     fresh: Parts
+    scanned: Scanned
 
     def padding(self) -> I64:
         """The parts that are filler: rows (start, end)."""
@@ -81,20 +94,37 @@ class Cut:
         return np.stack([filler.start, filler.end], axis=1)
 
 
-def nothing_cut() -> Cut:
-    """Of an image without gaps."""
-    none = np.zeros(0, dtype=np.int64)
-    parts = Parts(none, none, np.zeros(0, dtype=np.uint8))
-    return Cut(Runs(Spans(none, none), np.zeros(0, dtype=np.bool_)), parts, parts, parts)
+def first_cut(image: Image, gaps: Spans, cuts: I64) -> Cut:
+    """``gaps`` cut at addresses in them (ascending)."""
+    none = np.zeros(len(gaps), dtype=np.bool_)
+    wanted = cut_at(Runs(gaps, none, none), cuts)
+    made = cut_runs(image, wanted.spans.start, wanted.spans.end, wanted.named)
+    runs = replace(wanted, settled=made.settled)
+    return Cut(runs, made.parts, _none_of(made.parts), made.parts, made.scanned)
 
 
-def recut(image: Image, last: Cut, runs: Runs) -> Cut:
-    """``runs`` cut; only those that are not in ``last`` are looked at."""
-    before, after = last.runs.keys(), runs.keys()
-    stays = _among(before, after)[last.runs.spans.owners(last.parts.start)]
-    fresh = ~_among(after, before)
-    if stays.all() and not fresh.any():
-        return Cut(runs, last.parts, *2 * [last.parts.only(~stays)])
-    made = cut_runs(image, runs.spans.start[fresh], runs.spans.end[fresh], runs.named[fresh])
-    kept = last.parts.only(stays)
-    return Cut(runs, kept.joined(made), last.parts.only(~stays), made)
+def recut(image: Image, last: Cut, cuts: I64, without: Spans) -> Cut:
+    """``last`` without the gaps ``without``, and cut at the addresses ``cuts`` (ascending) in the gaps that
+    are left. Only runs that hold one are looked at; not those that are settled, where code begins at all
+    cuts."""
+    runs, parts = last.runs, last.parts
+    if not len(cuts) and not len(without):
+        return Cut(runs, parts, _none_of(parts), _none_of(parts), joined([]))
+    owner = runs.spans.owners(cuts)
+    touched, again = np.zeros((2, len(runs.spans)), dtype=np.bool_)
+    touched[owner] = True
+    again[owner[~among(cuts, parts.start[parts.kind == CODE])]] = True
+    again |= touched & ~runs.settled
+    lost = without.hold(runs.spans.start)
+    wanted = cut_at(replace(runs, settled=~again).only(touched), cuts)
+    fresh = ~wanted.settled
+    made = cut_runs(image, wanted.spans.start[fresh], wanted.spans.end[fresh], wanted.named[fresh])
+    wanted.settled[fresh] = made.settled
+    stays = ~runs.spans.only(lost | again).hold(parts.start)
+    runs = runs.only(~lost & ~touched).joined(wanted)
+    kept = parts.only(stays).joined(made.parts)
+    return Cut(runs, kept, parts.only(~stays), made.parts, made.scanned)
+
+
+def _none_of(parts: Parts) -> Parts:
+    return parts.only(np.zeros(len(parts.start), dtype=np.bool_))

@@ -1,15 +1,18 @@
 """Operands relative to the image base, and the jump tables that MSVC lays behind its code."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
+from itertools import islice
 
 import numpy as np
 
-from hpbuild.code.columns import among, distinct
-from hpbuild.code.decode import ReferenceColumns, image_base_operands
-from hpbuild.code.layout import Layout, rescan, truncate
+from hpbuild.code.address_tables import address_tables
+from hpbuild.code.base_operands import Row, image_base_operands
+from hpbuild.code.columns import distinct
+from hpbuild.code.decode import ReferenceColumns
+from hpbuild.code.layout import Layout, truncate
 from hpbuild.code.pieces import Piece
 from hpbuild.code.sections import section_numbers
-from hpbuild.code.tables import address_tables
+from hpbuild.code.shortening import rescan_ends
 from hpbuild.dataclass import dataclass
 from hpbuild.pe.image import Image
 
@@ -24,20 +27,17 @@ def add_image_base_operands(image: Image, layout: Layout, pieces: list[Piece], c
     for piece in pieces:
         if piece.registers:
             registers.setdefault(piece.root, set()).update(piece.registers)
-    users = [piece for piece in pieces if piece.root in registers and not piece.opaque]
-    rows = [_image_base_rows(image, piece, registers[piece.root]) for piece in users]
-    operands = _operands(image, users, rows, _function_spans(layout, registers))
+    operands = _operands(image, list(_uses(image, pieces, registers)), _function_spans(layout, registers))
     for found in operands:
         _find_tables(image, layout, found)
     if cut:
         _cut_tables(image, layout)
     for found in operands:
-        piece, columns = found.piece, found.columns
+        piece = found.piece
         if piece.opaque or layout.pieces.get(piece.start) is not piece:
             continue
         kept = piece.more = piece.more or ReferenceColumns()
-        table = zip(columns.site, columns.target, columns.meta, found.table, strict=True)
-        for site, target, meta, is_table in table:
+        for (site, target, meta), is_table in zip(found.rows, found.table, strict=True):
             if is_table and site + 4 + (meta >> _TRAILING_SHIFT & 15) <= piece.end:
                 kept.add(site, target, meta)
 
@@ -49,30 +49,41 @@ class _Operands:
     by a register that had the image base before."""
 
     piece: Piece
-    columns: ReferenceColumns
+    rows: list[Row]
     span: tuple[int, int]
     table: list[bool]
     code: list[bool]
 
 
+def _uses(
+    image: Image, pieces: list[Piece], registers: dict[int, set[int]]
+) -> Iterator[tuple[Piece, list[Row]]]:
+    """Those of the fragments that have operands behind the image base in ``registers`` of their function."""
+    memory, limit = image.memory.data, image.size_of_image
+    for piece in pieces:
+        if not piece.wide_at or piece.root not in registers or piece.opaque:
+            continue
+        code, bases = memory[piece.start : piece.end], frozenset(registers[piece.root])
+        rows = image_base_operands(code, piece.start, bases, limit, piece.wide_at)
+        if rows:
+            yield piece, rows
+
+
 def _operands(
-    image: Image, users: list[Piece], rows: list[ReferenceColumns], spans: dict[int, tuple[int, int]]
+    image: Image, uses: list[tuple[Piece, list[Row]]], spans: dict[int, tuple[int, int]]
 ) -> list[_Operands]:
-    """Those of the fragments that have any."""
-    some = [(piece, columns) for piece, columns in zip(users, rows, strict=True) if len(columns.site)]
-    if not some:
-        return []
-    target = np.concatenate([columns.target for _, columns in some]).astype(np.int64)
-    ends = np.cumsum([len(columns.site) for _, columns in some])
-    bounds = [spans[piece.root] for piece, _ in some]
-    low, high = np.repeat(np.array(bounds, dtype=np.int64), np.diff(ends, prepend=0), axis=0).T
+    """Their operands."""
+    sizes = [len(rows) for _, rows in uses]
+    bounds = [spans[piece.root] for piece, _ in uses]
+    target = np.array([row[1] for _, rows in uses for row in rows], dtype=np.int64)
+    low, high = np.repeat(np.array(bounds, dtype=np.int64).reshape(-1, 2), sizes, axis=0).T
     number = section_numbers(image, target)
     code = np.array([*(section.executable for section in image.sections), False])[number]
     table = (number >= 0) & (~code | (low <= target) & (target <= high + _BEHIND))
-    flags = zip(np.split(table, ends[:-1]), np.split(code, ends[:-1]), strict=True)
+    tables, codes = iter(table.tolist()), iter(code.tolist())
     return [
-        _Operands(piece, columns, span, is_table.tolist(), in_code.tolist())
-        for (piece, columns), span, (is_table, in_code) in zip(some, bounds, flags, strict=True)
+        _Operands(piece, rows, span, list(islice(tables, len(rows))), list(islice(codes, len(rows))))
+        for (piece, rows), span in zip(uses, bounds, strict=True)
     ]
 
 
@@ -80,18 +91,24 @@ def _find_tables(image: Image, layout: Layout, found: _Operands) -> None:
     """Note the tables that a fragment reads. Tables lie behind the code that reads them, so what a table's
     own bytes look like, when they are taken for instructions, is not believed. Outside of code a table is one
     if its words are made addresses: behind a table of numbers a word may look like an entry by chance."""
-    piece, columns, span = found.piece, found.columns, found.span
+    piece, span = found.piece, found.span
+    rows = list(zip(found.rows, found.table, found.code, strict=True))
+    outside = {
+        target
+        for (_, target, meta), is_table, in_code in rows
+        if is_table and not in_code and meta >> _ACCESS_SHIFT == _ENTRY
+    }
     stop, added = piece.end, set[int]()
-    if not all(found.code):
-        named = dict(zip(columns.site, columns.target, strict=True))
-        added = address_tables(image.read(piece.start, piece.end - piece.start), piece.start, named)
-    rows = zip(columns.site, columns.target, columns.meta, found.table, found.code, strict=True)
-    for site, target, meta, is_table, in_code in rows:
+    if outside:
+        named = {site: target for site, target, _ in found.rows if target in outside}
+        code = image.read(piece.start, piece.end - piece.start)
+        added = address_tables(code, piece.start, named, piece.wide_at)
+    for (site, target, meta), is_table, in_code in rows:
         if site >= stop:
             break
         if meta >> _ACCESS_SHIFT == 1:
             layout.selected.add(piece.root)
-        if meta >> _ACCESS_SHIFT == 4 and is_table and (in_code or target in added):
+        if meta >> _ACCESS_SHIFT == _ENTRY and is_table and (in_code or target in added):
             table = _first_entry(image, target, span)
             if _no_entries(image, table, span):
                 continue
@@ -100,6 +117,8 @@ def _find_tables(image: Image, layout: Layout, found: _Operands) -> None:
                 stop = table
 
 
+_ENTRY = 4
+"""Bytes of an entry, which are read at once."""
 _BEHIND = 16
 _MAX_BIAS = 1024
 
@@ -109,7 +128,7 @@ def _function_spans(layout: Layout, roots: Collection[int]) -> dict[int, tuple[i
     found = [(piece.root, piece.start, piece.end) for piece in layout.pieces.values() if piece.root in roots]
     wanted = np.array(sorted(roots), dtype=np.int64)
     for table in (layout.rows, layout.gaps):
-        chosen = np.flatnonzero(among(table.root, wanted))
+        chosen = table.of_roots(wanted)
         columns = (table.root[chosen], table.start[chosen], table.end[chosen])
         found += zip(*(column.tolist() for column in columns), strict=True)
     spans: dict[int, tuple[int, int]] = {}
@@ -138,21 +157,13 @@ def _no_entries(image: Image, table: int, span: tuple[int, int]) -> bool:
     return table % 4 != 0 or not inside
 
 
-def _image_base_rows(image: Image, piece: Piece, registers: set[int]) -> ReferenceColumns:
-    columns = ReferenceColumns()
-    if piece.wide:
-        code = image.read(piece.start, piece.end - piece.start)
-        bases = frozenset(registers)
-        image_base_operands(code, piece.start, bases, image.size_of_image, columns, piece.wide)
-    return columns
-
-
 def _cut_tables(image: Image, layout: Layout) -> None:
     """Make every table that lies inside a fragment an opaque fragment of its own."""
     starts, tables = layout.starts(), np.array(sorted(layout.tables, reverse=True), dtype=np.int64)
     holder = starts[np.searchsorted(starts, tables, side="right") - 1] if len(starts) else tables
     layout.take(distinct(holder))
     shorter: dict[int, Piece] = {}
+    before: dict[int, int] = {}
     for table, start in zip(tables.tolist(), holder.tolist(), strict=True):
         piece = layout.pieces.get(start)
         if piece is None or not piece.start <= table < piece.end:
@@ -164,6 +175,8 @@ def _cut_tables(image: Image, layout: Layout) -> None:
             layout.pieces[table] = Piece(table, piece.end, piece.root, 0, True)
             piece.end = table
         else:
+            before.setdefault(piece.start, piece.end)
             truncate(layout, piece, table)
             shorter[piece.start] = piece
-    rescan(image, layout, [piece for start, piece in shorter.items() if layout.pieces[start] is piece])
+    left = [piece for start, piece in shorter.items() if layout.pieces[start] is piece]
+    rescan_ends(image, layout, left, [before[piece.start] for piece in left])

@@ -9,7 +9,7 @@ from hpbuild.code.decode import ReferenceColumns, scan
 from hpbuild.code.model import I64, U32
 from hpbuild.code.pieces import Columns, Piece, columns_of
 from hpbuild.code.scanned import Scanned
-from hpbuild.code.scanning import scan_all
+from hpbuild.code.scanning import scan_runs
 from hpbuild.code.survey import Rows
 from hpbuild.dataclass import dataclass, field, replace
 from hpbuild.pe.image import Image
@@ -40,9 +40,19 @@ class Layout:
 
     def add(self, scanned: Scanned) -> int:
         """Keep what was found; how many rows there were before."""
-        begin, self.count = self.count, self.count + len(scanned.site)
-        self.blocks.append(np.stack([scanned.site, scanned.target, scanned.meta]))
+        return self.append(np.stack([scanned.site, scanned.target, scanned.meta]))
+
+    def append(self, rows: U32) -> int:
+        """The same of references."""
+        begin, self.count = self.count, self.count + rows.shape[1]
+        self.blocks.append(rows)
         return begin
+
+    def merged(self) -> U32:
+        """All of ``blocks`` as one."""
+        if len(self.blocks) != 1:
+            self.blocks = [np.concatenate([np.zeros((3, 0), dtype=np.uint32), *self.blocks], axis=1)]
+        return self.blocks[0]
 
     def starts(self) -> I64:
         """Where the fragments begin, ascending."""
@@ -68,20 +78,19 @@ class Layout:
 
     def table(self) -> Columns:
         """All fragments."""
-        return self.rows.joined(self.gaps).joined(columns_of(list(self.pieces.values())))
+        return self.rows.joined(self.gaps, columns_of(list(self.pieces.values())))
 
     def references(self, pieces: Iterable[Piece] | None = None) -> U32:
         """The references of ``pieces``, of all fragments when none are given: columns of three rows (site,
         target, meta)."""
         chosen = list(self.pieces.values() if pieces is None else pieces)
-        self.blocks = [np.concatenate([np.zeros((3, 0), dtype=np.uint32), *self.blocks], axis=1)]
         rows = [np.array([piece.rows for piece in chosen], dtype=np.int64).reshape(-1, 2)]
         if pieces is None:
             rows += [np.stack([table.first, table.last], axis=1) for table in (self.rows, self.gaps)]
         first, last = np.concatenate(rows).T
-        own = self.blocks[0][:, members(first, last)]
-        more = [piece.more.rows().astype(np.uint32) for piece in chosen if piece.more is not None]
-        return np.concatenate([own, *more], axis=1) if more else own
+        own = self.merged().take(members(first, last), axis=1)
+        more = ReferenceColumns.joined(piece.more for piece in chosen if piece.more is not None)
+        return np.concatenate([own, more.rows().astype(np.uint32)], axis=1)
 
     def since(self, count: int) -> Iterator[U32]:
         """The references that were found when there were ``count`` of them, and later."""
@@ -101,10 +110,11 @@ def add_rows(layout: Layout, rows: Rows, root: I64, scanned: Scanned) -> None:
     columns = Columns(
         start=rows.start, end=rows.end, root=root, unwind=rows.unwind, opaque=np.zeros_like(code),
         falls_through=scanned.falls_through, first=scanned.first + before, last=scanned.ends + before,
-        wide=scanned.wide,
     )  # fmt: skip
     layout.rows = columns.only(~touched)
-    layout.pieces.update((piece.start, piece) for piece in columns.only(touched).pieces())
+    objects = list(columns.only(touched).pieces())
+    layout.pieces.update((piece.start, piece) for piece in objects)
+    tell_places(objects, scanned)
     for run, registers in scanned.image_base.items():
         layout.pieces[int(rows.start[run])].registers = registers
     for run in np.flatnonzero(~code).tolist():
@@ -114,19 +124,26 @@ def add_rows(layout: Layout, rows: Rows, root: I64, scanned: Scanned) -> None:
 
 def add_code(image: Image, layout: Layout, pieces: Sequence[Piece]) -> None:
     """Scan pieces and add them; bytes from the first non-instruction on become an opaque piece."""
-    number = 0
-    for scanned in _scan(image, pieces):
-        done = pieces[number : number + len(scanned.sizes)]
-        layout.pieces.update((piece.start, piece) for piece in done)
-        columns = (scanned.falls_through.tolist(), scanned.wide.tolist())
-        for piece, rows, falls, wide in zip(done, _runs(layout, scanned), *columns, strict=True):
-            piece.rows, piece.falls_through, piece.wide = rows, falls, wide
-        for index, registers in scanned.image_base.items():
-            done[index].registers = registers
-        sizes = np.array([piece.end - piece.start for piece in done], dtype=np.int64)
-        for index in np.flatnonzero(scanned.sizes < sizes).tolist():
-            truncate(layout, done[index], done[index].start + int(scanned.sizes[index]))
-        number += len(done)
+    scanned = _scan(image, pieces)
+    layout.pieces.update((piece.start, piece) for piece in pieces)
+    falls_through = scanned.falls_through.tolist()
+    for piece, rows, falls in zip(pieces, _runs(layout, scanned), falls_through, strict=True):
+        piece.rows, piece.falls_through = rows, falls
+    for index, registers in scanned.image_base.items():
+        pieces[index].registers = registers
+    tell_places(pieces, scanned)
+    sizes = np.array([piece.end - piece.start for piece in pieces], dtype=np.int64)
+    for index in np.flatnonzero(scanned.sizes < sizes).tolist():
+        truncate(layout, pieces[index], pieces[index].start + int(scanned.sizes[index]))
+
+
+def tell_places(pieces: Sequence[Piece], scanned: Scanned) -> None:
+    """Set ``wide_at`` of ``pieces``, which are among what was ``scanned``."""
+    places = np.sort(scanned.wide_at)
+    bounds = np.array([(piece.start, piece.end) for piece in pieces], dtype=np.int64).reshape(-1, 2)
+    first, last = np.searchsorted(places, bounds).T
+    for number in np.flatnonzero(first < last).tolist():
+        pieces[number].wide_at = places[first[number] : last[number]].tolist()
 
 
 def _runs(layout: Layout, scanned: Scanned) -> Iterator[tuple[int, int]]:
@@ -135,10 +152,9 @@ def _runs(layout: Layout, scanned: Scanned) -> Iterator[tuple[int, int]]:
     return zip((scanned.first + before).tolist(), (scanned.ends + before).tolist(), strict=True)
 
 
-def _scan(image: Image, pieces: Sequence[Piece]) -> Iterator[Scanned]:
-    memory = image.memory.data
-    starts = [piece.start for piece in pieces]
-    return scan_all([bytes(memory[piece.start : piece.end]) for piece in pieces], starts)
+def _scan(image: Image, pieces: Sequence[Piece]) -> Scanned:
+    bounds = np.array([(piece.start, piece.end) for piece in pieces], dtype=np.int64).reshape(-1, 2)
+    return scan_runs(image, bounds[:, 0], bounds[:, 1])
 
 
 def cut_heads(layout: Layout, heads: dict[int, int]) -> None:
@@ -175,15 +191,11 @@ def truncate(layout: Layout, piece: Piece, stop: int) -> None:
 
 def rescan(image: Image, layout: Layout, pieces: Sequence[Piece]) -> None:
     """Find again what truncated pieces refer to. Their last instruction may be cut in two."""
-    number = 0
-    for scanned in _scan(image, pieces):
-        done = pieces[number : number + len(scanned.sizes)]
-        facts = zip(done, _runs(layout, scanned), strict=True)
-        for index, (piece, rows) in enumerate(facts):
-            piece.rows, piece.falls_through = rows, bool(scanned.falls_through[index])
-            if scanned.sizes[index] < piece.end - piece.start:
-                columns = ReferenceColumns()
-                code = image.read(piece.start, piece.end - piece.start)
-                piece.falls_through = scan(code, piece.start, columns).falls_through
-                piece.rows, piece.more = (0, 0), columns
-        number += len(done)
+    scanned = _scan(image, pieces)
+    for index, (piece, rows) in enumerate(zip(pieces, _runs(layout, scanned), strict=True)):
+        piece.rows, piece.falls_through = rows, bool(scanned.falls_through[index])
+        if scanned.sizes[index] < piece.end - piece.start:
+            columns = ReferenceColumns()
+            code = image.read(piece.start, piece.end - piece.start)
+            piece.falls_through = scan(code, piece.start, columns).falls_through
+            piece.rows, piece.more = (0, 0), columns

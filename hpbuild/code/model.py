@@ -5,6 +5,7 @@ function is the fragments with one ``root``. Everything is held in columns becau
 hundreds of thousands of fragments and millions of references.
 """
 
+from collections.abc import Iterator
 from enum import IntEnum
 
 import numpy as np
@@ -83,14 +84,37 @@ class DataFields:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Exceptions:
-    """Unwind records: ``records`` rows (RVA, size of the record with its language data) ascending;
-    ``unknown`` are record RVAs whose language data is in a form that hpbuild cannot move; ``funclets``
+    """Unwind records: where they begin, ascending, and the size of each with its language data; ``unknown``
+    are RVAs of records whose language data is in a form that hpbuild cannot move; ``funclets``
     starts of code that runs on another function's frame: handlers and filters that language data names, and
     split-off parts."""
 
-    records: tuple[tuple[int, int], ...]
+    starts: I64
+    sizes: I64
     unknown: frozenset[int]
     funclets: frozenset[int]
+
+    @property
+    def records(self) -> "RecordRows":
+        """Start and size of each."""
+        return RecordRows(self.starts, self.sizes)
+
+
+@dataclass(frozen=True, slots=True)
+class RecordRows:
+    """Two columns as a sequence of pairs, which are made when they are looked at."""
+
+    starts: I64
+    sizes: I64
+
+    def __len__(self) -> int:
+        return len(self.starts)
+
+    def __getitem__(self, index: int) -> tuple[int, int]:
+        return int(self.starts[index]), int(self.sizes[index])
+
+    def __iter__(self) -> Iterator[tuple[int, int]]:
+        return zip(self.starts.tolist(), self.sizes.tolist(), strict=True)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

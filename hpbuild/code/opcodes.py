@@ -64,15 +64,15 @@ _VECTOR, _TWO_BYTES, _MOVES, _GROUP, _NOTHING = 13, 14, 15, 16, 17
 def classify(code: U8, at: I64) -> Shapes:
     """The shapes of the valid instructions of ``code`` at the ascending places ``at``; 16 readable bytes must
     follow the last."""
-    place = at.copy()
-    first = code[place]
-    again = np.flatnonzero(_PREFIX[first])
+    place = at + _PREFIX.take(code.take(at))
+    first = code.take(place)
+    again = np.flatnonzero(_PREFIX.take(first))
     while len(again):
         place[again] += 1
         following = code[place[again]]
         first[again] = following
         again = again[_PREFIX[following]]
-    shape = _ONE_BYTE[first]
+    shape = _ONE_BYTE.take(first)
     odd = np.flatnonzero(shape >= _VECTOR)
     if len(odd):
         _look_closer(code, at, odd, shape, place)

@@ -10,6 +10,7 @@ from hpbuild.code.decode import RefKind
 from hpbuild.code.fields import data_fields, in_code
 from hpbuild.code.layout import Layout
 from hpbuild.code.model import I64, Fragments, Program, References
+from hpbuild.code.pieces import Columns
 from hpbuild.code.rtti import thrown_functions
 from hpbuild.code.scanned import Scanned
 from hpbuild.code.scanning import Tick, scan_runs
@@ -17,7 +18,7 @@ from hpbuild.code.survey import Survey, survey
 from hpbuild.code.unwind_records import Records, read_records, unwind_records
 from hpbuild.dataclass import dataclass
 from hpbuild.pe.access import values_at
-from hpbuild.pe.exports import exports
+from hpbuild.pe.exports import export_rows
 from hpbuild.pe.image import Image
 from hpbuild.pe.imports import imports
 from hpbuild.pe.load_config import load_config
@@ -40,7 +41,7 @@ class Outside:
     sites: I64
     pointers: I64
     records: Records
-    starts: set[int]
+    starts: I64
     slots: dict[int, str]
 
 
@@ -69,7 +70,7 @@ def outside_of_code(surveyed: Survey, symbols: Symbols) -> Outside:
         sites=sites,
         pointers=pointers,
         records=records,
-        starts=_starts(image, names, pointers, records.code()) | thrown_functions(image),
+        starts=distinct(np.concatenate(_starts(image, names, pointers, records.code()))),
         slots={item.slot: _import_name(item.dll, item.name, item.ordinal) for item in imports(image)},
     )
 
@@ -80,8 +81,9 @@ def analyse(outside: Outside, scanned: Scanned) -> Program:
     surveyed, sites, pointers, records = outside.surveyed, outside.sites, outside.pointers, outside.records
     image = surveyed.image
     layout = find_fragments(surveyed, scanned, _roots(surveyed), outside.starts)
-    fragments = _fragments(layout)
-    references = _references(layout, fragments, sites, pointers)
+    table = layout.table()
+    fragments = _fragments(table)
+    references = _references(layout, table.last - table.first, fragments, sites, pointers)
     index = _fragment_numbers(fragments, outside.names)
     return Program(
         image=image,
@@ -112,9 +114,8 @@ def _import_name(library: str, name: str, ordinal: int | None) -> str:
 
 def _names(image: Image, symbols: Symbols) -> tuple[dict[int, str], list[tuple[int, str]]]:
     """One name for each function start (symbols before exports), and all exports as (RVA, name)."""
-    exported = [
-        (int(item.rva), item.name or f"#{item.ordinal}") for item in exports(image) if not item.forwarder
-    ]
+    rows = export_rows(image)
+    exported = [(int(rva), name or f"#{ordinal}") for name, ordinal, rva, forwarder in rows if not forwarder]
     names: dict[int, str] = {}
     for rva, name in exported:
         names.setdefault(rva, name)
@@ -135,48 +136,51 @@ def _pointer_values(image: Image, sites: I64) -> I64:
     return np.where(inside, values, np.uint64(0)).astype(np.int64) - (~inside).astype(np.int64)
 
 
-def _starts(image: Image, names: dict[int, str], pointers: I64, records: I64) -> set[int]:
+def _starts(image: Image, names: dict[int, str], pointers: I64, records: I64) -> list[I64]:
     """Addresses that evidence outside of code calls a start; ``records`` are those of the unwind records."""
-    starts = set(names)
-    starts.update(distinct(pointers[pointers > 0]).tolist(), distinct(records).tolist())
-    starts.add(image.entry_point)
-    config = load_config(image)
+    config, local = load_config(image), tls(image)
+    single = [*names, image.entry_point, *thrown_functions(image), *(local.callbacks if local else ())]
+    starts = [np.array(single, dtype=np.int64), pointers[pointers > 0], records]
     if config is not None:
-        for table in (config.guard_functions, config.guard_iat, config.guard_longjump, config.guard_eh_cont):
-            starts.update(table.tolist())
-    local = tls(image)
-    if local is not None:
-        starts.update(local.callbacks)
+        tables = (config.guard_functions, config.guard_iat, config.guard_longjump, config.guard_eh_cont)
+        starts += [table.astype(np.int64) for table in tables]
     return starts
 
 
 def _roots(surveyed: Survey) -> I64:
     """For each unwind row the begin of the function it belongs to."""
-    primary = primary_begins(surveyed.image, surveyed.table)
-    found: I64 = primary[np.searchsorted(surveyed.table.begin, surveyed.rows.start)].astype(np.int64)
+    primary = primary_begins(surveyed.image, surveyed.table).astype(np.int64)
+    if len(surveyed.rows) == len(primary):
+        return primary
+    found: I64 = primary[np.searchsorted(surveyed.table.begin, surveyed.rows.start)]
     return found
 
 
-def _fragments(layout: Layout) -> Fragments:
-    table = layout.table()
-    own = np.arange(len(table))
-    place = np.minimum(np.searchsorted(table.start, table.root), max(len(table) - 1, 0))
-    known = table.start[place] == table.root
+def _fragments(table: Columns) -> Fragments:
+    root = np.arange(len(table))
+    others = np.flatnonzero(table.root != table.start)
+    place = np.minimum(np.searchsorted(table.start, table.root[others]), len(table) - 1)
+    known = table.start[place] == table.root[others]
+    root[others[known]] = place[known]
     return Fragments(
         start=table.start,
         end=table.end,
-        root=np.where(known, place, own),
+        root=root,
         unwind=table.unwind,
         opaque=table.opaque,
         falls_through=table.falls_through & ~table.opaque,
     )
 
 
-def _references(layout: Layout, fragments: Fragments, sites: I64, pointers: I64) -> References:
-    """All references of code; base relocations inside decoded fragments count as ABSOLUTE."""
+def _references(layout: Layout, counts: I64, fragments: Fragments, sites: I64, pointers: I64) -> References:
+    """All references of code; base relocations inside decoded fragments count as ABSOLUTE. ``counts`` tells
+    how many of each fragment were found when it was scanned."""
     site, target, meta = layout.references()
     inside = in_code(fragments, sites)
     site = np.concatenate([site, sites[inside].astype(np.uint32)])
+    others = site[int(counts.sum()) :]
+    owner = np.searchsorted(fragments.start, others, side="right") - 1
+    counts = counts + np.bincount(owner, minlength=len(counts))
     meta = np.append(meta, np.full(len(site) - len(meta), RefKind.ABSOLUTE | 8 << 4, dtype=np.uint32))
     order = np.argsort(site, kind="stable")
     site, meta = site[order].astype(np.int64), meta[order]
@@ -187,12 +191,5 @@ def _references(layout: Layout, fragments: Fragments, sites: I64, pointers: I64)
         width=(meta >> 4 & 15).astype(np.uint8),
         trailing=(meta >> 8 & 15).astype(np.uint8),
         access=(meta >> 12).astype(np.int64),
-        fragment=_owners(fragments, site),
+        fragment=np.repeat(np.arange(len(fragments)), counts),
     )
-
-
-def _owners(fragments: Fragments, sites: I64) -> I64:
-    """The fragment of each of ``sites``, which are ascending and lie in fragments."""
-    first = np.append(np.searchsorted(sites, fragments.start), len(sites))
-    found: I64 = np.repeat(np.arange(len(fragments)), np.diff(first))
-    return found

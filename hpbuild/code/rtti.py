@@ -115,13 +115,17 @@ def throws_within(image: Image, start: int, end: int) -> Iterator[int]:
     """RVAs of the ThrowInfos in ``[start, end)``, a run of the image."""
     first = (start + 3) & ~3
     words = image.memory[first : first + max(0, end - first) // 4 * 4].view("<u4")
+    found = [np.zeros(0, dtype=np.int64)]
     for at in range(0, len(words) - 3, _PIECE):
         piece = words[at : at + _PIECE + 3]
         alike = (piece[:-3] & ~np.uint32(_ATTRIBUTES) == 0) & (piece[2:-1] == 0) & (piece[3:] != 0)
-        places = np.flatnonzero(alike) * 4 + (first + 4 * at)
-        for rva in places[_lead_on(image, places)].tolist():
-            if any(_throw(image, rva)):
-                yield rva
+        rows = np.flatnonzero(alike)
+        array = piece[rows + 3]
+        found.append(rows[(array & 3 == 0) & (array < image.size_of_image)] * 4 + (first + 4 * at))
+    places = np.concatenate(found)
+    for rva in places[_lead_on(image, places)].tolist():
+        if any(_throw(image, rva)):
+            yield rva
 
 
 def throws_in_runs(image: Image, starts: I64, ends: I64) -> Iterator[tuple[int, int]]:

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
+from hpbuild.code.columns import members
 from hpbuild.code.model import I64, U32
 from hpbuild.dataclass import dataclass
 
@@ -13,8 +14,8 @@ from hpbuild.dataclass import dataclass
 class Scanned:
     """Columns of references as in ``ReferenceColumns``: those of run ``n`` are the rows
     ``[first[n], ends[n])``; ``sizes`` the bytes of each run up to the first that is no instruction;
-    ``falls_through`` and ``image_base`` (by run) as in ``Run``; ``wide`` the bytes of each run behind which
-    no instruction has a displacement that may be an RVA."""
+    ``falls_through`` and ``image_base`` (by run) as in ``Run``; ``wide_at`` are the RVAs of all instructions
+    that may have a displacement which is an RVA, in no order."""
 
     site: U32
     target: U32
@@ -24,13 +25,30 @@ class Scanned:
     sizes: I64
     falls_through: npt.NDArray[np.bool_]
     image_base: dict[int, frozenset[int]]
-    wide: I64
+    wide_at: U32
+
+    def only(self, chosen: npt.NDArray[np.bool_]) -> "Scanned":
+        """The ``chosen`` runs; ``wide_at`` stays as it is."""
+        first, ends = self.first[chosen], self.ends[chosen]
+        rows, counts, number = members(first, ends), np.cumsum(ends - first), np.cumsum(chosen) - 1
+        return Scanned(
+            site=self.site[rows],
+            target=self.target[rows],
+            meta=self.meta[rows],
+            first=counts - (ends - first),
+            ends=counts,
+            sizes=self.sizes[chosen],
+            falls_through=self.falls_through[chosen],
+            image_base={int(number[run]): found for run, found in self.image_base.items() if chosen[run]},
+            wide_at=self.wide_at,
+        )
 
 
-_NO_ROWS, _NO_RUNS = np.zeros(0, dtype=np.uint32), np.zeros(0, dtype=np.int64)
+_NO_RVAS, _NO_RUNS = np.zeros(0, dtype=np.uint32), np.zeros(0, dtype=np.int64)
 _NOTHING_SCANNED = Scanned(
-    _NO_ROWS, _NO_ROWS, _NO_ROWS, _NO_RUNS, _NO_RUNS, _NO_RUNS, np.zeros(0, dtype=np.bool_), {}, _NO_RUNS
-)
+    site=_NO_RVAS, target=_NO_RVAS, meta=_NO_RVAS, first=_NO_RUNS, ends=_NO_RUNS, sizes=_NO_RUNS,
+    falls_through=np.zeros(0, dtype=np.bool_), image_base={}, wide_at=_NO_RVAS,
+)  # fmt: skip
 
 
 def joined(parts: Sequence[Scanned]) -> Scanned:
@@ -53,7 +71,7 @@ def joined(parts: Sequence[Scanned]) -> Scanned:
             for part, before in zip(parts, runs, strict=True)
             for run, found in part.image_base.items()
         },
-        wide=np.concatenate([part.wide for part in parts]),
+        wide_at=np.concatenate([part.wide_at for part in parts]),
     )
 
 
@@ -69,5 +87,5 @@ def in_order(scanned: Scanned, numbers: I64) -> Scanned:
         sizes=scanned.sizes[order],
         falls_through=scanned.falls_through[order],
         image_base={int(numbers[run]): found for run, found in scanned.image_base.items()},
-        wide=scanned.wide[order],
+        wide_at=scanned.wide_at,
     )

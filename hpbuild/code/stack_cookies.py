@@ -23,6 +23,8 @@ _HANDLED = 3
 """UNW_FLAG_EHANDLER and UNW_FLAG_UHANDLER."""
 _WRAPS, _ALIGNED, _FLAGS = 3, 4, 7
 """Low bits of the offset: the wrapped handler's flags (none wrapped: 0), and an aligned frame."""
+_SIZE, _ALIGNED_SIZE = 4, 12
+"""Bytes of the data."""
 _SLOTS = (1, 2, 1, 1, 2, 3, 2, 3, 2, 3, 1)
 """Slots of each unwind code, UWOP_PUSH_NONVOL to UWOP_PUSH_MACHFRAME."""
 _PUSH, _LARGE, _SMALL, _EPILOG, _MACHINE = 0, 1, 2, 6, 10
@@ -134,7 +136,12 @@ def _taken(image: Image, at: I64, operation: I64, information: I64) -> I64:
 
 def cookie_words(image: Image, place: int) -> Language:
     """The place of a cookie at ``place``: one word, or three in an aligned frame. No address in them."""
-    return Language(12 if image.u32(place) & _ALIGNED else 4, (), ())
+    return Language(_ALIGNED_SIZE if image.u32(place) & _ALIGNED else _SIZE, (), ())
+
+
+def cookie_sizes(image: Image, places: I64) -> I64:
+    """The bytes of each at many."""
+    return np.where(values_at(image, places) & _ALIGNED, _ALIGNED_SIZE, _SIZE)
 
 
 def stack_cookie(image: Image, place: int) -> Language | None:

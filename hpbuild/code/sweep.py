@@ -1,104 +1,141 @@
 """Many runs of code decoded in one go, without a Python step for each instruction."""
 
-import re
-from collections.abc import Sequence
 from itertools import takewhile
 
 import numpy as np
 import numpy.typing as npt
 from iced_x86 import Decoder
 
+from hpbuild.code.columns import distinct, members
 from hpbuild.code.model import I64, U8
 from hpbuild.code.opcodes import Shape, Shapes, by_shape, classify
+from hpbuild.code.validity import READ_AHEAD, doubtful, invalid
 from hpbuild.dataclass import dataclass
 
-_READ_AHEAD = bytes(16)
+LOOKED_AT = 16
+"""Bytes behind the last instruction that are looked at, in vain: they must be there."""
 FIELD_WIDTH = np.where(by_shape(Shape.BRANCH8, Shape.JUMP8), 1, 4)
 """Bytes of the distance in a near branch or call, by shape."""
 
 
 @dataclass(frozen=True, slots=True)
 class Sweep:
-    """The instructions of runs laid end to end in ``code`` (16 zero bytes follow them). ``at`` is the place
-    of each instruction, ``length`` its bytes; run ``n`` holds the instructions ``[first[n], first[n + 1])``
-    and the bytes ``[place[n], place[n + 1])``."""
+    """The instructions of runs in ``memory``: ``at`` is the address (RVA) of each, ``length`` its bytes. Run
+    ``n`` holds the instructions ``[first[n], first[n + 1])`` and the bytes ``[start[n], stop[n])``."""
 
-    code: U8
+    memory: U8
     at: I64
     length: U8
     first: I64
-    place: I64
+    start: I64
+    stop: I64
     shapes: Shapes
 
     def words(self, at: I64) -> npt.NDArray[np.int32]:
-        """The signed 32-bit words at the places ``at``."""
-        return np.ndarray(len(self.code) - 3, "<i4", self.code, 0, (1,))[at]
+        """The signed 32-bit words at the addresses ``at``."""
+        return np.ndarray(len(self.memory) - 3, "<i4", self.memory, 0, (1,))[at]
 
     def heads(self, at: I64) -> npt.NDArray[np.uint64]:
-        """The first eight bytes at the places ``at``, as numbers."""
-        return np.ndarray(len(self.code) - 7, "<u8", self.code, 0, (1,))[at]
+        """The first eight bytes at the addresses ``at``, as numbers."""
+        return np.ndarray(len(self.memory) - 7, "<u8", self.memory, 0, (1,))[at]
 
     def branch_targets(self, rows: I64) -> I64:
-        """Where the near branches and calls ``rows`` lead, as places; of other instructions anything."""
+        """Where the near branches and calls ``rows`` lead; of other instructions anything."""
         ends = self.at[rows] + self.length[rows]
         short = FIELD_WIDTH[self.shapes.shape[rows]] == 1
-        words = self.words(np.where(short, 0, ends - 4))
-        found: I64 = ends + np.where(short, self.code[ends - 1].astype(np.int8), words)
+        words = self.words(np.where(short | (ends < 4), 0, ends - 4))
+        found: I64 = ends + np.where(short, self.memory[ends - 1].astype(np.int8), words)
         return found
 
     def octets(self, index: int) -> bytes:
         """The bytes of instruction ``index``."""
         at = int(self.at[index])
-        return self.code[at : at + int(self.length[index])].tobytes()
+        return self.memory[at : at + int(self.length[index])].tobytes()
+
+    def owners(self, rows: I64) -> I64:
+        """The numbers of the runs that hold the instructions ``rows``."""
+        found: I64 = np.searchsorted(self.first, rows, side="right") - 1
+        return found
+
+    def parts(self, first: I64, behind: I64) -> "Sweep":
+        """Only the instructions ``[first, behind)``, ascending, none empty: each as a run."""
+        rows, last = members(first, behind), behind - 1
+        return Sweep(
+            memory=self.memory,
+            at=self.at[rows],
+            length=self.length[rows],
+            first=from_zero(behind - first),
+            start=self.at[first],
+            stop=self.at[last] + self.length[last],
+            shapes=Shapes(self.shapes.shape[rows], self.shapes.operand[rows]),
+        )
 
 
-def sweep(runs: Sequence[bytes]) -> Sweep:
-    """Decode ``runs``, each from its first byte to its last, or to the first byte that is no instruction:
-    what is behind that is left out."""
-    # An invalid instruction is false: without it, the lengths do not add up.
-    lengths = [
-        bytes(map(len, filter(None, Decoder(64, run)))) if len(run) < _LONG else _lengths(run) for run in runs
-    ]
-    sizes = np.fromiter(map(len, runs), dtype=np.int64, count=len(runs))
-    counts = np.fromiter(map(len, lengths), dtype=np.int64, count=len(runs))
-    kept = list(runs)
-    for bad in np.flatnonzero(_sums(lengths, counts) != sizes).tolist():
-        lengths[bad] = bytes(map(len, takewhile(bool, Decoder(64, runs[bad]))))
-        counts[bad], sizes[bad] = len(lengths[bad]), sum(lengths[bad])
-        kept[bad] = runs[bad][: sizes[bad]]
-    length = np.frombuffer(b"".join(lengths), dtype=np.uint8)
-    code = np.frombuffer(b"".join(kept) + _READ_AHEAD, dtype=np.uint8)
+def sweep(memory: U8, start: I64, end: I64) -> Sweep:
+    """Decode the runs ``[start, end)`` of ``memory``, each from its first byte to its last, or to the first
+    byte that is no instruction: what is behind that is left out."""
+    buffer, before = memory.data, from_zero(end - start)
+    code = b"".join([buffer[low:high] for low, high in zip(start.tolist(), end.tolist(), strict=True)])
+    at, length, first = _decoded(code, before)
+    at += np.repeat(start - before[:-1], np.diff(first))
+    stop, some = start.copy(), first[1:] > first[:-1]
+    last = first[1:][some] - 1
+    stop[some] = at[last] + length[last]
+    if len(stop) and int(stop.max()) + LOOKED_AT > len(memory):
+        memory = np.append(memory, np.zeros(LOOKED_AT, dtype=np.uint8))
+    return Sweep(memory, at, length, first, start, stop, classify(memory, at))
+
+
+def _decoded(code: bytes, bounds: I64) -> tuple[I64, U8, I64]:
+    """Of the runs ``[bounds[n], bounds[n + 1])`` of ``code``: the places and lengths of the instructions up
+    to the first byte of each run that is none; the first row of each run, and the number of all.
+
+    All are decoded as one. A run that begins in the middle of an instruction then is decoded alone.
+    """
+    length = np.frombuffer(bytes(map(len, Decoder(64, code))), dtype=np.uint8)
     at = np.cumsum(length, dtype=np.int64) - length
-    return Sweep(code, at, length, _from_zero(counts), _from_zero(sizes), classify(code, at))
+    first = np.searchsorted(at, bounds)
+    alone = np.flatnonzero(np.append(at, len(code))[first[:-1]] != bounds[:-1])
+    wrong = _wrong(code, at, length, first, bounds)
+    if not len(wrong) and not len(alone):
+        return at, length, first
+    kept = np.ones(len(at), dtype=np.bool_)
+    owner = np.searchsorted(first, wrong, side="right") - 1
+    earliest = np.append(True, owner[1:] != owner[:-1])[: len(owner)]
+    kept[members(wrong[earliest], first[owner[earliest] + 1])] = False
+    kept[members(first[alone], first[alone + 1])] = False
+    first = from_zero(kept)[first]
+    at, length = at[kept], length[kept]
+    if not len(alone):
+        return at, length, first
+    own = _alone(code, bounds, alone)
+    counts, lengths = np.diff(first), np.frombuffer(b"".join(own), dtype=np.uint8)
+    counts[alone] = np.fromiter(map(len, own), dtype=np.int64, count=len(own))
+    rows, before = np.repeat(first[alone], counts[alone]), from_zero(lengths)
+    moves = bounds[alone] - before[from_zero(counts[alone])[:-1]]
+    places = before[:-1] + np.repeat(moves, counts[alone])
+    return np.insert(at, rows, places), np.insert(length, rows, lengths), from_zero(counts)
 
 
-_LONG = 1 << 10
-"""Bytes of a run that may hold very much filler."""
-_FILLER = re.compile(rb"\xcc{64,}")
-_LONGEST = 15
-"""Most bytes of an instruction: one that begins in front of int3 has ended after so many of them."""
+def _wrong(code: bytes, at: I64, length: U8, first: I64, bounds: I64) -> I64:
+    """The rows that are no instructions, or reach behind the end of their run."""
+    octets = np.frombuffer(code + bytes(READ_AHEAD), dtype=np.uint8)
+    some = first[1:] > first[:-1]
+    last = first[1:][some] - 1
+    behind = last[at[last] + length[last] > bounds[1:][some]]
+    final = np.arange(len(at))[-1:]  # may lack bytes, whatever it is
+    asked = distinct(np.concatenate([doubtful(octets, at), final]))
+    return distinct(np.concatenate([behind, invalid(octets, at, length, asked)]))
 
 
-def _lengths(run: bytes) -> bytes:
-    """The lengths of the valid instructions of a long run; of much int3 only the first are decoded."""
-    parts, at = [], 0
-    for filler in _FILLER.finditer(run):
-        begin, end = filler.start() + _LONGEST, filler.end()
-        parts += [bytes(map(len, filter(None, Decoder(64, run[at:begin])))), b"\x01" * (end - begin)]
-        at = end
-    return b"".join([*parts, bytes(map(len, filter(None, Decoder(64, run[at:]))))])
+def _alone(code: bytes, bounds: I64, runs: I64) -> list[bytes]:
+    """The lengths of the instructions of each of the ``runs``, up to the first byte that is none."""
+    spans = zip(bounds[runs].tolist(), bounds[runs + 1].tolist(), strict=True)
+    return [bytes(map(len, takewhile(bool, Decoder(64, code[low:high])))) for low, high in spans]
 
 
-def _from_zero(sizes: I64) -> I64:
+def from_zero(sizes: npt.NDArray[np.integer] | npt.NDArray[np.bool_]) -> I64:
     """Where each of the parts of these sizes begins, and where the last ends."""
     found = np.zeros(len(sizes) + 1, dtype=np.int64)
     np.cumsum(sizes, out=found[1:])
-    return found
-
-
-def _sums(parts: Sequence[bytes], counts: I64) -> I64:
-    """The sum of the bytes of each part, of which ``counts`` are the lengths."""
-    totals = _from_zero(np.frombuffer(b"".join(parts), dtype=np.uint8))
-    ends = np.cumsum(counts)
-    found: I64 = totals[ends] - totals[ends - counts]
     return found

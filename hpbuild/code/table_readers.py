@@ -4,11 +4,12 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from hpbuild.code.address_tables import address_tables
 from hpbuild.code.columns import among, distinct
 from hpbuild.code.decode import RefKind
 from hpbuild.code.model import I64, FieldForm, Fragments, References
 from hpbuild.code.sections import in_code_sections
-from hpbuild.code.tables import address_tables, relative_tables
+from hpbuild.code.tables import relative_tables
 from hpbuild.pe.image import Image
 
 _PIECE = 1 << 18
@@ -63,28 +64,22 @@ def _based(
     reads = reads[needed | among(references.fragment[reads], relative)]
     sites, targets = references.site[reads], references.target[reads]
     numbers = distinct(_owners(fragments, sites, 1))
-    first = np.searchsorted(sites, fragments.start[numbers])
-    stop = np.searchsorted(sites, fragments.end[numbers])
-    begins = _first_of_interest(fragments, references, numbers, reads[first])
-    rows = zip(numbers.tolist(), begins.tolist(), first.tolist(), stop.tolist(), strict=True)
-    for number, begin, low, high in rows:
+    bounds = np.stack([fragments.start[numbers], fragments.end[numbers]], axis=1)
+    rows = zip(bounds.tolist(), np.searchsorted(sites, bounds), strict=True)
+    for number, ((start, end), (low, high)) in zip(numbers.tolist(), rows, strict=True):
         named = dict(zip(sites[low:high].tolist(), targets[low:high].tolist(), strict=True))
-        for table in address_tables(image.read(begin, int(fragments.end[number]) - begin), begin, named):
+        borders = _borders(references, start, end)
+        for table in address_tables(image.read(start, end - start), start, named, borders):
             yield number, table
 
 
-def _first_of_interest(fragments: Fragments, references: References, numbers: I64, reads: I64) -> I64:
-    """An instruction of each fragment among ``numbers`` in front of which none takes the image base or reads
-    behind it: it follows one that a reference is known of. ``reads`` are the first references behind it."""
-    starts = fragments.start[numbers]
-    bases = np.flatnonzero((references.kind == RefKind.LEA) & (references.target == 0))
-    next_base = np.append(bases, len(references.site))[np.searchsorted(references.site[bases], starts)]
-    row = np.minimum(next_base, reads)
-    before = np.maximum(row - 1, 0)
-    behind = references.site[before] + references.width[before] + references.trailing[before]
-    fits = (row > 0) & (references.site[before] >= starts) & (behind <= references.site[row])
-    fits &= references.kind[before] != RefKind.ABSOLUTE
-    return np.where(fits, behind, starts)
+def _borders(references: References, start: int, end: int) -> list[int]:
+    """Where instructions begin in the fragment ``[start, end)``: behind those that have a reference."""
+    first, last = np.searchsorted(references.site, (start, end))
+    own = slice(int(first), int(last))
+    behind = references.site[own] + references.width[own] + references.trailing[own]
+    found: list[int] = behind[references.kind[own] != RefKind.ABSOLUTE].tolist()
+    return found
 
 
 def _owners(fragments: Fragments, places: I64, size: int) -> I64:

@@ -10,9 +10,9 @@ from collections.abc import Callable, Iterator
 
 import numpy as np
 import numpy.typing as npt
-from iced_x86 import Decoder, Instruction, Mnemonic, OpKind, Register
+from iced_x86 import Decoder, Mnemonic, OpKind, Register
 
-from hpbuild.code.decode import full_register, instructions
+from hpbuild.code.decode import FULL_REGISTER, instructions
 from hpbuild.code.model import I64
 from hpbuild.code.sections import Mask, section_numbers
 from hpbuild.pe.access import values_at
@@ -35,23 +35,23 @@ def relative_tables(code: bytes, start: int) -> set[int]:
     for insn in Decoder(64, code, ip=start):
         mnemonic = insn.mnemonic
         if mnemonic == _LEA and insn.is_ip_rel_memory_operand:
-            first = _FULL[insn.op0_register]
+            first = FULL_REGISTER[insn.op0_register]
             holds[first] = insn.ip_rel_memory_address
             loaded.pop(first, None)
             continue
         if not mnemonic:  # no instruction
             break
-        if mnemonic in _ONLY_READS or (not loaded and mnemonic != _MOVSXD):
+        if mnemonic in ONLY_READS or (not loaded and mnemonic != _MOVSXD):
             continue
-        first = _FULL[insn.op0_register] if insn.op0_kind == _REGISTER else 0
+        first = FULL_REGISTER[insn.op0_register] if insn.op0_kind == _REGISTER else 0
         if mnemonic == _ADD and insn.op1_kind == _REGISTER:
-            second = _FULL[insn.op1_register]
+            second = FULL_REGISTER[insn.op1_register]
             for entry, base in ((first, second), (second, first)):
                 if entry in loaded and holds.get(base) == loaded[entry]:
                     tables.add(loaded[entry])
         loaded.pop(first, None)
         if mnemonic == _MOVSXD and insn.op1_kind == _MEMORY:
-            base = _FULL[insn.memory_base]
+            base = FULL_REGISTER[insn.memory_base]
             if insn.memory_index_scale == 4 and insn.memory_index != Register.NONE and base in holds:
                 loaded[first] = holds[base]
     return tables
@@ -73,66 +73,10 @@ def first_table(code: bytes, start: int, limit: int) -> int:
     return lowest
 
 
-def address_tables(code: bytes, start: int, sites: dict[int, int]) -> set[int]:
-    """RVAs of the tables whose entries the fragment ``code`` at ``start`` turns into addresses by adding the
-    image base. ``sites`` maps the fields of image-base operands to what they name. Without that addition the
-    words are plain numbers."""
-    loaded: dict[int, tuple[int, set[int]]] = {}
-    holders: set[int] = set()
-    tables: set[int] = set()
-    ahead = sorted((site for site in sites if site >= start), reverse=True)
-    for insn in Decoder(64, code, ip=start):
-        mnemonic = insn.mnemonic
-        if not mnemonic or not (ahead or loaded):  # no instruction; nothing left to find
-            break
-        first = _FULL[insn.op0_register] if insn.op0_kind == _REGISTER else 0
-        if loaded and mnemonic in _SUMS:
-            for one, other in _summands(insn, first):
-                if one in loaded and other in loaded[one][1] | holders:
-                    tables.add(loaded[one][0])
-        if mnemonic in _ONLY_READS:
-            continue
-        holders.discard(first)
-        if loaded:
-            loaded.pop(first, None)
-            for _, bases in loaded.values():
-                bases.discard(first)
-        if mnemonic == _LEA and insn.is_ip_rel_memory_operand and not insn.ip_rel_memory_address:
-            holders.add(first)
-        if mnemonic not in _LOADS or insn.op1_kind != _MEMORY:
-            continue
-        while ahead and ahead[-1] < insn.ip:
-            ahead.pop()
-        if ahead and ahead[-1] < insn.next_ip:
-            loaded[first] = sites[ahead[-1]], _bases(insn) - {first}
-    return tables
-
-
 _LEA, _ADD, _MOVSXD = int(Mnemonic.LEA), int(Mnemonic.ADD), int(Mnemonic.MOVSXD)
 _REGISTER, _MEMORY = int(OpKind.REGISTER), int(OpKind.MEMORY)
-_SUMS = frozenset((_ADD, _LEA))
-_LOADS = frozenset((int(Mnemonic.MOV), _MOVSXD))
-_FULL = tuple(map(full_register, range(1 + max(n for n in vars(Register).values() if isinstance(n, int)))))
-"""``full_register`` of every register."""
-_ONLY_READS = frozenset((Mnemonic.CMP, Mnemonic.TEST, Mnemonic.PUSH, Mnemonic.BT))
+ONLY_READS = frozenset((Mnemonic.CMP, Mnemonic.TEST, Mnemonic.PUSH, Mnemonic.BT))
 """What leaves its first register as it was."""
-
-
-def _bases(insn: Instruction) -> set[int]:
-    """The registers of a memory operand that may hold the image base."""
-    registers = [insn.memory_base] + [insn.memory_index] * (insn.memory_index_scale == 1)
-    return {full_register(register) for register in registers if register != Register.NONE}
-
-
-def _summands(insn: Instruction, first: int) -> list[tuple[int, int]]:
-    """The registers that an ADD or LEA adds, in both orders."""
-    if insn.mnemonic == Mnemonic.ADD and insn.op1_kind == OpKind.REGISTER:
-        pair = first, full_register(insn.op1_register)
-    elif insn.mnemonic == Mnemonic.LEA and insn.memory_index_scale == 1:
-        pair = full_register(insn.memory_base), full_register(insn.memory_index)
-    else:
-        return []
-    return [pair, pair[::-1]]
 
 
 def relative_entries(image: Image, table: int, stop: int, origin: int) -> list[int]:

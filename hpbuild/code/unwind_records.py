@@ -1,12 +1,13 @@
 """All unwind records of an image with their language data, and what follows from them for its code."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import chain
 
 import numpy as np
 import numpy.typing as npt
 
 from hpbuild.code.columns import among, distinct
+from hpbuild.code.common_handlers import common_handlers
 from hpbuild.code.exceptions import Record, read_record
 from hpbuild.code.model import I64, Exceptions, FieldForm, Fragments
 from hpbuild.code.stack_cookies import handler_forms
@@ -68,32 +69,38 @@ def read_records(image: Image, table: RuntimeFunctions) -> Records:
     """Every unwind record of the exception directory with its language data."""
     every = distinct(table.unwind[table.unwind != 0].astype(np.int64))
     heads = _heads(image, every)
-    handled = heads.rva[heads.handled].tolist()
-    forms = handler_forms(image, handled)
-    known = {rva: record for rva in handled if (record := read_record(image, rva, forms)) is not None}
-    readable = ~heads.handled
-    readable[heads.handled] = [rva in known for rva in handled]
+    forms = handler_forms(image, heads.rva[heads.handled].tolist())
+    handled = np.flatnonzero(heads.handled)
+    common = common_handlers(image, heads.rva[handled] + heads.size[handled], forms)
+    others = np.delete(handled, common.numbers)
+    read = [
+        (number, record)
+        for number, rva in zip(others.tolist(), heads.rva[others].tolist(), strict=True)
+        if (record := read_record(image, rva, forms)) is not None
+    ]
+    numbers, records = np.array([number for number, _ in read], dtype=np.int64), [one for _, one in read]
+    rows = _rows(image, heads, (handled[common.owner], common.site), (numbers, records))
+    heads.size[handled[common.numbers]] += common.sizes
+    heads.size[numbers] = [record.size for record in records]
+    readable = np.ones(len(heads.rva), dtype=np.bool_)
+    readable[np.setdiff1d(others, numbers)] = False
     heads = heads[readable]
-    heads.size[heads.handled] = [record.size for record in known.values()]
     split_off = table.begin[among(table.unwind, heads.rva[heads.split_off])]
-    named = np.array([site for record in known.values() for site in record.funclets], dtype=np.int64)
-    rows = _rows(image, heads, known)
+    named = np.array([site for record in records for site in record.funclets], dtype=np.int64)
+    named = values_at(image, np.concatenate([named, common.funclets])).astype(np.int64)
     labels = [
         (site, target, int(FieldForm.ADDR32NB), 0)
-        for record in known.values()
+        for record in records
         if not record.known and not record.doubtful
         for site, target in _labels(image, table, record, heads.rva)
     ]
+    unknown = [record.rva for record in records if not record.known]
     return Records(
         rvas=heads.rva,
         sizes=heads.size,
-        unknown=frozenset(
-            {rva for rva, record in known.items() if not record.known}.union(
-                every[~among(every, heads.rva)].tolist()
-            )
-        ),
+        unknown=frozenset([*unknown, *every[~among(every, heads.rva)].tolist()]),
         rows=np.concatenate([rows, np.array(labels, dtype=np.int64).reshape(-1, 4)]),
-        funclets=np.concatenate([split_off.astype(np.int64), values_at(image, named).astype(np.int64)]),
+        funclets=np.concatenate([split_off.astype(np.int64), named]),
     )
 
 
@@ -114,19 +121,26 @@ def _heads(image: Image, rvas: I64) -> _Heads:
     return heads[~chained | (rva + heads.size <= image.size_of_image)]
 
 
-def _rows(image: Image, heads: _Heads, records: dict[int, Record]) -> I64:
-    """Fields of all records in the order of the records: those of chained ones are three RVAs."""
-    place = np.flatnonzero(heads.chained)
-    sites = (heads.rva[place] + heads.size[place] - _CHAINED_ROW)[:, None] + np.arange(0, _CHAINED_ROW, 4)
-    chained = np.zeros((sites.size, 4), dtype=np.int64)
-    chained[:, 0] = sites.reshape(-1)
-    chained[:, 1] = values_at(image, chained[:, 0])
-    chained[:, 2] = np.tile(_CHAINED_FORMS, len(sites))
-    fields = chain.from_iterable(record.fields for record in records.values())
-    others = np.fromiter(chain.from_iterable(fields), dtype=np.int64).reshape(-1, 4)
-    counts = np.array([len(record.fields) for record in records.values()], dtype=np.int64)
-    owner = np.concatenate([np.repeat(place, 3), np.repeat(np.flatnonzero(heads.handled), counts)])
-    rows: I64 = np.concatenate([chained, others])[np.argsort(owner, kind="stable")]
+def _rows(image: Image, heads: _Heads, common: tuple[I64, I64], others: tuple[I64, Sequence[Record]]) -> I64:
+    """Fields of all records in the order of the records: those of chained ones are three RVAs; ``common`` are
+    numbers of records with sites of RVAs, ``others`` with what was read of them."""
+    chained = np.flatnonzero(heads.chained)
+    first = heads.rva[chained] + heads.size[chained] - _CHAINED_ROW
+    sites = (first[:, None] + np.arange(0, _CHAINED_ROW, 4)).reshape(-1)
+    numbers, records = others
+    fields = chain.from_iterable(record.fields for record in records)
+    rows = np.fromiter(chain.from_iterable(fields), dtype=np.int64).reshape(-1, 4)
+    counts = np.array([len(record.fields) for record in records], dtype=np.int64)
+    owner = [np.repeat(chained, len(_CHAINED_FORMS)), common[0], np.repeat(numbers, counts)]
+    simple = _filled(image, sites, np.tile(_CHAINED_FORMS, len(chained)))
+    rows = np.concatenate([simple, _filled(image, common[1], FieldForm.ADDR32NB), rows])
+    return rows.take(np.argsort(np.concatenate(owner), kind="stable"), axis=0)
+
+
+def _filled(image: Image, sites: I64, forms: I64 | int) -> I64:
+    """Rows of fields at ``sites``."""
+    rows = np.zeros((len(sites), 4), dtype=np.int64)
+    rows[:, 0], rows[:, 1], rows[:, 2] = sites, values_at(image, sites), forms
     return rows
 
 
@@ -157,7 +171,8 @@ def unwind_records(records: Records, fragments: Fragments) -> Exceptions:
     room = np.diff(start)
     size[:-1] = np.where(room <= size[:-1] + _TRAILER, room, size[:-1])
     return Exceptions(
-        records=tuple(zip(start.tolist(), size.tolist(), strict=True)),
+        starts=start,
+        sizes=size,
         unknown=records.unknown,
         funclets=frozenset(records.funclets[among(records.funclets, fragments.start)].tolist()),
     )

@@ -91,6 +91,16 @@ class LeftOut:
         """All parts, one by one."""
         return map(self.part, range(self.count))
 
+    def rows(self) -> Iterator[tuple[str, str, Sequence[int], Sequence[int]]]:
+        """Of all parts, one by one, ``place``, ``cause``, and the borders of their ranges in the fixed image
+        and in the baseline: ``parts`` without an object for each range."""
+        new, old = 2 * self.ranges, 2 * self.kept
+        for number in range(self.count):
+            fixed = self.fixed[new * number : new * (number + 1)]
+            size = sum(fixed[1::2]) - sum(fixed[::2])
+            cause = _cause(self.change, self.what, fixed[0], size)
+            yield self.place(number), cause, fixed, self.baseline[old * number : old * (number + 1)]
+
 
 def address_name(what: str, entry: int) -> str:
     """What a part without a name is called."""
@@ -99,7 +109,11 @@ def address_name(what: str, entry: int) -> str:
 
 def cause_of(change: str, what: str, fixed: Sequence[Interval]) -> str:
     """Why a part with the ranges ``fixed`` is left out, in words."""
-    words = f"{change} {what} at {fixed[0].start:#x}, {sum(map(len, fixed))} bytes"
+    return _cause(change, what, fixed[0].start, sum(map(len, fixed)))
+
+
+def _cause(change: str, what: str, entry: int, size: int) -> str:
+    words = f"{change} {what} at {entry:#x}, {size} bytes"
     if change != SAME:
         return words
     return f"{words}, leads into {'one' if what == FUNCTION else 'a function'} that is left out"

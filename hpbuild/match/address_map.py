@@ -7,11 +7,12 @@ import numpy as np
 from hpbuild.code.columns import among, distinct
 from hpbuild.code.model import I64
 from hpbuild.dataclass import dataclass
-from hpbuild.match.agreement import Agreement, DataPairs, Testimony, expand, in_step, same_forms
+from hpbuild.match.agreement import Agreement, Testimony, expand, in_step, same_forms
 from hpbuild.match.alignment import aligned_atoms, aligned_references
 from hpbuild.match.atoms import Memory
 from hpbuild.match.content import MAX_PADDING
-from hpbuild.match.pairing import Pairing, join_unique
+from hpbuild.match.data_pairs import DataPairs
+from hpbuild.match.pairing import Pairing, join_unique, once
 from hpbuild.match.sides import Side
 
 Columns = tuple[I64, I64]
@@ -43,6 +44,15 @@ class DataMap:
     same: np.ndarray[tuple[int], np.dtype[np.bool_]]
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Map:
+    """A ``DataMap`` that is not finished: ``mate`` is the baseline's atom or -1."""
+
+    mate: I64
+    evidence: I64
+    same: np.ndarray[tuple[int], np.dtype[np.bool_]]
+
+
 def map_data(fixed: Side, baseline: Side, pairing: Pairing, changed: I64) -> tuple[Agreement, DataMap]:
     """Judge all testimony and extend the map to data that only neighbours or changed functions speak for.
 
@@ -59,18 +69,19 @@ def map_data(fixed: Side, baseline: Side, pairing: Pairing, changed: I64) -> tup
         if not len(fresh[0]):
             break
         extra = (np.concatenate([extra[0], fresh[0]]), np.concatenate([extra[1], fresh[1]]))
-        before = int((data.baseline >= 0).sum())
+        before = np.count_nonzero(data.mate >= 0)
         agreement = testimony.agreement(fresh)
         data = _settle(fixed, baseline, agreement.data, named, extra)
-        if int((data.baseline >= 0).sum()) == before:
+        if np.count_nonzero(data.mate >= 0) == before:
             break
     data = _align(fixed, baseline, data, _same_places(fixed, baseline, pairing, agreement))
     rows = aligned_references(
         fixed, baseline, pairing, _telling_pairs(fixed, baseline, pairing, data, changed)
     )
     data = _align(fixed, baseline, data, aligned_atoms(fixed, baseline, rows))
-    grown = _grown(fixed, baseline, data)
-    return agreement, DataMap(baseline=data.baseline, evidence=data.evidence, same=data.same & ~grown)
+    place = np.where(data.mate >= 0, np.append(baseline.atoms.start, 0)[data.mate], -1)
+    grown = _grown(fixed, baseline, place)
+    return agreement, DataMap(baseline=place, evidence=data.evidence, same=data.same & ~grown)
 
 
 def _same_places(fixed: Side, baseline: Side, pairing: Pairing, agreement: Agreement) -> Columns:
@@ -138,37 +149,36 @@ def _unique_names(side: Side) -> dict[str, int]:
     return {name: atom for name, atom in found.items() if name not in many}
 
 
-def _settle(fixed: Side, baseline: Side, pairs: DataPairs, named: Columns, extra: Columns) -> DataMap:
+def _settle(fixed: Side, baseline: Side, pairs: DataPairs, named: Columns, extra: Columns) -> _Map:
     """One counterpart for each atom: valid pairs, equal content first, then the lowest address. What is only
     in ``extra``, not in ``named``, was suggested by neighbours."""
-    rows = np.flatnonzero(pairs.valid)
-    rows = rows[np.lexsort((pairs.baseline[rows], ~pairs.same[rows], pairs.fixed[rows]))]
-    atoms, first = np.unique(pairs.fixed[rows], return_index=True)
-    rows = rows[first]
-    place = np.full(len(fixed.atoms), -1, dtype=np.int64)
-    evidence = np.zeros(len(fixed.atoms), dtype=np.int64)
-    same = np.zeros(len(fixed.atoms), dtype=np.bool_)
-    place[atoms] = baseline.atoms.start[pairs.baseline[rows]] if len(rows) else place[atoms]
-    evidence[atoms] = Evidence.TESTIMONY
-    width = len(baseline.atoms) + 1
-    suggested = among(atoms * width + pairs.baseline[rows], np.sort(extra[0] * width + extra[1]))
-    evidence[atoms[suggested]] = Evidence.NEIGHBOUR
+    count = len(fixed.atoms)
+    # The pairs are in order: what is written last is the first one, of equal content where there is one.
+    rows = np.flatnonzero(pairs.valid)[::-1]
+    rows = np.concatenate([rows, rows[pairs.same[rows]]])
+    chosen = np.full(count, -1, dtype=np.int64)
+    chosen[pairs.fixed[rows]] = rows
+    atoms = np.flatnonzero(chosen >= 0)
+    rows = chosen[atoms]
+    mate = np.full(count, -1, dtype=np.int64)
+    mate[atoms] = pairs.baseline[rows]
+    same = np.zeros(count, dtype=np.bool_)
     same[atoms] = pairs.same[rows]
-    by_name = among(atoms, np.sort(named[0]))
-    evidence[atoms[by_name]] = Evidence.NAME
-    return DataMap(baseline=place, evidence=evidence, same=same)
+    evidence = np.where(mate >= 0, np.int64(Evidence.TESTIMONY), np.int64(Evidence.NONE))
+    evidence[extra[0][mate[extra[0]] == extra[1]]] = Evidence.NEIGHBOUR
+    evidence[named[0][mate[named[0]] >= 0]] = Evidence.NAME
+    return _Map(mate=mate, evidence=evidence, same=same)
 
 
-def _neighbours(fixed: Side, baseline: Side, pairing: Pairing, data: DataMap) -> Columns:
+def _neighbours(fixed: Side, baseline: Side, pairing: Pairing, data: _Map) -> Columns:
     """Candidates for unmapped atoms: at the distance of the mapped atom before or behind in the section.
     Writable atoms only where both distances agree or one side has no mapped atom."""
-    mapped = np.flatnonzero(data.baseline >= 0)
-    free = np.flatnonzero(data.baseline < 0)
+    mapped = np.flatnonzero(data.mate >= 0)
+    free = np.flatnonzero(data.mate < 0)
     if not len(free) or not len(baseline.atoms):
         return np.zeros(0, dtype=np.int64), np.zeros(0, dtype=np.int64)
-    has_before, has_after, shift_before, shift_after = _nearest(fixed, data, mapped, free)
-    taken = np.zeros(len(baseline.atoms), dtype=np.bool_)
-    taken[baseline.atoms.at(data.baseline[mapped])] = True
+    has_before, has_after, shift_before, shift_after = _nearest(fixed, baseline, data, mapped, free)
+    taken = _taken(baseline, data)
     writable = fixed.atoms.memory[free] != Memory.RODATA
     agreed = ~(has_before & has_after) | (shift_before == shift_after)
     alone, start_shift = _section_shifts(fixed, baseline, free, has_before | has_after)
@@ -191,21 +201,24 @@ def _neighbours(fixed: Side, baseline: Side, pairing: Pairing, data: DataMap) ->
 
 
 def _nearest(
-    fixed: Side, data: DataMap, mapped: I64, free: I64
+    fixed: Side, baseline: Side, data: _Map, mapped: I64, free: I64
 ) -> tuple[np.ndarray[tuple[int], np.dtype[np.bool_]], np.ndarray[tuple[int], np.dtype[np.bool_]], I64, I64]:
     """For each unmapped atom: whether its section has a mapped one before it, and one behind it; and their
     distances to their counterparts, 0 where there is none."""
     if not len(mapped):
         nowhere, none = np.zeros(len(free), dtype=np.bool_), np.zeros(len(free), dtype=np.int64)
         return nowhere, nowhere, none, none
-    shift = data.baseline[mapped] - fixed.atoms.start[mapped]
-    place = np.searchsorted(mapped, free)
+    place = np.cumsum(data.mate >= 0)[free]
     section = fixed.atoms.section
     before = np.maximum(place - 1, 0)
     after = np.minimum(place, len(mapped) - 1)
     has_before = (place > 0) & (section[mapped[before]] == section[free])
     has_after = (place < len(mapped)) & (section[mapped[after]] == section[free])
-    return has_before, has_after, shift[before], shift[after]
+    shifts = (
+        baseline.atoms.start[data.mate[atoms]] - fixed.atoms.start[atoms]
+        for atoms in (mapped[before], mapped[after])
+    )
+    return has_before, has_after, *shifts
 
 
 MIN_CONTENT = 8
@@ -268,17 +281,17 @@ def _code_shifts(fixed: Side, baseline: Side, pairing: Pairing, free: I64) -> Co
     return known.astype(np.int64), theirs.start[np.maximum(partner, 0)] - ours.start[code]
 
 
-def _taken(baseline: Side, data: DataMap) -> np.ndarray[tuple[int], np.dtype[np.bool_]]:
-    """By baseline atom: it holds the counterpart of something."""
+def _taken(baseline: Side, data: _Map) -> np.ndarray[tuple[int], np.dtype[np.bool_]]:
+    """By baseline atom: it is the counterpart of something."""
     taken = np.zeros(len(baseline.atoms) + 1, dtype=np.bool_)
-    taken[baseline.atoms.at(data.baseline[data.baseline >= 0])] = True
+    taken[data.mate] = True
     return taken[:-1]
 
 
-def _telling_pairs(fixed: Side, baseline: Side, pairing: Pairing, data: DataMap, changed: I64) -> I64:
+def _telling_pairs(fixed: Side, baseline: Side, pairing: Pairing, data: _Map, changed: I64) -> I64:
     """Those of the ``changed`` fragments that name something unmapped, and whose partners name something that
     is nobody's counterpart. What the others name alike is settled."""
-    free = data.baseline < 0
+    free = data.mate < 0
     changed = changed[_names_some(fixed, changed, free)]
     return changed[_names_some(baseline, pairing.fixed[changed], ~_taken(baseline, data))]
 
@@ -295,35 +308,39 @@ def _names_some(
     return chosen
 
 
-def _align(fixed: Side, baseline: Side, data: DataMap, aligned: Columns) -> DataMap:
+def _align(fixed: Side, baseline: Side, data: _Map, aligned: Columns) -> _Map:
     """Fill what is still unmapped from the places that changed functions name alike, first come."""
-    place, evidence, same = data.baseline.copy(), data.evidence.copy(), data.same.copy()
+    mate, evidence, same = data.mate.copy(), data.evidence.copy(), data.same.copy()
     taken = _taken(baseline, data)
     constant = fixed.atoms.memory == Memory.RODATA, baseline.atoms.memory == Memory.RODATA
-    rows = np.flatnonzero((place[aligned[0]] < 0) & ~taken[aligned[1]])
+    rows = np.flatnonzero((mate[aligned[0]] < 0) & ~taken[aligned[1]])
     rows = rows[constant[0][aligned[0][rows]] == constant[1][aligned[1][rows]]]
-    for left, right in zip(aligned[0][rows].tolist(), aligned[1][rows].tolist(), strict=True):
-        if place[left] >= 0 or taken[right]:
-            continue
-        taken[right] = True
-        place[left] = baseline.atoms.start[right]
-        evidence[left] = Evidence.ALIGNMENT
-        same[left] = _same_content(fixed, baseline, left, right)
-    return DataMap(baseline=place, evidence=evidence, same=same)
+    left, right = aligned[0][rows], aligned[1][rows]
+    for row in np.flatnonzero(~(once(left) & once(right))).tolist():
+        if mate[left[row]] < 0 and not taken[right[row]]:
+            mate[left[row]], taken[right[row]] = right[row], True
+        else:
+            left[row] = -1
+    rows = np.flatnonzero(left >= 0)
+    left, right = left[rows], right[rows]
+    mate[left], evidence[left] = right, Evidence.ALIGNMENT
+    same[left] = _same_content(fixed, baseline, left, right)
+    return _Map(mate=mate, evidence=evidence, same=same)
 
 
-def _grown(fixed: Side, baseline: Side, data: DataMap) -> np.ndarray[tuple[int], np.dtype[np.bool_]]:
-    """Variables with less room in the baseline than they have now: zeros behind them are no evidence, because
-    they belong to another variable or to nobody. Up to ``MAX_PADDING`` zero bytes may be filler."""
+def _grown(fixed: Side, baseline: Side, places: I64) -> np.ndarray[tuple[int], np.dtype[np.bool_]]:
+    """Variables with less room at their ``places`` in the baseline than they have now: zeros behind them are
+    no evidence, because they belong to another variable or to nobody. Up to ``MAX_PADDING`` zero bytes may be
+    filler."""
     grown = np.zeros(len(fixed.atoms), dtype=np.bool_)
     ends_of, tails = _whole_ends(fixed)
     writable = fixed.atoms.memory != Memory.RODATA
-    rows = np.flatnonzero((data.baseline >= 0) & writable)
+    rows = np.flatnonzero((places >= 0) & writable)
     rows = rows[~among(rows, tails)]
     sections = baseline.program.image.sections
     ends = np.array([section.rva + section.virtual_size for section in sections], dtype=np.int64)
-    bounds = distinct(np.concatenate([data.baseline[rows], ends]))
-    place = data.baseline[rows]
+    bounds = distinct(np.concatenate([places[rows], ends]))
+    place = places[rows]
     after = np.searchsorted(bounds, place, side="right")
     room = bounds[np.minimum(after, len(bounds) - 1)] - place
     start, end = fixed.atoms.start[rows], ends_of[rows]
@@ -338,18 +355,24 @@ def _whole_ends(side: Side) -> Columns:
     the part behind it."""
     atoms = side.atoms
     ends = atoms.end.copy()
-    named = np.zeros(len(atoms), dtype=np.bool_)
+    # One more stands for no atom, -1.
+    named = np.zeros(len(atoms) + 1, dtype=np.bool_)
     for places in (side.targets.atom, side.pointers.atom):
-        named[places[places >= 0]] = True
+        named[places] = True
     filled = np.array(
         [section.rva + section.raw_size for section in side.program.image.sections], dtype=np.int64
     )
-    cut = np.flatnonzero(among(ends[:-1], np.sort(filled)) & (atoms.start[1:] == ends[:-1]) & ~named[1:])
+    cut = np.flatnonzero(among(ends[:-1], np.sort(filled)) & (atoms.start[1:] == ends[:-1]) & ~named[1:-1])
     ends[cut] = atoms.end[cut + 1]
     return ends, cut + 1
 
 
-def _same_content(fixed: Side, baseline: Side, left: int, right: int) -> bool:
+def _same_content(
+    fixed: Side, baseline: Side, left: I64, right: I64
+) -> np.ndarray[tuple[int], np.dtype[np.bool_]]:
     """Equal bytes without any field: content whose fields were not judged does not count as equal."""
-    low, high = int(fixed.atoms.first_field[left]), int(fixed.atoms.last_field[left])
-    return low == high and bool(fixed.atoms.digest[left] == baseline.atoms.digest[right])
+    same: np.ndarray[tuple[int], np.dtype[np.bool_]] = (
+        fixed.atoms.digest[left] == baseline.atoms.digest[right]
+    )
+    same &= fixed.atoms.first_field[left] == fixed.atoms.last_field[left]
+    return same

@@ -5,16 +5,22 @@ first byte. What the loader owns (metadata) and code are no atoms; data inside e
 """
 
 from enum import IntEnum
-from hashlib import blake2b
 
 import numpy as np
 
-from hpbuild.code.columns import among, distinct
+from hpbuild.code.columns import among, distinct, members
 from hpbuild.code.identification import identification
 from hpbuild.code.model import I64, U8, FieldForm, Program
 from hpbuild.dataclass import dataclass
+from hpbuild.match.digests import Pieces, digests
+from hpbuild.match.masked import Masked
 from hpbuild.match.vtables import table_heads
 from hpbuild.pe.symbols import SymbolKind
+
+_NEAR = 12
+"""Addresses that differ only in so many of their lowest bits are near each other."""
+_PLACE = 8
+"""Bytes of the place of a field in what is hashed."""
 
 
 class Memory(IntEnum):
@@ -61,24 +67,12 @@ class Atoms:
         return index if index >= 0 and rva < self.end[index] else -1
 
 
-def masked_memory(program: Program) -> U8:
-    """The mapped image with every reference of code and every data field zeroed."""
-    memory = program.image.memory.copy()
-    references, fields = program.references, program.fields
-    runs = [(references.site[references.width == width], width) for width in (1, 4, 8)]
-    runs += [(fields.site[fields.form == form], 8 if form is FieldForm.ADDR64 else 4) for form in FieldForm]
-    for sites, width in runs:
-        for place in range(width):
-            memory[sites + place] = 0
-    return memory
-
-
-def cut_atoms(program: Program, masked: U8) -> Atoms:
-    """All atoms of a program. ``masked`` is the result of ``masked_memory``."""
+def cut_atoms(program: Program, masked: Masked) -> Atoms:
+    """All atoms of a program."""
     starts, ends, sections = _data_runs(program)
     heads = table_heads(program)
     texts = identification(program.image)
-    anchors = _anchors(program, starts, heads, np.array([run.start for run in texts], dtype=np.int64))
+    anchors = _anchors(program, (starts, ends), heads, np.array([run.start for run in texts], dtype=np.int64))
     owner = np.searchsorted(starts, anchors, side="right") - 1
     inside = (owner >= 0) & (anchors < ends[np.maximum(owner, 0)]) if len(starts) else np.zeros(0, dtype=bool)
     start, owner = anchors[inside], owner[inside]
@@ -129,9 +123,9 @@ def _data_runs(program: Program) -> tuple[I64, I64, I64]:
     return starts, ends, sections
 
 
-def _anchors(program: Program, runs: I64, heads: tuple[I64, ...], texts: I64) -> I64:
-    """Every address that may begin an atom, ascending and distinct."""
-    records = np.array(program.exceptions.records, dtype=np.int64).reshape(-1, 2)
+def _anchors(program: Program, runs: tuple[I64, I64], heads: tuple[I64, ...], texts: I64) -> I64:
+    """Every address that may begin an atom of the runs (start, end), ascending and distinct."""
+    records = program.exceptions
     named = np.array(
         [s.rva for s in program.symbols.items if s.kind is SymbolKind.DATA]
         + [s.rva + s.size for s in program.symbols.items if s.kind is SymbolKind.DATA and s.size],
@@ -147,11 +141,15 @@ def _anchors(program: Program, runs: I64, heads: tuple[I64, ...], texts: I64) ->
         program.fields.origin,
         named,
         opaque,
-        runs,
+        runs[0],
         exported,
         texts,
     ]
-    parts += [records[:, 0], records.sum(axis=1), np.array(sections, dtype=np.int64)]
+    parts += [records.starts, records.starts + records.sizes, np.array(sections, dtype=np.int64)]
+    # Most name code. What has no data near is not sorted.
+    near = np.zeros((program.image.size_of_image >> _NEAR) + 1, dtype=np.bool_)
+    near[members(runs[0] >> _NEAR, (runs[1] - 1 >> _NEAR) + 1)] = True
+    parts = [part[near.take(part >> _NEAR, mode="clip")] for part in parts]
     anchors = distinct(np.concatenate(parts))
     anchors = anchors[~_within_fields(program, anchors)]
     return distinct(np.concatenate([anchors, _aligned_behind(program, anchors)]))
@@ -161,11 +159,11 @@ def _aligned_behind(program: Program, anchors: I64) -> I64:
     """Aligned pointers in what begins at an address that is not aligned: they belong to another datum, which
     nothing names. (What holds a pointer is aligned as the pointer is.)"""
     site = program.fields.site[program.fields.form == FieldForm.ADDR64]
-    first = np.searchsorted(site, anchors)
     nowhere = np.iinfo(np.int64).max
-    known = np.append(site, nowhere)[first]
-    before_next = known < np.append(anchors[1:], nowhere)
-    found: I64 = known[(anchors % 8 != 0) & (known % 8 == 0) & before_next]
+    odd = np.flatnonzero(anchors % 8)
+    known = np.append(site, nowhere)[np.searchsorted(site, anchors[odd])]
+    before_next = known < np.append(anchors[1:], nowhere)[odd]
+    found: I64 = known[(known % 8 == 0) & before_next]
     return found
 
 
@@ -192,25 +190,32 @@ def _memory(program: Program, start: I64, section: I64) -> U8:
     return np.where(writable, kind, Memory.RODATA).astype(np.uint8)
 
 
-def _digests(program: Program, masked: U8, start: I64, end: I64, first: I64, last: I64) -> I64:
+def _digests(program: Program, masked: Masked, start: I64, end: I64, first: I64, last: I64) -> I64:
     fields = program.fields
-    holder = np.repeat(np.arange(len(start)), last - first)
-    held = np.arange(len(holder)) - np.repeat(np.cumsum(last - first) - last, last - first)
-    places = (fields.site[held] - start[holder]).astype("<i8").tobytes()
-    forms = fields.form[held].tobytes()
-    ends = np.cumsum(last - first)
-    pieces = map(slice, start.tolist(), end.tolist())
-    rows = zip(pieces, (ends - (last - first)).tolist(), ends.tolist(), strict=True)
-    view, fresh = memoryview(masked.data), blake2b(digest_size=8).copy
-    found = bytearray()
-    for piece, low, high in rows:
-        state = fresh()
-        state.update(view[piece])
-        if high > low:
-            state.update(places[low * 8 : high * 8])
-            state.update(forms[low:high])
-        found += state.digest()
-    return np.frombuffer(bytes(found), dtype="<i8").astype(np.int64)
+    pieces = Pieces(
+        start=start,
+        end=end,
+        first=first,
+        last=last,
+        sites=fields.site,
+        marks=fields.form + np.uint8(1),
+        tails=_tails(program, start, first, last),
+        tail=_PLACE + 1,
+    )
+    return digests(masked, pieces)
+
+
+def _tails(program: Program, start: I64, first: I64, last: I64) -> U8:
+    """For each atom the places of its fields and then their forms."""
+    fields, counts = program.fields, last - first
+    held = members(first, last)
+    before, count = np.repeat(first, counts), np.repeat(counts, counts)
+    found = np.zeros(len(fields) * (_PLACE + 1) + _PLACE, dtype=np.uint8)
+    places = np.ndarray(len(found) - _PLACE + 1, "<i8", found, 0, (1,))
+    number = held - before
+    places[before * (_PLACE + 1) + number * _PLACE] = fields.site[held] - np.repeat(start, counts)
+    found[before * (_PLACE + 1) + count * _PLACE + number] = fields.form[held]
+    return found
 
 
 def _names(program: Program, start: I64) -> dict[int, str]:

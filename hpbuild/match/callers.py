@@ -84,7 +84,8 @@ def drop_denied(fixed: Side, baseline: Side, pairing: Pairing, shapes: tuple[Sha
     both, or too few where the two are hardly alike. To redirect that one would change another function. Where
     only one of the two has paired callers these say nothing (a call may be new, or gone), unless data names
     one of the two alone. Seen from the other side the same pairs are undone. The number undone."""
-    unsure = np.flatnonzero((pairing.fixed >= 0) & np.isin(pairing.level, _UNSURE) & (fixed.forms != 0))
+    unsure = pairing.made_by(_UNSURE)
+    unsure = unsure[fixed.forms[unsure] != 0]
     if not len(unsure):
         return 0
     partners = pairing.fixed[unsure]

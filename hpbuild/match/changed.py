@@ -6,7 +6,7 @@ from hpbuild.code.columns import distinct
 from hpbuild.code.model import I64
 from hpbuild.match.agreement import expand, in_step
 from hpbuild.match.names import named_apart
-from hpbuild.match.pairing import Level, Pairing, balanced, counted_pairs
+from hpbuild.match.pairing import Level, Pairing, balanced, counted_pairs, once
 from hpbuild.match.sides import Side
 from hpbuild.match.similarity import Shapes, similarity
 
@@ -48,9 +48,11 @@ def _take_best(
     pairing: Pairing,
     shapes: tuple[Shapes, Shapes],
 ) -> int:
-    made = 0
-    order = np.lexsort((right, left, -votes))
-    for index in order.tolist():
+    # Most have no rival: they need not wait for their turn.
+    clear = (fixed.forms[left] == baseline.forms[right]) & once(left) & once(right)
+    made = pairing.add_distinct(left[clear], right[clear], Level.REFERENCE)
+    left, right, votes = left[~clear], right[~clear], votes[~clear]
+    for index in np.lexsort((right, left, -votes)).tolist():
         a, b = int(left[index]), int(right[index])
         if pairing.fixed[a] >= 0 or pairing.baseline[b] >= 0:
             continue
@@ -185,8 +187,8 @@ _WEAK = (Level.REFERENCE, Level.LAYOUT, Level.SIMILARITY)
 
 def drop_contradicted(fixed: Side, baseline: Side, pairing: Pairing) -> int:
     """Undo weak pairs of equal form that name code which is paired otherwise; the number undone."""
-    weak = np.flatnonzero((pairing.fixed >= 0) & np.isin(pairing.level, _WEAK) & (fixed.forms != 0))
-    weak = weak[fixed.forms[weak] == baseline.forms[pairing.fixed[weak]]]
+    weak = pairing.made_by(_WEAK)
+    weak = weak[(fixed.forms[weak] != 0) & (fixed.forms[weak] == baseline.forms[pairing.fixed[weak]])]
     owner, row, other = in_step(fixed, baseline, pairing, weak)
     left, right = fixed.targets.code[row], baseline.targets.code[other]
     both = (left >= 0) & (right >= 0)

@@ -6,10 +6,13 @@ refers to it; labels of paired fragments name the pair, so every new pair sharpe
 have a colour, so only they and what touches them is looked at.
 """
 
+from functools import partial
+
 import numpy as np
 
+from hpbuild.code.columns import members
 from hpbuild.code.model import I64
-from hpbuild.match.agreement import expand
+from hpbuild.match.both import both
 from hpbuild.match.mixing import U64, mix, pair_labels
 from hpbuild.match.pairing import Level, Pairing, join_unique
 from hpbuild.match.sides import Side
@@ -28,18 +31,49 @@ class Colouring:
 
     def start(self, pairing: Pairing) -> None:
         """Begin with forms and what is paired."""
-        self.left.start(pairing.fixed)
-        self.right.start(pairing.baseline)
+        both(
+            partial(self.left.start, pairing.fixed),
+            partial(self.right.start, pairing.baseline),
+            _free(pairing),
+        )
 
     def refine(self, pairing: Pairing) -> None:
         """One round on both sides."""
-        self.left.refine(pairing.fixed)
-        self.right.refine(pairing.baseline)
+        both(
+            partial(self.left.refine, pairing.fixed),
+            partial(self.right.refine, pairing.baseline),
+            _free(pairing),
+        )
 
 
-_Edges = tuple[I64, U64, I64]
-"""The fragments at the other ends of the references of all nodes, factors that stand for the places and
-offsets of these, and where the references of each node begin, with the end of the last."""
+class _Edges:
+    """References between some nodes and others, those of each node together: ``ends`` are the fragments at
+    the other ends, ``factors`` stand for the places and offsets, ``bounds`` say where the references of each
+    node begin, with the end of the last. ``settled`` is by node the sum of what does not change any more:
+    what a pair is called, and what no code says."""
+
+    __slots__ = ("_bounds", "_ends", "_factors", "_settled")
+
+    def __init__(self, ends: I64, factors: U64, bounds: I64, settled: U64) -> None:
+        self._ends, self._factors, self._bounds, self._settled = ends, factors, bounds, settled
+
+    def gathered(self, labels: U64) -> U64:
+        """By node: the labels at the other ends of its references, each times its factor, summed modulo
+        2**64."""
+        return self._settled + _run_sums(labels[self._ends] * self._factors, self._bounds)
+
+    def of(self, kept: Bool, labels: U64, partners: I64) -> "_Edges":
+        """Those of some of the nodes; what leads to fragments with partners, which have the labels of pairs,
+        is settled."""
+        sizes = np.diff(self._bounds)
+        rows = np.flatnonzero(np.repeat(kept, sizes))
+        ends, factors, bounds = self._ends[rows], self._factors[rows], _bounds(sizes[kept])
+        free = partners[ends] < 0
+        open_bounds = _bounds(free)[bounds]
+        rows = np.flatnonzero(~free)
+        settled = self._settled[kept] + _run_sums(labels[ends[rows]] * factors[rows], bounds - open_bounds)
+        rows = np.flatnonzero(free)
+        return _Edges(ends[rows], factors[rows], open_bounds, settled)
 
 
 class _Colours:
@@ -65,33 +99,32 @@ class _Colours:
         self._partners = np.full(len(side.forms), -1, dtype=np.int64)
         self.nodes = self.column = np.zeros(0, dtype=np.int64)
         self._own = self.nodes.view(np.uint64)
-        self._named: _Edges = self.nodes, self._own, np.zeros(1, dtype=np.int64)
-        self._callers: _Edges = self._named
+        self._named = self._callers = _Edges(self.nodes, self._own, np.zeros(1, dtype=np.int64), self._own)
 
     def start(self, partners: I64) -> None:
         """Begin with the forms. ``partners`` are each fragment's, -1 when it has none."""
         changed = np.flatnonzero(self._partners != partners)
+        undone = (self._partners[changed] >= 0).any()
+        self._name(changed[partners[changed] >= 0], partners)
         self._partners[changed] = partners[changed]
-        paired = changed[partners[changed] >= 0]
-        self._labels[paired] = pair_labels(paired if self._numbered else partners[paired])
         kept = partners[self.nodes] < 0
-        if np.count_nonzero(kept) == np.count_nonzero(partners < 0):
-            self._keep(kept)
-        else:
+        if undone or np.count_nonzero(kept) != np.count_nonzero(partners < 0):
             self._open(np.flatnonzero(partners < 0))
+        else:
+            self._keep(kept)
         self.column = self._own.view(np.int64)
         self._labels[self.nodes] = self._own
 
     def refine(self, partners: I64) -> None:
         """One round: own form, what it refers to, in order, and who refers to it."""
-        partner = partners[self.nodes]
-        paired, numbers = partner >= 0, self.nodes if self._numbered else partner
-        self._labels[self.nodes] = np.where(paired, pair_labels(numbers), self.column.view(np.uint64))
-        if 4 * np.count_nonzero(paired) > len(paired):
-            self._keep(~paired)
-        links = self._side.links
-        outgoing = self._gathered(self._named) + links.named[self.nodes]
-        incoming = self._gathered(self._callers) + links.held[self.nodes]
+        kept = partners[self.nodes] < 0
+        self._labels[self.nodes] = self.column.view(np.uint64)
+        paired = self.nodes[np.flatnonzero(~kept)]
+        self._name(paired, partners)
+        if 4 * len(paired) > len(kept):
+            self._partners[paired] = partners[paired]
+            self._keep(kept)
+        outgoing, incoming = self._named.gathered(self._labels), self._callers.gathered(self._labels)
         self.column = mix(mix(self._own, outgoing), incoming).view(np.int64)
 
     def free(self, partners: I64) -> I64:
@@ -104,34 +137,35 @@ class _Colours:
         colours[self.nodes] = self.column
         return colours
 
-    def _gathered(self, edges: _Edges) -> U64:
-        """By node: the labels at the other ends of its edges, each times what stands for its place, summed
-        modulo 2**64."""
-        ends, factors, bounds = edges
-        sums = np.zeros(len(ends) + 1, dtype=np.uint64)
-        np.cumsum(self._labels[ends] * factors, out=sums[1:])
-        sums = sums[bounds]
-        return sums[1:] - sums[:-1]
+    def _name(self, paired: I64, partners: I64) -> None:
+        """Give the labels of their pairs to fragments."""
+        self._labels[paired] = pair_labels(paired if self._numbered else partners[paired])
 
     def _keep(self, kept: Bool) -> None:
-        """Only these of the nodes."""
-        if kept.all():
+        """Only these of the nodes; all others of them are paired, and named so."""
+        rows = np.flatnonzero(kept)
+        if len(rows) == len(kept):
             return
-        self.nodes, self._own = self.nodes[kept], self._own[kept]
-        self._named, self._callers = _of_some(self._named, kept), _of_some(self._callers, kept)
+        self.nodes, self._own = self.nodes[rows], self._own[rows]
+        self._named = self._named.of(kept, self._labels, self._partners)
+        self._callers = self._callers.of(kept, self._labels, self._partners)
 
     def _open(self, nodes: I64) -> None:
         self.nodes, self._own = nodes, self._side.forms[nodes].view(np.uint64)
-        side, order = self._side, np.arange(len(nodes))
-        number, row = expand(side.first[nodes], side.links.own[nodes], order)
-        code = np.flatnonzero(side.targets.code[row] >= 0)
-        number, row = number[code], row[code]
-        place = row - side.first[nodes[number]]
-        self._named = side.targets.code[row], self._factors(place, row), _bounds(number, len(nodes))
-        number, at = expand(side.links.first[nodes], side.links.last[nodes], order)
-        row = side.links.rows[at]
+        side, links = self._side, self._side.links
+        begin, end = side.first[nodes], links.own[nodes]
+        row, target = members(begin, end), side.targets.code
+        place = row - np.repeat(begin, end - begin)
+        known = target[row] >= 0
+        before = _bounds(known)[_bounds(end - begin)]
+        code = np.flatnonzero(known)
+        row = row[code]
+        self._named = _Edges(target[row], self._factors(place[code], row), before, links.named[nodes])
+        begin, end = links.first[nodes], links.last[nodes]
+        row = links.rows[members(begin, end)]
         caller = side.program.references.fragment[row]
-        self._callers = caller, self._factors(row - side.first[caller], row), _bounds(number, len(nodes))
+        factors = self._factors(row - side.first[caller], row)
+        self._callers = _Edges(caller, factors, _bounds(end - begin), links.held[nodes])
 
     def _factors(self, place: I64, row: I64) -> U64:
         """Odd numbers for the places and offsets of references."""
@@ -146,18 +180,19 @@ class _Colours:
         return factors
 
 
-def _of_some(edges: _Edges, kept: Bool) -> _Edges:
-    """The edges of the nodes that are kept."""
-    ends, factors, bounds = edges
-    sizes = np.diff(bounds)
-    rows = np.flatnonzero(np.repeat(kept, sizes))
-    return ends[rows], factors[rows], np.concatenate([bounds[:1], np.cumsum(sizes[kept])])
+def _run_sums(values: U64, bounds: I64) -> U64:
+    """Sums modulo 2**64 of runs of values, each of which ends where the next one begins."""
+    sums = np.zeros(len(values) + 1, dtype=np.uint64)
+    np.cumsum(values, out=sums[1:])
+    sums = sums[bounds]
+    return sums[1:] - sums[:-1]
 
 
-def _bounds(numbers: I64, count: int) -> I64:
-    """Where each number begins in an ascending column of them, and the end of the last."""
-    sizes = np.bincount(numbers, minlength=count)
-    return np.concatenate([np.zeros(1, dtype=np.int64), np.cumsum(sizes)])
+def _bounds(sizes: I64 | Bool) -> I64:
+    """Where each run of these sizes begins when one is behind the other, and the end of the last."""
+    bounds = np.zeros(len(sizes) + 1, dtype=np.int64)
+    np.cumsum(sizes, out=bounds[1:])
+    return bounds
 
 
 def pair_by_colour(colouring: Colouring, pairing: Pairing, rounds: int) -> int:
@@ -170,7 +205,7 @@ def pair_by_colour(colouring: Colouring, pairing: Pairing, rounds: int) -> int:
         rows, others = join_unique(
             left.column, right.column, left.free(pairing.fixed), right.free(pairing.baseline)
         )
-        found = pairing.add(left.nodes[rows], right.nodes[others], Level.CONTEXT)
+        found = pairing.add_distinct(left.nodes[rows], right.nodes[others], Level.CONTEXT)
         made += found
         if number and not found:
             break
@@ -180,9 +215,12 @@ def pair_by_colour(colouring: Colouring, pairing: Pairing, rounds: int) -> int:
 def pair_by_form(fixed: Side, baseline: Side, pairing: Pairing) -> int:
     """Pair fragments that are alone with their form on both sides."""
     left, right = join_unique(
-        fixed.forms, baseline.forms, _free(fixed, pairing.fixed), _free(baseline, pairing.baseline)
+        fixed.forms,
+        baseline.forms,
+        np.flatnonzero((pairing.fixed < 0) & (fixed.forms != 0)),
+        np.flatnonzero((pairing.baseline < 0) & (baseline.forms != 0)),
     )
-    return pairing.add(left, right, Level.FORM)
+    return pairing.add_distinct(left, right, Level.FORM)
 
 
 def final_colours(colouring: Colouring, pairing: Pairing, rounds: int) -> tuple[I64, I64]:
@@ -194,5 +232,6 @@ def final_colours(colouring: Colouring, pairing: Pairing, rounds: int) -> tuple[
     return colouring.left.everywhere(), colouring.right.everywhere()
 
 
-def _free(side: Side, partner: I64) -> I64:
-    return np.flatnonzero((partner < 0) & (side.forms != 0))
+def _free(pairing: Pairing) -> int:
+    """Fragments without a partner, of the side that has fewer of them."""
+    return int(min(np.count_nonzero(side < 0) for side in (pairing.fixed, pairing.baseline)))

@@ -14,6 +14,11 @@ from hpbuild.code.model import I64
 
 MAX_PAIRS = 4_000_000
 """Pairs of equal elements up to which there is room for all of them at once."""
+FEW_PAIRS = 20_000
+"""Up to so many pairs nothing shorter is worth looking for."""
+GRAM = 16
+"""Elements of a gram; a power of 2. Sequences that have much in common have few equal grams that are not
+behind each other, but many equal elements."""
 Block = tuple[int, int, int]
 """Start in the left sequence, start in the right one, length."""
 
@@ -25,27 +30,69 @@ def common_runs(left: Sequence[bytes], right: Sequence[bytes]) -> list[Block]:
         np.array([numbers.setdefault(each, len(numbers)) for each in some], dtype=np.int64)
         for some in (left, right)
     )
-    count = np.bincount(one, minlength=len(numbers)) * np.bincount(two, minlength=len(numbers))
-    if count.sum() > MAX_PAIRS:
-        matcher = SequenceMatcher(None, left, right, autojunk=False)
-        return [(a, b, size) for a, b, size in matcher.get_matching_blocks() if size]
+    found: list[Block] = []
+    work = [(one, two, 0, 0)]
+    while work:
+        one, two, begin, other = work.pop()
+        pairs = _pairs(one, two)
+        grams = (_grams(one, two)) if pairs > FEW_PAIRS else None
+        if grams is not None and 0 < _pairs(*grams) <= MAX_PAIRS:
+            # Of several that are longest the first one is found by its grams as by its elements.
+            a, b, length = _longest(_diagonals(*grams))
+            length += GRAM - 1
+            found.append((begin + a, other + b, length))
+            work.append((one[:a], two[:b], begin, other))
+            work.append((one[a + length :], two[b + length :], begin + a + length, other + b + length))
+        elif pairs > MAX_PAIRS:
+            matcher = SequenceMatcher(None, one.tolist(), two.tolist(), autojunk=False)
+            blocks = matcher.get_matching_blocks()
+            found += [(begin + a, other + b, size) for a, b, size in blocks if size]
+        elif pairs:
+            found += [(begin + a, other + b, size) for a, b, size in _by_diagonals(one, two)]
+    return sorted(found)
+
+
+def _pairs(one: I64, two: I64) -> int:
+    """Pairs of equal elements."""
+    size = 1 + int(max(one.max(initial=0), two.max(initial=0)))
+    return int(np.dot(np.bincount(one, minlength=size), np.bincount(two, minlength=size)))
+
+
+def _grams(one: I64, two: I64) -> tuple[I64, I64]:
+    """Numbers for the elements at each place with the ``GRAM - 1`` behind it: equal for equal ones."""
+    span = 1
+    while span < GRAM:
+        width = 1 + int(max(one.max(initial=0), two.max(initial=0)))
+        longer = [some[:-span] * width + some[span:] for some in (one, two)]
+        numbers = np.unique(np.concatenate(longer), return_inverse=True)[1]
+        one, two = numbers[: len(longer[0])], numbers[len(longer[0]) :]
+        span *= 2
+    return one, two
+
+
+def _by_diagonals(one: I64, two: I64) -> list[Block]:
     found: list[Block] = []
     work = [(_diagonals(one, two), (0, len(one)), (0, len(two)))]
     while work:
         runs, (low, high), (bottom, top) = work.pop()
         runs = _clipped(runs, (low, high), (bottom, top))
-        start, shift, size = runs
-        if not len(size):
+        if not len(runs[0]):
             continue
-        longest = np.flatnonzero(size == size.max())
-        longest = longest[start[longest] == start[longest].min()]
-        # The start in the right sequence is the start less the shift.
-        best = int(longest[np.argmax(shift[longest])])
-        a, b, length = int(start[best]), int(start[best] - shift[best]), int(size[best])
+        a, b, length = _longest(runs)
         found.append((a, b, length))
         work.append((runs, (low, a), (bottom, b)))
         work.append((runs, (a + length, high), (b + length, top)))
-    return sorted(found)
+    return found
+
+
+def _longest(runs: tuple[I64, I64, I64]) -> Block:
+    """The longest run; of several the first in the left sequence, and then in the right one."""
+    start, shift, size = runs
+    longest = np.flatnonzero(size == size.max())
+    longest = longest[start[longest] == start[longest].min()]
+    # The start in the right sequence is the start less the shift.
+    best = int(longest[np.argmax(shift[longest])])
+    return int(start[best]), int(start[best] - shift[best]), int(size[best])
 
 
 def _diagonals(one: I64, two: I64) -> tuple[I64, I64, I64]:

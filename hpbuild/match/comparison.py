@@ -4,12 +4,15 @@ The order of the steps is the algorithm: prepare both sides, pair their fragment
 align what changed, judge all testimony, map the data.
 """
 
+from functools import partial
+
 import numpy as np
 
 from hpbuild.code.model import Program
 from hpbuild.dataclass import dataclass
 from hpbuild.match.address_map import DataMap, map_data
 from hpbuild.match.agreement import Agreement
+from hpbuild.match.both import both
 from hpbuild.match.functions import FunctionFact, FunctionFacts, Groups, function_facts, groups
 from hpbuild.match.funnel import pair_fragments
 from hpbuild.match.line_only import LineSites, line_sites, without_lines
@@ -43,7 +46,11 @@ def compare(
 ) -> Comparison:
     """Compare two programs. Deterministic: the same programs give the same result. ``contents`` are those of
     the baseline and of the fixed program, where they are known (``hpbuild.match.sides.contents``)."""
-    left, right = prepare(fixed, contents[1]), prepare(baseline, contents[0])
+    left, right = both(
+        partial(prepare, fixed, contents[1]),
+        partial(prepare, baseline, contents[0]),
+        min(len(fixed.references), len(baseline.references)),
+    )
     pairing = pair_fragments(left, right)
     lines = line_sites(left, right, pairing)
     left, right = without_lines(left, lines.fixed), without_lines(right, lines.baseline)

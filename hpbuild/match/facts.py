@@ -21,6 +21,7 @@ from hpbuild.match.sides import Side
 from hpbuild.values import Interval
 
 _RESERVED = {".idata": "imports", ".edata": "exports", ".reloc": "relocations", ".rsrc": "resources"}
+Bool = np.ndarray[tuple[int], np.dtype[np.bool_]]
 _RODATA = int(Memory.RODATA)
 _KINDS = {int(kind): kind.name.lower() for kind in RefKind}
 _LEVELS = {int(level): level.label for level in Level}
@@ -131,17 +132,17 @@ def _reason(comparison: Comparison, fact: FunctionFact) -> str:
         return _line_reason(comparison, fact)
     fixed, baseline, pairing = comparison.fixed, comparison.baseline, comparison.pairing
     for fragment in fact.fragments:
-        partner = int(pairing.fixed[fragment])
+        partner = pairing.fixed.item(fragment)
         if partner < 0:
             return f"the part at {int(fixed.program.fragments.start[fragment]):#x} has no counterpart"
         if fixed.forms[fragment] != baseline.forms[partner]:
             ours, theirs = first_difference(fixed, baseline, fragment, partner)
             return f"code differs, first at {_place(ours)} (baseline {_place(theirs)})"
-        row = int(comparison.agreement.first_bad[fragment])
+        row = comparison.agreement.first_bad.item(fragment)
         if row == -2:
             return "unwind information differs"
         if row >= 0:
-            other = int(baseline.first[partner]) + row - int(fixed.first[fragment])
+            other = baseline.first.item(partner) + row - fixed.first.item(fragment)
             return _reference_reason(fixed, baseline, row, other)
         if baseline.program.fragments.root[partner] != fact.partner:
             return "its parts belong to different functions of the baseline"
@@ -167,10 +168,10 @@ def _place(rva: int) -> str:
 
 
 def _reference_reason(fixed: Side, baseline: Side, row: int, other: int) -> str:
-    kind = _KINDS[int(fixed.program.references.kind[row])]
-    site = int(fixed.program.references.site[row])
-    ours, theirs = int(fixed.program.references.target[row]), int(baseline.program.references.target[other])
-    atom = int(fixed.targets.atom[row])
+    references = fixed.program.references
+    kind, site = _KINDS[references.kind.item(row)], references.site.item(row)
+    ours, theirs = references.target.item(row), baseline.program.references.target.item(other)
+    atom = fixed.targets.atom.item(row)
     constant = atom >= 0 and fixed.atoms.memory[atom] == _RODATA
     what = "content of a constant" if constant else "target"
     return f"{what} differs: {kind} at {site:#x} names {ours:#x}, in the baseline {theirs:#x}"
@@ -179,31 +180,31 @@ def _reference_reason(fixed: Side, baseline: Side, row: int, other: int) -> str:
 def data_changes(comparison: Comparison) -> list[DatumChange]:
     """Changed, added and removed data."""
     fixed, baseline, data = comparison.fixed, comparison.baseline, comparison.data
-    named = referenced(fixed)
-    found = []
-    for atom in np.flatnonzero((data.baseline < 0) | ~data.same).tolist():
-        place = int(data.baseline[atom])
+    named, found = referenced(fixed), []
+    atoms = np.flatnonzero((data.baseline < 0) | ~data.same)
+    places = data.baseline[atoms]
+    ends = np.append(baseline.atoms.end, -1)[baseline.atoms.at(places)]
+    for atom, place, end in zip(atoms.tolist(), places.tolist(), ends.tolist(), strict=True):
         if place < 0 and is_filler(fixed, atom, named):
             continue
         if reserved_class(fixed, atom, named):
             continue
-        found.append(_datum_change(comparison, atom, place))
-    kept = np.zeros(len(baseline.atoms), dtype=np.bool_)
-    places = baseline.atoms.at(data.baseline[data.baseline >= 0])
-    kept[places[places >= 0]] = True
+        found.append(_datum_change(comparison, atom, place, end))
+    kept = np.zeros(len(baseline.atoms) + 1, dtype=np.bool_)
+    kept[baseline.atoms.at(data.baseline[data.baseline >= 0])] = True
     theirs, covered = referenced(baseline), _Covered(comparison)
-    for atom in np.flatnonzero(~kept).tolist():
+    start, behind = baseline.atoms.start.item, baseline.atoms.end.item
+    for atom in np.flatnonzero(~kept[:-1]).tolist():
         if is_filler(baseline, atom, theirs) or reserved_class(baseline, atom, theirs):
             continue
-        if covered.holds(int(baseline.atoms.start[atom])):
+        if covered.holds(start(atom)):
             continue
-        run = Interval(int(baseline.atoms.start[atom]), int(baseline.atoms.end[atom]))
         found.append(
             DatumChange(
                 name=baseline.atoms.names.get(atom, ""),
                 change=Change.REMOVED,
-                kind=_MEMORY[int(baseline.atoms.memory[atom])],
-                baseline=run,
+                kind=_MEMORY[baseline.atoms.memory.item(atom)],
+                baseline=Interval(start(atom), behind(atom)),
                 fixed=None,
                 reason="no counterpart in the fixed image",
             )
@@ -236,52 +237,55 @@ class _Covered:
         )
 
 
-def _datum_change(comparison: Comparison, atom: int, place: int) -> DatumChange:
-    fixed, baseline = comparison.fixed, comparison.baseline
-    run = Interval(int(fixed.atoms.start[atom]), int(fixed.atoms.end[atom]))
+def _datum_change(comparison: Comparison, atom: int, place: int, end: int) -> DatumChange:
+    """``place`` of the counterpart or -1; ``end`` of what lies there or -1."""
+    atoms = comparison.fixed.atoms
+    run = Interval(atoms.start.item(atom), atoms.end.item(atom))
     other = None
     why = "no counterpart in the baseline"
     if place >= 0:
-        mate = baseline.atoms.one(place)
-        other = Interval(place, int(baseline.atoms.end[mate]) if mate >= 0 else place + len(run))
-        why = f"content differs (paired by {_EVIDENCE[int(comparison.data.evidence[atom])]})"
+        other = Interval(place, end if end >= 0 else place + len(run))
+        why = f"content differs (paired by {_EVIDENCE[comparison.data.evidence.item(atom)]})"
     return DatumChange(
-        name=fixed.atoms.names.get(atom, ""),
+        name=atoms.names.get(atom, ""),
         change=Change.ADDED if place < 0 else Change.CHANGED,
-        kind=_MEMORY[int(fixed.atoms.memory[atom])],
+        kind=_MEMORY[atoms.memory.item(atom)],
         baseline=other,
         fixed=run,
         reason=why,
     )
 
 
-def referenced(side: Side) -> np.ndarray[tuple[int], np.dtype[np.bool_]]:
+def referenced(side: Side) -> Bool:
     """By atom: something names it (a reference, a field, a symbol that is not import book-keeping)."""
-    named = np.zeros(len(side.atoms), dtype=np.bool_)
-    for atoms in (side.targets.atom, side.pointers.atom):
-        named[atoms[atoms >= 0]] = True
+    # One more stands for no atom, -1.
+    named = np.zeros(len(side.atoms) + 1, dtype=np.bool_)
+    named[side.targets.atom] = True
+    named[side.pointers.atom] = True
     named[[atom for atom, name in side.atoms.names.items() if not name.startswith(".idata$")]] = True
-    return named
+    return named[:-1]
 
 
-def is_filler(side: Side, atom: int, named: np.ndarray[tuple[int], np.dtype[np.bool_]]) -> bool:
+def is_filler(side: Side, atom: int, named: Bool) -> bool:
     """True for zeros (or int3 in code sections) that nothing names."""
-    start, end = int(side.atoms.start[atom]), int(side.atoms.end[atom])
+    if named[atom]:
+        return False
+    start, end = side.atoms.start.item(atom), side.atoms.end.item(atom)
     code = side.program.image.section_at(start)
     filler = bytes((0, 0xCC)) if code is not None and code.executable else b"\0"
-    return not named[atom] and not side.program.image.read(start, end - start).strip(filler)
+    return not side.program.image.read(start, end - start).strip(filler)
 
 
-def reserved_class(side: Side, atom: int, named: np.ndarray[tuple[int], np.dtype[np.bool_]]) -> str:
+def reserved_class(side: Side, atom: int, named: Bool) -> str:
     """Metadata class of an atom that no code and no relocated pointer names, in a section that linkers
     keep for loader structures (mingw leaves import book-keeping in .idata) or that identifies a compiler; ''
     for anything else."""
+    if named[atom] or side.atoms.first_field[atom] != side.atoms.last_field[atom]:
+        return ""
     klass = _RESERVED.get(side.program.image.sections[int(side.atoms.section[atom])].name, "")
     if not klass and int(side.atoms.start[atom]) in side.atoms.identification:
-        klass = "compiler-identification"
-    if not klass or side.atoms.first_field[atom] != side.atoms.last_field[atom]:
-        return ""
-    return "" if named[atom] else klass
+        return "compiler-identification"
+    return klass
 
 
 def byte_account(
@@ -295,7 +299,7 @@ def byte_account(
     length = fragments.end - fragments.start
     for fact in others:
         klass = "line-only-code" if fact.line_only else "added-code" if fact.partner < 0 else "changed-code"
-        sizes[klass] += sum(int(length[part]) for part in fact.fragments)
+        sizes[klass] += sum([length.item(part) for part in fact.fragments])
     code = ~fragments.opaque & ~fragments.opaque[fragments.root]
     sizes["identical-code"] = int(length[code].sum()) - sizes.total()
     sizes["padding"] += int((program.padding[:, 1] - program.padding[:, 0]).sum())

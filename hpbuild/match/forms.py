@@ -4,32 +4,33 @@ from hashlib import blake2b
 
 import numpy as np
 
-from hpbuild.code.model import I64, U8, Program
+from hpbuild.code.model import I64, Program
+from hpbuild.match.digests import Pieces, digests
 from hpbuild.match.masked import Masked
 
 
-def fragment_forms(program: Program, masked: U8) -> I64:
+def fragment_forms(program: Program, masked: Masked) -> I64:
     """A 64-bit digest for each fragment: its bytes with reference fields zeroed, and the place, width and
     kind of every reference. Opaque fragments get 0: they are data."""
     fragments, references = program.fragments, program.references
-    first = np.searchsorted(references.site, fragments.start)
-    last = np.searchsorted(references.site, fragments.end)
-    owner = references.fragment
-    place = references.site - fragments.start[owner] if len(references) else references.site
-    shape = place << 8 | references.kind.astype(np.int64) << 4 | references.width
     code = np.flatnonzero(~fragments.opaque)
-    pieces = map(slice, fragments.start[code].tolist(), fragments.end[code].tolist())
-    rows = zip(pieces, (first[code] * 8).tolist(), (last[code] * 8).tolist(), strict=True)
-    view, shapes, fresh = memoryview(masked.data), shape.astype("<i8").tobytes(), blake2b(digest_size=8).copy
-    found = bytearray()
-    for piece, low, high in rows:
-        state = fresh()
-        state.update(view[piece])
-        if low < high:
-            state.update(shapes[low:high])
-        found += state.digest()
+    first, last = reference_ranges(program)
+    marks = references.kind << np.uint8(4) | references.width
+    shape = references.site - fragments.start[references.fragment]
+    shape <<= 8
+    shape |= marks
+    pieces = Pieces(
+        start=fragments.start[code],
+        end=fragments.end[code],
+        first=first[code],
+        last=last[code],
+        sites=references.site,
+        marks=marks,
+        tails=shape.view(np.uint8),
+        tail=8,
+    )
     forms = np.zeros(len(fragments), dtype=np.int64)
-    forms[code] = np.frombuffer(found, dtype="<i8") | 1
+    forms[code] = digests(masked, pieces) | 1
     return forms
 
 

@@ -5,7 +5,6 @@ from functools import cached_property
 
 import numpy as np
 
-from hpbuild.code.columns import distinct
 from hpbuild.code.model import I64, Program
 from hpbuild.dataclass import dataclass
 from hpbuild.match.agreement import Agreement
@@ -72,15 +71,9 @@ class FunctionFacts(Mapping[int, FunctionFact]):
     def __getitem__(self, root: int) -> FunctionFact:
         fact = self._made.get(root)
         if fact is None:
-            fragments = self._groups[root]
-            row = int(self.roots.searchsorted(root))
-            fact = self._made[root] = FunctionFact(
-                root=root,
-                fragments=fragments,
-                partner=int(self.partner[row]),
-                identical=bool(self.identical[row]),
-                line_only=bool(self.line_only[row]),
-            )
+            if root not in self._groups:
+                raise KeyError(root)
+            (fact,) = self._facts(np.array([self.roots.searchsorted(root)], dtype=np.int64))
         return fact
 
     def __contains__(self, root: object) -> bool:
@@ -95,12 +88,32 @@ class FunctionFacts(Mapping[int, FunctionFact]):
     @cached_property
     def every(self) -> tuple[FunctionFact, ...]:
         """All of them: where those that differ are enough, ask for ``differing``."""
-        return tuple(self[root] for root in self)
+        return self._facts(np.arange(len(self.roots)))
 
     @cached_property
     def differing(self) -> tuple[FunctionFact, ...]:
         """Those that are not identical, or but for line numbers."""
-        return tuple(self[root] for root in self.roots[~self.identical | self.line_only].tolist())
+        return self._facts(np.flatnonzero(~self.identical | self.line_only))
+
+    def _facts(self, rows: I64) -> tuple[FunctionFact, ...]:
+        """Those of some rows of the columns; the same objects for the same rows."""
+        columns = self.roots, self.partner, self.identical, self.line_only
+        made, groups = self._made, self._groups
+        found = []
+        for root, partner, identical, line_only in zip(
+            *(part[rows].tolist() for part in columns), strict=True
+        ):
+            fact = made.get(root)
+            if fact is None:
+                fact = made[root] = FunctionFact(
+                    root=root,
+                    fragments=groups[root],
+                    partner=partner,
+                    identical=identical,
+                    line_only=line_only,
+                )
+            found.append(fact)
+        return tuple(found)
 
 
 def function_facts(
@@ -143,10 +156,9 @@ def _all_identical(
 def groups(program: Program) -> Groups:
     """The functions of a program by their roots."""
     opaque, root = program.fragments.opaque, program.fragments.root
-    code = np.flatnonzero(~opaque)
-    code = code[~opaque[root[code]]]
+    code = np.flatnonzero(~(opaque | opaque[root]))
     found: dict[int, tuple[int, ...]] = {}
-    parts = code[root[code] != code]
+    parts = code[np.flatnonzero(root[code] != code)]
     parts = parts[np.argsort(root[parts], kind="stable")]
     owners = root[parts]
     first = np.flatnonzero(np.concatenate([[True], owners[1:] != owners[:-1]])) if len(parts) else parts
@@ -154,10 +166,12 @@ def groups(program: Program) -> Groups:
     bounds = [*first.tolist(), len(members)]
     for number, owner in enumerate(owners[first].tolist()):
         found[owner] = (owner, *members[bounds[number] : bounds[number + 1]])
-    return Groups(distinct(root[code]), found, len(root))
+    begins = np.zeros(len(root), dtype=np.bool_)
+    begins[root[code]] = True
+    return Groups(np.flatnonzero(begins), found, len(root))
 
 
 def ranges(program: Program, fragments: tuple[int, ...]) -> tuple[Interval, ...]:
     """Address ranges of fragments."""
-    table = program.fragments
-    return tuple(Interval(int(table.start[index]), int(table.end[index])) for index in fragments)
+    start, end = program.fragments.start.item, program.fragments.end.item
+    return tuple([Interval(start(index), end(index)) for index in fragments])

@@ -1,5 +1,8 @@
 """The matching funnel: the widest level that gives a one-to-one answer, repeated to a fixed point."""
 
+from functools import partial
+from itertools import cycle
+
 import numpy as np
 
 from hpbuild.match.callers import drop_denied, pair_by_callers
@@ -11,6 +14,7 @@ from hpbuild.match.changed import (
     pair_by_similarity,
 )
 from hpbuild.match.colours import Colouring, final_colours, pair_by_colour, pair_by_form
+from hpbuild.match.data_testimony import DataTestimony
 from hpbuild.match.leftovers import pair_leftovers
 from hpbuild.match.names import pair_by_name
 from hpbuild.match.pairing import Pairing
@@ -33,11 +37,12 @@ def pair_fragments(fixed: Side, baseline: Side) -> Pairing:
     pair_by_form(*both)
     funnel.settle()
     funnel.follow()
-    around = Surroundings(*both)
+    testified = DataTestimony(fixed, baseline)
+    around = Surroundings(*both, testified)
     while pair_by_surroundings(around, pairing):
         funnel.settle()
         funnel.follow()
-        around = Surroundings(*both)
+        around = Surroundings(*both, testified)
     if pair_twins(*both, around, even=True):
         funnel.settle()
     for step in (pair_by_layout, pair_by_similarity):
@@ -46,7 +51,7 @@ def pair_fragments(fixed: Side, baseline: Side) -> Pairing:
     if pair_by_callers(*both):
         funnel.settle()
     funnel.repair()
-    around = Surroundings(*both)
+    around = Surroundings(*both, testified)
     if pair_twins(*both, around, even=False):
         funnel.settle()
     if pair_by_order(*both, final_colours(funnel.colouring, pairing, ROUNDS)):
@@ -68,13 +73,17 @@ class _Funnel:
         self.colouring = Colouring(fixed, baseline)
 
     def settle(self) -> None:
-        """Refine and follow references until neither makes a new pair."""
-        fixed, baseline, pairing = self._fixed, self._baseline, self._pairing
-        while True:
-            made = pair_by_colour(self.colouring, pairing, ROUNDS)
-            made += pair_by_form(fixed, baseline, pairing)
-            made += pair_by_reference(fixed, baseline, pairing, self._shapes)
-            if not made:
+        """Refine and follow references until no step makes a new pair, each after the last pair was made."""
+        both = self._fixed, self._baseline, self._pairing
+        steps = (
+            partial(pair_by_colour, self.colouring, self._pairing, ROUNDS),
+            partial(pair_by_form, *both),
+            partial(pair_by_reference, *both, self._shapes),
+        )
+        idle = 0
+        for step in cycle(steps):
+            idle = 0 if step() else idle + 1
+            if idle == len(steps):
                 return
 
     def follow(self) -> None:

@@ -6,103 +6,76 @@ of a function to its root. Two nodes that are known to be each other's counterpa
 surrounds the others refines theirs (Weisfeiler and Leman's refinement over code and data).
 """
 
+from functools import partial
+
 import numpy as np
 
-from hpbuild.code.columns import distinct_pairs
 from hpbuild.code.model import I64
 from hpbuild.dataclass import dataclass
-from hpbuild.match.agreement import expand, named_alike, same_forms
+from hpbuild.match.agreement import expand
 from hpbuild.match.atoms import Memory
+from hpbuild.match.both import both
+from hpbuild.match.data_testimony import DataTestimony
 from hpbuild.match.mixing import U64, mix, summed
-from hpbuild.match.pairing import Pairing, once
+from hpbuild.match.pairing import Pairing
 from hpbuild.match.sides import Side
 
-DEPTH = 4
-"""Most steps through data from paired code to data that it testifies about."""
 Bool = np.ndarray[tuple[int], np.dtype[np.bool_]]
 _REFERENCE, _FIELD, _UNWIND, _HEAD, _PART = range(1, 6)
 _CODE, _DATA = np.array([[0x5851F42D4C957F2D], [0x14057B7EF767814F]], dtype=np.uint64)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Graph:
-    """``base`` is what a node is by itself; ``known`` its label where it has a counterpart, else 0; ``open``
-    are the nodes without. Edges have at least one end that is open; ``kind`` says by which means and at which
-    place one names the other. ``naming`` are the edges whose source is open, ``named`` those whose target is;
-    each with the number of that node in ``open``. The first ``fragments`` nodes are code."""
+class Ends:
+    """Edges seen from one of their ends, both of which are open: the number of the end that is coloured and
+    of the other one among the open nodes; ``settled`` sums by open node what its other edges say, which lead
+    to nodes with a label."""
 
-    base: U64
+    number: I64
+    other: I64
+    kind: U64
+    settled: U64
+
+    def gathered(self, colours: U64) -> U64:
+        """By open node: the sum of what its edges say."""
+        return self.settled + summed(mix(colours[self.other], self.kind), self.number, len(self.settled))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Graph:
+    """``known`` is the label of a node where it has a counterpart, else 0; ``open`` are the nodes without,
+    ``number`` the number of each among these; ``base`` is what these are by themselves. Edges have at least
+    one end that is open; ``kind`` says by which means and at which place one names the other. ``naming`` are
+    the edges seen from their source, ``named`` from their target. The first ``fragments`` nodes are code."""
+
     known: U64
     open: I64
+    number: I64
+    base: U64
     source: I64
     target: I64
     kind: U64
-    naming: tuple[I64, I64]
-    named: tuple[I64, I64]
+    naming: Ends
+    named: Ends
     fragments: int
 
 
-def graphs(fixed: Side, baseline: Side, pairing: Pairing) -> tuple[Graph, Graph]:
+def graphs(fixed: Side, baseline: Side, pairing: Pairing, testified: DataTestimony) -> tuple[Graph, Graph]:
     """The graphs of both sides, with labels that can be compared."""
-    ours, theirs = _testified(fixed, baseline, pairing)
+    ours, theirs = testified.pairs(pairing)
     code = np.flatnonzero(pairing.fixed >= 0)
     partner = pairing.fixed[code]
-    return (
-        _graph(fixed, (code, partner), (ours, theirs)),
-        _graph(baseline, (partner, partner), (theirs, theirs)),
+    return both(
+        partial(_graph, fixed, (code, partner), (ours, theirs)),
+        partial(_graph, baseline, (partner, partner), (theirs, theirs)),
+        min(len(side.program.references) for side in (fixed, baseline)),
     )
 
 
-def first_colours(graph: Graph) -> U64:
-    """What every node is by itself: the label of those that are known."""
-    return np.where(graph.known > 0, graph.known, graph.base)
-
-
-def refine(graph: Graph, colours: U64) -> None:
-    """One round, in place: every open node mixed with what it names and with who names it."""
-    count = len(graph.open)
-    edges, number = graph.naming
-    outgoing = summed(mix(colours[graph.target[edges]], graph.kind[edges]), number, count)
-    edges, number = graph.named
-    incoming = summed(mix(colours[graph.source[edges]], graph.kind[edges]), number, count)
-    colours[graph.open] = mix(mix(graph.base[graph.open], outgoing), incoming)
-
-
-def _testified(fixed: Side, baseline: Side, pairing: Pairing) -> tuple[I64, I64]:
-    """Data that paired code of equal form names in the same place, directly or through data of equal
-    content, where no other testimony contradicts."""
-    owners = same_forms(fixed, baseline, pairing)
-    alike = np.zeros(len(fixed.forms), dtype=np.bool_)
-    alike[owners] = True
-    row, other = named_alike(fixed, baseline, pairing, alike, fixed.links.data)
-    left = np.concatenate([fixed.targets.atom[row], fixed.links.unwind[owners]])
-    right = np.concatenate([baseline.targets.atom[other], baseline.links.unwind[pairing.fixed[owners]]])
-    left, right = fresh = _alike(fixed, baseline, left, right)
-    for _ in range(DEPTH):
-        holder, held = fresh
-        equal = fixed.atoms.digest[holder] == baseline.atoms.digest[held]
-        holder, held = holder[equal], held[equal]
-        number, row = expand(
-            fixed.atoms.first_field[holder], fixed.atoms.last_field[holder], np.arange(len(holder))
-        )
-        other = baseline.atoms.first_field[held[number]] + row - fixed.atoms.first_field[holder[number]]
-        start = (fixed.pointers.offset[row] == 0) & (baseline.pointers.offset[other] == 0)
-        row, other = row[start], other[start]
-        fresh = _alike(fixed, baseline, fixed.pointers.atom[row], baseline.pointers.atom[other])
-        before = len(left)
-        left, right = distinct_pairs(np.concatenate([left, fresh[0]]), np.concatenate([right, fresh[1]]))
-        if len(left) == before:
-            break
-    single = once(left) & once(right)
-    return left[single], right[single]
-
-
-def _alike(fixed: Side, baseline: Side, left: I64, right: I64) -> tuple[I64, I64]:
-    """The pairs of atoms in memory of one kind, each once."""
-    ok = (left >= 0) & (right >= 0)
-    left, right = distinct_pairs(left[ok], right[ok])
-    same = fixed.atoms.memory[left] == baseline.atoms.memory[right]
-    return left[same], right[same]
+def refine(graph: Graph, colours: U64) -> U64:
+    """One round: every open node mixed with what it names and with who names it. ``colours`` are those of the
+    open nodes, at first their ``base``."""
+    return mix(mix(graph.base, graph.naming.gathered(colours)), graph.named.gathered(colours))
 
 
 def _graph(side: Side, code: tuple[I64, I64], data: tuple[I64, I64]) -> Graph:
@@ -112,35 +85,48 @@ def _graph(side: Side, code: tuple[I64, I64], data: tuple[I64, I64]) -> Graph:
     known[code[0]] = mix((code[1] + 1).view(np.uint64), _CODE) | np.uint64(1)
     known[count + data[0]] = mix((data[1] + 1).view(np.uint64), _DATA) | np.uint64(1)
     free = known == 0
+    nodes, number = np.flatnonzero(free), np.cumsum(free) - 1
     source, target, kind = _edges(side, free)
-    number = np.cumsum(free) - 1
-    naming, named = np.flatnonzero(free[source]), np.flatnonzero(free[target])
+    middle = int(np.searchsorted(nodes, count))
     return Graph(
-        base=np.concatenate([_code_base(side), _data_base(side)]),
         known=known,
-        open=np.flatnonzero(free),
+        open=nodes,
+        number=number,
+        base=np.concatenate([_code_base(side, nodes[:middle]), _data_base(side, nodes[middle:] - count)]),
         source=source,
         target=target,
         kind=kind,
-        naming=(naming, number[source[naming]]),
-        named=(named, number[target[named]]),
+        naming=_ends((source, target, kind), known, number, len(nodes)),
+        named=_ends((target, source, kind), known, number, len(nodes)),
         fragments=count,
     )
 
 
-def _code_base(side: Side) -> U64:
+def _ends(edges: tuple[I64, I64, U64], known: U64, number: I64, count: int) -> Ends:
+    """``edges`` with the end that is coloured first."""
+    label, rows = known[edges[1]], np.flatnonzero(known[edges[0]] == 0)
+    told = rows[np.flatnonzero(label[rows])]
+    settled = summed(mix(label[told], edges[2][told]), number[edges[0][told]], count)
+    rows = rows[np.flatnonzero(label[rows] == 0)]
+    return Ends(
+        number=number[edges[0][rows]], other=number[edges[1][rows]], kind=edges[2][rows], settled=settled
+    )
+
+
+def _code_base(side: Side, nodes: I64) -> U64:
     """The form, with the names of what is neither code nor data in the image."""
-    references = side.program.references
+    references, count = side.program.references, len(side.forms)
     rows = np.flatnonzero(side.targets.other != 0)
     owner = references.fragment[rows]
     label = mix(side.targets.other[rows].view(np.uint64), (rows - side.first[owner]).view(np.uint64))
-    return mix(side.forms.view(np.uint64), summed(label, owner, len(side.forms)))
+    return mix(side.forms[nodes].view(np.uint64), summed(label, owner, count)[nodes])
 
 
-def _data_base(side: Side) -> U64:
+def _data_base(side: Side, atoms: I64) -> U64:
     """The content; of memory that the file does not hold, its kind."""
-    content = np.where(side.atoms.memory == Memory.BSS, 0, side.atoms.digest).view(np.uint64)
-    return mix(content, side.atoms.memory.astype(np.uint64))
+    memory = side.atoms.memory[atoms]
+    content = np.where(memory == Memory.BSS, 0, side.atoms.digest[atoms]).view(np.uint64)
+    return mix(content, memory.astype(np.uint64))
 
 
 def _edges(side: Side, free: Bool) -> tuple[I64, I64, U64]:

@@ -3,6 +3,7 @@ what data and what names surround it."""
 
 import numpy as np
 
+from hpbuild.code.columns import members
 from hpbuild.code.model import I64, Program
 from hpbuild.dataclass import dataclass
 from hpbuild.match.atoms import Atoms, Memory
@@ -41,8 +42,7 @@ def link(program: Program, atoms: Atoms, first: I64, targets: Places, pointers: 
     owner = references.fragment[other]
     place = (other - first[owner]).view(np.uint64)
     fields = np.flatnonzero(pointers.code >= 0)
-    holder = atoms.at(program.fields.site)
-    unwind = program.fragments.unwind
+    holder = _field_holders(program, atoms)
     data = other[targets.atom[other] >= 0]
     return Links(
         rows=rows,
@@ -51,12 +51,31 @@ def link(program: Program, atoms: Atoms, first: I64, targets: Places, pointers: 
         own=np.append(first[1:], len(references)) if count else first,
         named=summed_runs(mix(_labels(atoms, targets, other), place), owner, count),
         held=summed(_holders(program, atoms, fields, holder), pointers.code[fields], count),
-        unwind=np.where(unwind > 0, atoms.at(unwind), -1),
+        unwind=_records(program, atoms),
         holder=holder,
         code=np.flatnonzero((targets.code >= 0) & (targets.offset == 0)),
         data=data,
         tables=_tables(atoms, targets, data),
     )
+
+
+def _field_holders(program: Program, atoms: Atoms) -> I64:
+    """The atom that holds each data field, or -1."""
+    holder = np.full(len(program.fields), -1, dtype=np.int64)
+    fields = members(atoms.first_field, atoms.last_field)
+    holder[fields] = np.repeat(np.arange(len(atoms)), atoms.last_field - atoms.first_field)
+    return holder
+
+
+def _records(program: Program, atoms: Atoms) -> I64:
+    """The atom that is each fragment's unwind record, or -1. They are looked up in their order, in which
+    neighbours are found near each other."""
+    unwind = program.fragments.unwind
+    found = np.full(len(unwind), -1, dtype=np.int64)
+    rows = np.flatnonzero(unwind > 0)
+    keys = np.sort(unwind[rows] << 32 | rows)
+    found[keys & 0xFFFFFFFF] = atoms.at(keys >> 32)
+    return found
 
 
 def ordered_by(groups: I64, count: int) -> tuple[I64, I64]:

@@ -9,6 +9,8 @@ import re
 from collections.abc import Iterable, Iterator
 from difflib import get_close_matches
 
+import numpy as np
+
 from hpbuild.code.model import Program
 from hpbuild.codes import match as codes
 from hpbuild.dataclass import dataclass
@@ -31,16 +33,14 @@ class Found:
 
 
 class Lookup:
-    """Answers for one pair of images; made once, asked for each entry of a list."""
+    """Answers for one pair of images; made once, asked for each entry of a list. The names of an image are
+    collected when one is asked for."""
 
-    __slots__ = ("_comparison", "_names", "_of_baseline", "_of_fixed")
+    __slots__ = ("_comparison", "_names")
 
     def __init__(self, comparison: Comparison) -> None:
         self._comparison = comparison
-        self._names = _index(comparison.fixed.program), _index(comparison.baseline.program)
-        roots, partners = comparison.facts.roots.tolist(), comparison.facts.partner.tolist()
-        self._of_fixed = dict(zip(roots, partners, strict=True))
-        self._of_baseline = dict(zip(reversed(partners), reversed(roots), strict=True))
+        self._names: dict[bool, dict[str, set[int]]] = {}
 
     def find(self, text: str) -> Found:
         """The function that ``text`` names. Raises HpbuildError: HP2110 when there is none, with the names
@@ -60,9 +60,12 @@ class Lookup:
             cause = f"it is at {', '.join(places[:SHOWN])}{more}"
             raise HpbuildError(codes.AMBIGUOUS_FUNCTION, text[:200], cause)
         (root,) = roots
+        facts = self._comparison.facts
         if in_baseline:
-            return Found(self._of_baseline.get(root, -1), root)
-        return Found(root, self._of_fixed.get(root, -1))
+            ours = facts.roots[facts.partner == root]
+            return Found(int(ours[0]) if len(ours) else -1, root)
+        theirs = facts.partner[facts.roots == root]
+        return Found(root, int(theirs[0]) if len(theirs) else -1)
 
     def _program(self, in_baseline: bool) -> Program:
         return (self._comparison.baseline if in_baseline else self._comparison.fixed).program
@@ -72,6 +75,8 @@ class Lookup:
         program = self._program(in_baseline)
         if _ADDRESS.fullmatch(wanted):
             return _at(program, int(wanted, 16))
+        if in_baseline not in self._names:
+            self._names[in_baseline] = _index(program)
         roots = set(self._names[in_baseline].get(wanted, ()))
         nameless = _NAMELESS.fullmatch(wanted)
         if roots or nameless is None:
@@ -86,12 +91,13 @@ def find(comparison: Comparison, text: str) -> Found:
 
 def _index(program: Program) -> dict[str, set[int]]:
     """Name -> root fragments of the functions of that name."""
-    places = {rva: number for number, rva in enumerate(program.fragments.start.tolist())}
-    roots: list[int] = program.fragments.root.tolist()
     found: dict[str, set[int]] = {}
-    for name, rva in _names(program):
-        if rva in places:
-            found.setdefault(name, set()).add(roots[places[rva]])
+    rows = list(_names(program))
+    table, rva = program.fragments, np.array([place for _, place in rows], dtype=np.int64)
+    at = table.start.searchsorted(rva)
+    known = np.append(table.start, -1)[at] == rva
+    for row, root in zip(np.flatnonzero(known).tolist(), table.root[at[known]].tolist(), strict=True):
+        found.setdefault(rows[row][0], set()).add(root)
     return found
 
 
@@ -111,9 +117,9 @@ def _names(program: Program) -> Iterator[tuple[str, int]]:
             yield symbol.name, int(symbol.rva)
             if symbol.linkage_name:
                 yield symbol.linkage_name, int(symbol.rva)
-    start = program.fragments.start
+    start = program.fragments.start.data
     for index, name in [*program.exported, *program.names.items()]:
-        yield name, int(start[index])
+        yield name, start[index]
 
 
 def _unknown(comparison: Comparison, wanted: str) -> str:

@@ -1,58 +1,63 @@
 """The bytes of an image without its addresses, made for the places that somebody looks at.
 
-Nearly all comparisons are decided by digests. What is left asks for a few thousand short runs: to make these
-takes less time, and less room, than a second copy of the image.
+A second copy of the image takes room, and to fill room that was not used before takes longer than to make the
+bytes: digests of all pieces are made run by run. They decide nearly all comparisons; what is left asks for a
+few thousand short runs.
 """
 
 import numpy as np
 import numpy.typing as npt
 
-from hpbuild.code.model import U8, FieldForm, Program
+from hpbuild.code.model import I64, U8, FieldForm, Program
 
 _WIDEST = 8
 """Bytes of the widest field."""
 
 
 class Masked:
-    """The mapped image with every reference of code and every data field zeroed, as ``masked_memory`` makes
-    it; a slice of it is a column of its own. ``more`` are further fields of 4 bytes."""
+    """The mapped image with every reference of code and every data field zeroed; a slice of it is a column of
+    its own, or the image's where that has no field. ``more`` are further fields of 4 bytes."""
 
-    __slots__ = ("_fields", "_memory", "_more", "_references", "_size")
+    __slots__ = ("_kinds", "_memory")
 
     def __init__(self, program: Program, more: tuple[int, ...] = ()) -> None:
-        self._memory, self._size = program.image.memory, len(program.image.memory)
-        self._references, self._fields = program.references, program.fields
-        self._more = np.array(sorted(more), dtype=np.int64)
+        references, fields = program.references, program.fields
+        widths = np.where(fields.form == FieldForm.ADDR64, 8, 4).astype(np.uint8)
+        further = np.array(sorted(more), dtype=np.int64)
+        self._memory = program.image.memory
+        kinds: tuple[tuple[I64, U8], ...] = (
+            (references.site, references.width),
+            (fields.site, widths),
+            (further, np.full(len(further), 4, dtype=np.uint8)),
+        )
+        self._kinds = tuple(kind for kind in kinds if len(kind[0]))
 
     def __getitem__(self, run: slice) -> U8:
-        start, end, _ = run.indices(self._size)
-        part = self._memory[start:end].copy()
-        if start >= end:
-            return part
-        first, last = _rows(self._references.site, start, end)
-        if first < last:
-            widths = self._references.width[first:last]
-            _zero(part, self._references.site[first:last], widths, start)
-        first, last = _rows(self._fields.site, start, end)
-        if first < last:
-            widths = np.where(self._fields.form[first:last] == FieldForm.ADDR64, 8, 4)
-            _zero(part, self._fields.site[first:last], widths, start)
-        if len(self._more):
-            first, last = _rows(self._more, start, end)
-            _zero(part, self._more[first:last], np.full(last - first, 4), start)
-        return part
+        start, end, _ = run.indices(len(self._memory))
+        kinds = [(sites[rows], widths[rows]) for sites, widths, rows in self._reaching(start, end)]
+        if not kinds:
+            return self._memory[start:end]
+        # With room for all of a field that only its end or its beginning is of the run.
+        wide = np.empty(end - start + 2 * _WIDEST, dtype=np.uint8)
+        wide[_WIDEST:-_WIDEST] = self._memory[start:end]
+        for sites, widths in kinds:
+            _zero(wide, sites - (start - _WIDEST), widths)
+        return wide[_WIDEST:-_WIDEST]
+
+    def _reaching(self, start: int, end: int) -> list[tuple[I64, U8, slice]]:
+        """Sites and widths of each kind that has any in [start, end), and the rows that may reach into it."""
+        found = []
+        for sites, widths in self._kinds:
+            bounds = np.array((max(start - _WIDEST + 1, 0), end), dtype=sites.dtype)
+            first, last = sites.searchsorted(bounds).tolist()
+            if first < last and start < end:
+                found.append((sites, widths, slice(first, last)))
+        return found
 
 
-def _rows(sites: npt.NDArray[np.integer], start: int, end: int) -> tuple[int, int]:
-    """The rows of an ascending column of sites whose fields may reach into [start, end)."""
-    bounds = np.array((max(start - _WIDEST + 1, 0), end), dtype=sites.dtype)
-    first, last = sites.searchsorted(bounds).tolist()
-    return first, last
-
-
-def _zero(part: U8, sites: npt.NDArray[np.integer], widths: npt.NDArray[np.integer], start: int) -> None:
-    """Zero ``widths`` bytes from each site in ``part``, which begins at RVA ``start``."""
-    at = sites.astype(np.int64) - start
-    for place in range(int(widths.max(initial=0))):
-        bytes_at = at[widths > place] + place
-        part[bytes_at[(bytes_at >= 0) & (bytes_at < len(part))]] = 0
+def _zero(data: U8, at: npt.NDArray[np.integer], widths: U8) -> None:
+    """Zero ``widths`` bytes from each place in ``data``."""
+    for width in np.flatnonzero(np.bincount(widths)).tolist():
+        chosen = at[widths == width]
+        for place in range(width):
+            data[chosen + place] = 0

@@ -46,7 +46,10 @@ class Pairing:
         free = (self.fixed[fixed] < 0) & (self.baseline[baseline] < 0)
         fixed, baseline = distinct_pairs(fixed[free], baseline[free])
         single = once(fixed) & once(baseline)
-        fixed, baseline = fixed[single], baseline[single]
+        return self.add_distinct(fixed[single], baseline[single], level)
+
+    def add_distinct(self, fixed: I64, baseline: I64, level: Level) -> int:
+        """``add`` for fragments that are free, each named once."""
         self.fixed[fixed] = baseline
         self.baseline[baseline] = fixed
         self.level[fixed] = level
@@ -60,6 +63,12 @@ class Pairing:
         self.baseline[baseline] = fixed
         self.level[fixed] = level
         return 1
+
+    def made_by(self, levels: tuple[Level, ...]) -> I64:
+        """The fixed fragments whose pairs are of one of these levels."""
+        chosen = np.zeros(len(Level), dtype=np.bool_)
+        chosen[list(levels)] = True
+        return np.flatnonzero(chosen[self.level])
 
     def drop(self, fixed: I64) -> None:
         """Undo the pairs of these fixed fragments."""

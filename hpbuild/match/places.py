@@ -35,11 +35,11 @@ def locate(program: Program, atoms: Atoms, rva: I64) -> Places:
     number[keys] = np.cumsum(first) - 1
     found = _locate(program, atoms, ordered[first])
     return Places(
-        code=found.code[number],
-        atom=found.atom[number],
-        offset=found.offset[number],
-        other=found.other[number],
-        edge=found.edge[number] if found.edge.any() else np.zeros(len(rva), dtype=np.int64),
+        code=found.code.take(number),
+        atom=found.atom.take(number),
+        offset=found.offset.take(number),
+        other=found.other.take(number),
+        edge=found.edge.take(number) if found.edge.any() else np.zeros(len(rva), dtype=np.int64),
     )
 
 

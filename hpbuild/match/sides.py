@@ -4,7 +4,7 @@ import numpy as np
 
 from hpbuild.code.model import I64, FieldForm, Program
 from hpbuild.dataclass import dataclass, replace
-from hpbuild.match.atoms import Atoms, cut_atoms, masked_memory
+from hpbuild.match.atoms import Atoms, cut_atoms
 from hpbuild.match.forms import fragment_forms, reference_ranges
 from hpbuild.match.links import Links, link
 from hpbuild.match.masked import Masked
@@ -40,7 +40,7 @@ class Contents:
 
 def contents(program: Program) -> Contents:
     """The contents of one program."""
-    masked = masked_memory(program)
+    masked = Masked(program)
     return Contents(forms=fragment_forms(program, masked), atoms=cut_atoms(program, masked))
 
 

@@ -6,12 +6,16 @@ before the next is taken. Small functions of equal code that only virtual tables
 """
 
 from collections.abc import Iterable, Iterator
+from functools import partial
+from itertools import filterfalse
 
 import numpy as np
 
 from hpbuild.code.columns import among
 from hpbuild.code.model import I64
-from hpbuild.match.graph import Graph, first_colours, graphs, refine
+from hpbuild.match.both import both
+from hpbuild.match.data_testimony import DataTestimony
+from hpbuild.match.graph import Graph, graphs, refine
 from hpbuild.match.mixing import U64
 from hpbuild.match.names import named_apart
 from hpbuild.match.pairing import Level, Pairing, balanced, join_unique
@@ -19,6 +23,8 @@ from hpbuild.match.sides import Side
 
 ROUNDS = 12
 """Most steps from a fragment that are looked at."""
+_KEY = 24
+"""Bytes that tell how a group of neighbours stands next to a node."""
 MAX_TWINS = 4096
 """Most fragments of one surrounding that are paired one after the other."""
 
@@ -26,21 +32,24 @@ MAX_TWINS = 4096
 class Surroundings:
     """What surrounds the free fragments of two sides, as far as ``pairing`` knew when this was made. ``free``
     are those fragments, ``rounds`` their colours after each round; nothing, when no two have one form.
-    ``graphs`` and ``colours`` are of all nodes, after the last round."""
+    ``graphs`` and ``colours`` are of all open nodes, after the last round."""
 
     __slots__ = ("colours", "free", "graphs", "rounds")
 
-    def __init__(self, fixed: Side, baseline: Side, pairing: Pairing) -> None:
+    def __init__(
+        self, fixed: Side, baseline: Side, pairing: Pairing, testified: DataTestimony | None = None
+    ) -> None:
+        """``testified`` is of these sides, where there was one before."""
         self.free = _free(fixed, baseline, pairing)
         self.rounds: list[tuple[I64, I64]] = []
         if not among(fixed.forms[self.free[0]], np.sort(baseline.forms[self.free[1]])).any():
             return
-        self.graphs = ours, theirs = graphs(fixed, baseline, pairing)
-        self.colours = left, right = first_colours(ours), first_colours(theirs)
-        for _ in range(ROUNDS):
-            refine(ours, left)
-            refine(theirs, right)
-            self.rounds.append((left[self.free[0]].view(np.int64), right[self.free[1]].view(np.int64)))
+        self.graphs = graphs(fixed, baseline, pairing, testified or DataTestimony(fixed, baseline))
+        rows = min(len(graph.source) for graph in self.graphs)
+        ours, theirs = (partial(_refined, *side) for side in zip(self.graphs, self.free, strict=True))
+        left, right = both(ours, theirs, rows)
+        self.colours = left[0], right[0]
+        self.rounds = list(zip(left[1], right[1], strict=True))
 
 
 def pair_by_surroundings(around: Surroundings, pairing: Pairing) -> int:
@@ -62,121 +71,137 @@ def pair_twins(fixed: Side, baseline: Side, pairing: Pairing, around: Surroundin
         return 0
     ours, theirs = around.graphs
     left, right = around.colours
-    free_f, free_b = around.free
+    free_f, free_b = ours.number[around.free[0]], theirs.number[around.free[1]]
     uneven = frozenset[int]()
     if even:
-        chosen = balanced(fixed.forms, baseline.forms, pairing)[free_f]
+        chosen = balanced(fixed.forms, baseline.forms, pairing)[around.free[0]]
         uneven, free_f = frozenset(free_f[~chosen].tolist()), free_f[chosen]
-    walk = _Walk(ours, theirs, left, right, uneven)
+    walk = _Walk(_Neighbours(ours, left), _Neighbours(theirs, right), uneven)
     for members, others in _twins((left[free_f], right[free_b]), (free_f, free_b)):
-        rest = iter(others)
-        for one in members:
-            if one not in walk.fixed:
-                walk.follow(one, next(each for each in rest if each not in walk.baseline))
-    names = "none" not in (fixed.program.symbols.source, baseline.program.symbols.source)
-    ones, twos = (np.fromiter(part, dtype=np.int64) for part in (walk.fixed.keys(), walk.fixed.values()))
-    code = ones < ours.fragments
+        walk.pair(members, others)
+    ones, twos = (
+        graph.open[np.array(made, dtype=np.int64)]
+        for graph, made in zip(around.graphs, walk.made, strict=True)
+    )
+    code = np.flatnonzero(ones < ours.fragments)
     ones, twos = ones[code], twos[code]
-    if names:
+    if "none" not in (fixed.program.symbols.source, baseline.program.symbols.source):
         pairs = zip(ones.tolist(), twos.tolist(), strict=True)
         kept = np.array([not named_apart(fixed, baseline, *pair) for pair in pairs], dtype=np.bool_)
         ones, twos = ones[kept], twos[kept]
     return pairing.add(ones, twos, Level.ORDER)
 
 
+def _refined(graph: Graph, free: I64) -> tuple[U64, list[I64]]:
+    """The colours of the open nodes after the last round; those of the ``free`` fragments after each."""
+    colours, number, rounds = graph.base, graph.number[free], []
+    for _ in range(ROUNDS):
+        colours = refine(graph, colours)
+        rounds.append(colours[number].view(np.int64))
+    return colours, rounds
+
+
 class _Walk:
-    """Pairs of nodes of equal colour, grown in step along the edges of two graphs from chosen ones. Nodes of
-    ``uneven`` are not chosen among several."""
+    """Pairs of open nodes of equal colour, grown in step along the edges of two graphs from chosen ones.
+    Nodes of ``uneven`` are not chosen among several. ``made`` are the pairs, in two columns; all by the
+    numbers of the nodes."""
 
-    __slots__ = ("_left", "_right", "_uneven", "baseline", "fixed")
+    __slots__ = ("_baseline", "_fixed", "_left", "_right", "_uneven", "made")
 
-    def __init__(self, ours: Graph, theirs: Graph, left: U64, right: U64, uneven: frozenset[int]) -> None:
-        self._uneven = uneven
-        self._left, self._right = _Neighbours(ours, left), _Neighbours(theirs, right)
-        self.fixed: dict[int, int] = {}
-        self.baseline: dict[int, int] = {}
+    def __init__(self, left: "_Neighbours", right: "_Neighbours", uneven: frozenset[int]) -> None:
+        self._left, self._right, self._uneven = left, right, uneven
+        self._fixed, self._baseline = bytearray(len(left)), bytearray(len(right))
+        self.made: tuple[list[int], list[int]] = [], []
 
-    def follow(self, one: int, two: int) -> None:
+    def pair(self, members: list[int], others: list[int]) -> None:
+        """Pair nodes of one colour, as many on both sides, each with all that follows from it."""
+        fixed, baseline = self._fixed, self._baseline
+        rest = filterfalse(baseline.__getitem__, others)
+        for one in filterfalse(fixed.__getitem__, members):
+            self._follow(one, next(rest))
+
+    def _follow(self, one: int, two: int) -> None:
         """Pair two nodes and all that follows: first what leaves no choice."""
-        fixed, baseline, alike, right = self.fixed, self.baseline, self._left.alike, self._right
-        queue, choices, turn = [(one, two)], list[tuple[list[int], list[int]]](), 0
+        fixed, baseline, left, right = self._fixed, self._baseline, self._left, self._right
+        ones, twos = self.made
+        queue, turn = [(one, two)], 0
+        choices: list[tuple[list[int], list[int]]] = []
         while True:
             for a, b in queue:
-                if a in fixed or b in baseline:
+                if fixed[a] or baseline[b]:
                     continue
-                fixed[a], baseline[b] = b, a
-                for here, there in alike(a, right, b):
-                    if len(here) == 1 == len(there):
-                        queue.append((here[0], there[0]))
+                fixed[a] = baseline[b] = 1
+                ones.append(a)
+                twos.append(b)
+                for here, there in left.alike(a, right, b):
+                    mine, other = left.single[here], right.single[there]
+                    if mine >= 0 and other >= 0:
+                        if not fixed[mine]:
+                            queue.append((mine, other))
                         continue
-                    mine, other = self._open(here, there)
-                    if not mine or len(mine) != len(other):
-                        continue
-                    if len(mine) == 1:
-                        queue.append((mine[0], other[0]))
-                    elif self._uneven.isdisjoint(mine):
-                        choices.append((mine, other))
+                    several, others = self._open(left.group(here), right.group(there))
+                    if len(several) == 1 == len(others):
+                        queue.append((several[0], others[0]))
+                    elif len(several) == len(others) and self._uneven.isdisjoint(several):
+                        choices.append((several, others))
             if turn == len(choices):
                 return
             queue = list(zip(*self._open(*choices[turn]), strict=False))
             turn += 1
 
     def _open(self, mine: list[int], other: list[int]) -> tuple[list[int], list[int]]:
-        fixed, baseline = self.fixed, self.baseline
-        return [each for each in mine if each not in fixed], [each for each in other if each not in baseline]
+        fixed, baseline = self._fixed, self._baseline
+        return [each for each in mine if not fixed[each]], [each for each in other if not baseline[each]]
 
 
 class _Neighbours:
-    """Who stands next to a node that is not known, of those that are not known either, by how they do and by
-    their colour."""
+    """Who stands next to an open node, of the open nodes: groups of those that do so in one way, by one
+    place, and have one colour. ``single`` is whom a group has, -1 where it has several."""
 
-    __slots__ = ("_ends", "_first", "_group", "_keys")
+    __slots__ = ("_begins", "_ends", "_first", "_keys", "single")
 
     def __init__(self, graph: Graph, colours: U64) -> None:
-        near, ends, kinds, directions = [], [], [], []
-        free = graph.known == 0
-        for direction, (one, two) in enumerate(((graph.source, graph.target), (graph.target, graph.source))):
-            rows = np.flatnonzero(free[one] & free[two])
-            near.append(one[rows])
-            ends.append(two[rows])
-            kinds.append(graph.kind[rows])
-            directions.append(np.full(len(rows), direction))
-        node, end = np.concatenate(near), np.concatenate(ends)
-        kind, way = np.concatenate(kinds), np.concatenate(directions)
-        colour = colours[end]
-        order = np.lexsort((end, colour, kind, way, node))
-        node, end, kind, way, colour = node[order], end[order], kind[order], way[order], colour[order]
-        start = np.ones(len(order), dtype=np.bool_)
-        start[1:] = False
-        for column in (node, way, kind, colour):
-            start[1:] |= column[1:] != column[:-1]
-        groups = np.flatnonzero(start)
+        both = graph.naming, graph.named
+        node = np.concatenate([ends.number for ends in both])
+        end = np.concatenate([ends.other for ends in both])
+        kind = np.concatenate([ends.kind for ends in both])
+        way = np.repeat(np.arange(2), [len(ends.kind) for ends in both])
+        key = np.stack([way.view(np.uint64), kind, colours[end]], axis=1)
+        order = np.lexsort((end, key[:, 2], kind, node << 1 | way))
+        node, end, key = node[order], end[order], key[order]
+        start = np.ones(len(order) + 1, dtype=np.bool_)
+        start[1:-1] = (node[1:] != node[:-1]) | (key[1:] != key[:-1]).any(axis=1)
+        begins = np.flatnonzero(start)
+        groups = begins[:-1]
+        self._begins: list[int] = begins.tolist()
         self._ends: list[int] = end.tolist()
-        self._group: list[int] = [*groups.tolist(), len(end)]
-        keys = way[groups].tolist(), kind[groups].tolist(), colour[groups].tolist()
-        self._keys: list[tuple[int, int, int]] = list(zip(*keys, strict=True))
-        nodes, first = np.unique(node[groups], return_index=True)
-        last = [*first[1:].tolist(), len(groups)]
-        runs = zip(first.tolist(), last, strict=False)
-        self._first = dict(zip(nodes.tolist(), runs, strict=False))
+        self.single: list[int] = np.where(np.diff(begins) == 1, end[groups], -1).tolist()
+        self._keys = key[groups].tobytes()
+        self._first: list[int] = np.searchsorted(node[groups], np.arange(len(graph.open) + 1)).tolist()
 
-    def alike(self, node: int, others: "_Neighbours", other: int) -> Iterable[tuple[list[int], list[int]]]:
-        """The neighbours of two nodes of two graphs that stand next to them in one way and have one colour,
-        ascending: those of this graph, those of the ``others``."""
-        ours, theirs = self._first.get(node), others._first.get(other)
-        if ours is None or theirs is None:
+    def __len__(self) -> int:
+        """The number of nodes."""
+        return len(self._first) - 1
+
+    def group(self, number: int) -> list[int]:
+        """Whom a group has, ascending."""
+        return self._ends[self._begins[number] : self._begins[number + 1]]
+
+    def alike(self, node: int, others: "_Neighbours", other: int) -> Iterable[tuple[int, int]]:
+        """The groups next to two nodes of two graphs that are alike: of this graph, and of the ``others``."""
+        one, last = self._first[node], self._first[node + 1]
+        two, end = others._first[other], others._first[other + 1]
+        if one == last or two == end:
             return ()
-        one, two = ours[0], theirs[0]
-        if ours[1] - one == 1 == theirs[1] - two:
-            same = self._keys[one] == others._keys[two]
-            return ((self._of(one), others._of(two)),) if same else ()
-        mine = dict(zip(self._keys[one : ours[1]], range(*ours), strict=True))
-        other_ones = dict(zip(others._keys[two : theirs[1]], range(*theirs), strict=True))
-        common = mine.keys() & other_ones.keys()
-        return [(self._of(mine[key]), others._of(other_ones[key])) for key in common]
+        if self._keys[_KEY * one : _KEY * last] == others._keys[_KEY * two : _KEY * end]:
+            return ((one, two),) if last == one + 1 else zip(range(one, last), range(two, end), strict=True)
+        there = {others._key(number): number for number in range(two, end)}
+        keys = ((self._key(number), number) for number in range(one, last))
+        return [(number, there[key]) for key, number in keys if key in there]
 
-    def _of(self, group: int) -> list[int]:
-        return self._ends[self._group[group] : self._group[group + 1]]
+    def _key(self, number: int) -> bytes:
+        """How, where and of which colour the nodes of a group are."""
+        return self._keys[_KEY * number : _KEY * (number + 1)]
 
 
 def _free(fixed: Side, baseline: Side, pairing: Pairing) -> tuple[I64, I64]:

@@ -4,14 +4,17 @@ Votes only propose pairs and take wrong ones back; whether a pair is identical i
 all testimony.
 """
 
+from functools import partial
+
 import numpy as np
 
-from hpbuild.code.columns import distinct
+from hpbuild.code.columns import among, distinct
 from hpbuild.code.model import I64
 from hpbuild.match.agreement import expand, named_alike, same_forms
-from hpbuild.match.atoms import Memory
+from hpbuild.match.both import both
+from hpbuild.match.links import telling_atoms
 from hpbuild.match.names import named_apart
-from hpbuild.match.pairing import Level, Pairing
+from hpbuild.match.pairing import Level, Pairing, once
 from hpbuild.match.sides import Side
 from hpbuild.match.similarity import Shapes, similarity
 
@@ -21,6 +24,9 @@ MIN_WITNESS = 0.15
 """Similarity below which code of different forms is not the same function, whoever names it."""
 
 Bool = np.ndarray[tuple[int], np.dtype[np.bool_]]
+_RIGHT = 0xFFFFFFFF
+"""The bits of a pair in one column that number its second."""
+Columns = tuple[I64, I64]
 Votes = tuple[I64, I64, I64]
 """Columns: fixed fragment, baseline fragment, number of witnesses."""
 
@@ -31,81 +37,88 @@ def witnesses(fixed: Side, baseline: Side, pairing: Pairing, *, free: bool = Fal
     if not len(fixed.forms) or not len(baseline.forms):
         nothing = np.zeros(0, dtype=np.int64)
         return nothing, nothing, nothing
-    alike = np.zeros(len(fixed.forms), dtype=np.bool_)
     owners = same_forms(fixed, baseline, pairing)
+    chosen = pairing.fixed < 0 if free else np.ones(len(fixed.forms), dtype=np.bool_)
+    given = fixed, baseline, pairing, owners, chosen
+    rows = 0 if free else len(owners)
+    direct, through = both(partial(_direct, *given), partial(_through, *given), rows)
+    return _tally(direct, through, pairing)
+
+
+def _direct(fixed: Side, baseline: Side, pairing: Pairing, owners: I64, chosen: Bool) -> Columns:
+    """What ``owners``, which are paired fragments of equal form, name themselves, where that is the start of
+    one of the ``chosen`` fragments."""
+    alike = np.zeros(len(fixed.forms), dtype=np.bool_)
     alike[owners] = True
-    unpaired = pairing.fixed < 0
-    row, other = named_alike(fixed, baseline, pairing, alike, _leading(fixed, unpaired if free else None))
-    direct = fixed.targets.code[row], baseline.targets.code[other]
+    row, other = named_alike(fixed, baseline, pairing, alike, _leading(fixed, chosen))
+    return fixed.targets.code[row], baseline.targets.code[other]
+
+
+def _through(fixed: Side, baseline: Side, pairing: Pairing, owners: I64, chosen: Bool) -> Votes:
+    """What ``owners`` name through data of equal content, at least where that is one of the ``chosen``
+    fragments."""
     left, right, weights = ([np.zeros(0, dtype=np.int64)] for _ in range(3))
-    wanted = _leads_to(fixed, unpaired) if free else np.ones(len(fixed.atoms), dtype=np.bool_)
-    row, other = named_alike(fixed, baseline, pairing, alike, fixed.links.tables)
-    atoms = _equal(
-        fixed,
-        baseline,
-        wanted,
-        np.concatenate([fixed.targets.atom[row], fixed.links.unwind[owners]]),
-        np.concatenate([baseline.targets.atom[other], baseline.links.unwind[pairing.fixed[owners]]]),
-    )
+    alike = np.zeros(len(fixed.forms), dtype=np.bool_)
+    alike[owners] = True
+    wanted, tables, unwind = _leads_to(fixed, chosen), fixed.links.tables, fixed.links.unwind
+    tables = tables[np.flatnonzero(wanted[fixed.targets.atom[tables]])]
+    owners = owners[np.flatnonzero(wanted[unwind[owners]])]
+    row, other = named_alike(fixed, baseline, pairing, alike, tables)
+    one = np.concatenate([fixed.targets.atom[row], unwind[owners]])
+    two = np.concatenate([baseline.targets.atom[other], baseline.links.unwind[pairing.fixed[owners]]])
+    atoms = _equal(fixed, baseline, wanted, (one, two, np.ones(len(one), dtype=np.int64)))
     seen = np.zeros(0, dtype=np.int64)
     for _ in range(DEPTH):
-        keys, counts = _counted(atoms[0] * (len(baseline.atoms) + 1) + atoms[1], atoms[2])
-        fresh = ~_among(seen, keys)
+        keys, counts = _counted(atoms[0] << 32 | atoms[1], atoms[2])
+        fresh = np.flatnonzero(~among(keys, seen))
         keys, counts = keys[fresh], counts[fresh]
         seen = np.sort(np.concatenate([seen, keys]))
-        holder, held = keys // (len(baseline.atoms) + 1), keys % (len(baseline.atoms) + 1)
-        number, row = expand(
-            fixed.atoms.first_field[holder], fixed.atoms.last_field[holder], np.arange(len(keys))
-        )
-        other = baseline.atoms.first_field[held[number]] + row - fixed.atoms.first_field[holder[number]]
-        start = (fixed.pointers.offset[row] == 0) & (baseline.pointers.offset[other] == 0)
-        number, row, other = number[start], row[start], other[start]
+        holder, held = keys >> 32, keys & _RIGHT
+        begin, end = fixed.atoms.first_field[holder], fixed.atoms.last_field[holder]
+        number, row = expand(begin, end, np.arange(len(keys)))
+        other = row + (baseline.atoms.first_field[held] - begin)[number]
+        start = np.flatnonzero((fixed.pointers.offset[row] | baseline.pointers.offset[other]) == 0)
+        row, other, count = row[start], other[start], counts[number[start]]
         left.append(fixed.pointers.code[row])
         right.append(baseline.pointers.code[other])
-        weights.append(counts[number])
+        weights.append(count)
         atoms = _equal(
-            fixed, baseline, wanted, fixed.pointers.atom[row], baseline.pointers.atom[other], counts[number]
+            fixed, baseline, wanted, (fixed.pointers.atom[row], baseline.pointers.atom[other], count)
         )
         if not len(atoms[0]):
             break
-    columns = np.concatenate(left), np.concatenate(right), np.concatenate(weights)
-    return _tally(direct, columns, pairing)
+    return np.concatenate(left), np.concatenate(right), np.concatenate(weights)
 
 
-def _leading(side: Side, chosen: Bool | None) -> I64:
+def _leading(side: Side, chosen: Bool) -> I64:
     """References to the start of code, or to the chosen fragments."""
     links = side.links
-    if chosen is None:
+    if chosen.all():
         return links.code
     return links.rows[expand(links.first, links.last, np.flatnonzero(chosen))[1]]
 
 
 def _leads_to(side: Side, chosen: Bool) -> Bool:
-    """By atom: in at most ``DEPTH`` steps it leads to the start of a chosen fragment."""
+    """By atom: in at most ``DEPTH`` steps it leads to the start of a chosen fragment. One more, False, stands
+    for no atom, -1."""
     links, pointers = side.links, side.pointers
     rows = np.flatnonzero((pointers.offset == 0) & (links.holder >= 0))
-    code, atom, holder = pointers.code[rows], pointers.atom[rows], links.holder[rows]
-    leads = np.zeros(len(side.atoms), dtype=np.bool_)
-    leads[holder[(code >= 0) & chosen[np.maximum(code, 0)]]] = True
-    holder, atom = holder[atom >= 0], atom[atom >= 0]
+    atom, holder = pointers.atom[rows], links.holder[rows]
+    leads = np.zeros(len(side.atoms) + 1, dtype=np.bool_)
+    # Where there is no code, -1, the one behind the last is asked: nobody.
+    leads[holder[np.append(chosen, False)[pointers.code[rows]]]] = True
     for _ in range(DEPTH - 1):
         leads[holder[leads[atom]]] = True
     return leads
 
 
-def _equal(
-    fixed: Side, baseline: Side, wanted: Bool, left: I64, right: I64, counts: I64 | None = None
-) -> tuple[I64, I64, I64]:
-    """The pairs of ``wanted`` atoms with fields and equal content, with their counts (1 each where none are
-    given)."""
-    ok = np.flatnonzero((left >= 0) & (right >= 0))
-    if len(wanted):
-        ok = ok[wanted[left[ok]]]
-    a, b = left[ok], right[ok]
-    same = fixed.atoms.digest[a] == baseline.atoms.digest[b] if len(ok) else np.zeros(0, dtype=np.bool_)
-    same &= (fixed.atoms.memory[a] != Memory.BSS) & (fixed.atoms.last_field[a] > fixed.atoms.first_field[a])
-    weight = np.ones(len(ok), dtype=np.int64) if counts is None else counts[ok]
-    return a[same], b[same], weight[same]
+def _equal(fixed: Side, baseline: Side, wanted: Bool, pairs: Votes) -> Votes:
+    """The pairs of ``wanted`` atoms with fields and equal content, with their counts."""
+    left, right, counts = pairs
+    telling = np.append(telling_atoms(fixed.atoms), False) & wanted
+    rows = np.flatnonzero(telling[left] & (right >= 0))
+    rows = rows[np.flatnonzero(fixed.atoms.digest[left[rows]] == baseline.atoms.digest[right[rows]])]
+    return left[rows], right[rows], counts[rows]
 
 
 def _counted(keys: I64, weights: I64) -> tuple[I64, I64]:
@@ -117,37 +130,27 @@ def _counted(keys: I64, weights: I64) -> tuple[I64, I64]:
     return ordered[first], sums
 
 
-def _among(known: I64, keys: I64) -> Bool:
-    if not len(known):
-        return np.zeros(len(keys), dtype=np.bool_)
-    place = np.minimum(np.searchsorted(known, keys), len(known) - 1)
-    found: Bool = known[place] == keys
-    return found
-
-
-def _tally(direct: tuple[I64, I64], through: tuple[I64, I64, I64], pairing: Pairing) -> Votes:
-    """All votes, ascending: one for each row of ``direct``, as many as it says for one of those ``through``
-    data."""
-    width, count = len(pairing.baseline) + 1, len(pairing.fixed)
+def _tally(direct: Columns, through: Votes, pairing: Pairing) -> Votes:
+    """All votes for code, each pair once, ascending: one for each row of ``direct``."""
+    count, partners = len(pairing.fixed), np.append(pairing.fixed, -1)
     # Nearly all say what is known already: these need no sorting.
-    known = (pairing.fixed[direct[0]] == direct[1]) & (direct[1] >= 0)
-    votes = np.bincount(direct[0][known], minlength=count)
-    rest = np.flatnonzero(~known)
-    left, right = direct[0][rest], direct[1][rest]
-    ok = right >= 0
-    others, weights = [left[ok] * width + right[ok]], [np.ones(np.count_nonzero(ok), dtype=np.int64)]
-    ok = (through[0] >= 0) & (through[1] >= 0)
-    left, right, weight = (column[ok] for column in through)
-    known = pairing.fixed[left] == right
-    votes += np.bincount(left[known], weights=weight[known], minlength=count).astype(np.int64)
-    others.append((left * width + right)[~known])
-    weights.append(weight[~known])
-    fresh, numbers = _counted(np.concatenate(others), np.concatenate(weights))
-    told = np.flatnonzero(votes)
-    settled = told * width + pairing.fixed[told]
+    agreed = (partners[direct[0]] == direct[1]) & (direct[1] >= 0)
+    votes = np.bincount(direct[0][np.flatnonzero(agreed)], minlength=count)
+    rows = np.flatnonzero(~agreed & (direct[1] >= 0))
+    others, numbers = [direct[0][rows] << 32 | direct[1][rows]], [np.ones(len(rows), dtype=np.int64)]
+    left, right, weights = through
+    agreed = (partners[left] == right) & (right >= 0)
+    rows = np.flatnonzero(agreed)
+    votes += np.bincount(left[rows], weights=weights[rows], minlength=count).astype(np.int64)
+    rows = np.flatnonzero(~agreed & ((left | right) >= 0))
+    others.append(left[rows] << 32 | right[rows])
+    numbers.append(weights[rows])
+    fresh, counts = _counted(np.concatenate(others), np.concatenate(numbers))
+    told = np.flatnonzero(votes > 0)
+    settled = told << 32 | pairing.fixed[told]
     place = np.searchsorted(settled, fresh)
-    keys, counts = np.insert(settled, place, fresh), np.insert(votes[told], place, numbers)
-    return keys // width, keys % width, counts
+    keys = np.insert(settled, place, fresh)
+    return keys >> 32, keys & _RIGHT, np.insert(votes[told], place, counts)
 
 
 def pair_by_witness(
@@ -158,6 +161,11 @@ def pair_by_witness(
     free = np.flatnonzero((pairing.fixed[left] < 0) & (pairing.baseline[right] < 0))
     same = fixed.forms[left[free]] == baseline.forms[right[free]]
     made = 0
+    if "none" in (fixed.program.symbols.source, baseline.program.symbols.source):
+        # Most have no rival and no name: they need not wait for their turn.
+        clear = same & once(left[free]) & once(right[free])
+        made = pairing.add_distinct(left[free[clear]], right[free[clear]], Level.REFERENCE)
+        free, same = free[~clear], same[~clear]
     for row in free[np.lexsort((right[free], left[free], -count[free], ~same))].tolist():
         a, b = int(left[row]), int(right[row])
         if pairing.fixed[a] >= 0 or pairing.baseline[b] >= 0:

@@ -56,8 +56,9 @@ class _Row:
     own_unwind: bool
 
 
-def link(plan: Plan, baseline: Image, sequence: int) -> LinkedImage:
-    """Make the patch image of ``plan`` for ``baseline``; ``sequence`` goes into the native table.
+def link(plan: Plan, baseline: Image, sequence: int, base: BaseImage | None = None) -> LinkedImage:
+    """Make the patch image of ``plan`` for ``baseline``; ``sequence`` goes into the native table. ``base`` is
+    what that says of the baseline's file, when somebody has computed it.
 
     Raises HpbuildError HP3501 to HP3510. The plan must have at least one chunk.
     """
@@ -86,7 +87,7 @@ def link(plan: Plan, baseline: Image, sequence: int) -> LinkedImage:
         table = b"".join(_RUNTIME_FUNCTION.pack(row.begin, row.end, row.unwind) for row in rows)
         directories[shape.DIRECTORY_EXCEPTION] = _append(sections, shape.PDATA, table)
     fixups = _fixups(fields, rows, directories.get(shape.DIRECTORY_EXCEPTION))
-    _append_hotpatch(sections, directories, _blob(plan, baseline, sequence, fields, space))
+    _append_hotpatch(sections, directories, _blob(plan, baseline, sequence, fields, space, base))
     if fixups.addr64:
         table = relocation_table(fixups.addr64)
         directories[shape.DIRECTORY_RELOCATIONS] = _append(sections, shape.RELOC, table)
@@ -172,7 +173,9 @@ def _fixups(fields: Columns, rows: Sequence[_Row], table: Interval | None) -> Fi
     )
 
 
-def _blob(plan: Plan, baseline: Image, sequence: int, fields: Columns, space: Space) -> bytes:
+def _blob(
+    plan: Plan, baseline: Image, sequence: int, fields: Columns, space: Space, base: BaseImage | None
+) -> bytes:
     forward = sorted(
         (site.entry, _target(plan, index, space.chunk_rvas), _entry_word(baseline, site.entry))
         for index, site in enumerate(plan.redirections)
@@ -184,7 +187,7 @@ def _blob(plan: Plan, baseline: Image, sequence: int, fields: Columns, space: Sp
     targets[:, 0] = entries
     return hotpatch_blob(
         sequence,
-        BaseImage.of(baseline.data, baseline.time_date_stamp, baseline.checksum),
+        base or BaseImage.of(baseline.data, baseline.time_date_stamp, baseline.checksum),
         (
             RecordGroup(native.KIND_FUNCTION, False, np.array(forward, dtype=np.int64).reshape(-1, 3)),
             RecordGroup(native.KIND_REL32, True, every[outward & ~pointer]),

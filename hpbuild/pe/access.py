@@ -119,6 +119,17 @@ class Names:
         rows = zip((rvas - low).tolist(), sizes.tolist(), strict=True)
         return [octets[at : at + size] for at, size in rows]
 
+    def texts(self, rvas: Places, what: str) -> tuple[list[str], Places]:
+        """``text`` of ``raw`` at many RVAs, and how many bytes these have."""
+        found = self.all(rvas, what)
+        sizes = np.array([len(raw) for raw in found], dtype=np.int64)
+        whole = b"\0".join(found)
+        if whole.isascii() and b"\\" not in whole:
+            texts = whole.decode("ascii").split("\0") if found else []
+            if "".join(texts).isprintable():
+                return texts, sizes
+        return [self.text(raw) for raw in found], sizes
+
     def text(self, raw: bytes) -> str:
         """``printable(raw)``; what it takes beyond the bytes counts too."""
         text = printable(raw)

@@ -20,6 +20,7 @@ from hpbuild.values import Interval, Rva
 MAX_ORDINALS = 0x10000
 _DIRECTORY = "IIHHIIIIIII"
 _DIRECTORY_SIZE = 40
+_UNNAMED = ("",)
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,28 +53,33 @@ def exports(image: Image) -> tuple[Export, ...]:
 
     Raises HpbuildError: HP1201 malformed, HP1202 a name's ordinal without address.
     """
+    return tuple(Export(*row) for row in export_rows(image))
+
+
+def export_rows(image: Image) -> list[tuple[str, int, Rva, str]]:
+    """The same as (name, ordinal, RVA, forwarder)."""
     tables = _tables(image)
     if tables is None:
-        return ()
+        return []
     named: dict[int, list[str]] = {}
     names = Names.of(image, codes.EXPORT_MALFORMED, codes.EXPORT_MALFORMED)
-    for raw, index in zip(names.all(tables.names.astype(np.int64), "name"), tables.ordinals, strict=True):
-        named.setdefault(index, []).append(names.text(raw))
-    found = []
+    texts, _ = names.texts(tables.names.astype(np.int64), "name")
+    for text, index in zip(texts, tables.ordinals, strict=True):
+        named.setdefault(index, []).append(text)
+    found: list[tuple[str, int, Rva, str]] = []
     directory = image.directories[EXPORT]
     for index, rva in enumerate(tables.functions.tolist()):
         if not rva:
             continue
         forwarder = ""
-        if rva in directory:
+        if directory.start <= rva < directory.end:
             forwarder = names.text(names.raw(rva, "forwarder"))
             if not forwarder:
                 raise HpbuildError(codes.EXPORT_MALFORMED, image.name, f"empty forwarder at RVA {rva:#x}")
         target = Rva(0 if forwarder else rva)
-        found += [
-            Export(name, tables.base + index, target, forwarder) for name in sorted(named.get(index, [""]))
-        ]
-    return tuple(found)
+        for name in sorted(named.get(index, _UNNAMED)):
+            found.append((name, tables.base + index, target, forwarder))
+    return found
 
 
 def same_names(one: Image, other: Image) -> bool:

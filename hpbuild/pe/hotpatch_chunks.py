@@ -4,7 +4,10 @@ Source: the public Windows SDK header winnt.h, ``IMAGE_HOT_PATCH_*`` chunk const
 descriptions of the checks that the loader makes.
 """
 
-import struct
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
 
 from hpbuild.codes.pe_identity import HOT_PATCH_CHUNK, HOT_PATCH_LIMIT, HOT_PATCH_RECORD
 from hpbuild.dataclass import dataclass
@@ -13,6 +16,7 @@ from hpbuild.pe import hotpatch_format as fmt
 from hpbuild.pe.image import Image
 from hpbuild.values import Interval, Rva
 
+Numbers = npt.NDArray[np.integer[Any]]
 MAX_RECORDS = 1 << 19
 # Bytes that a record of the kind changes around its RVA: before it, from it on.
 _EXTENTS = {
@@ -75,14 +79,11 @@ def read_chunks(
             raise HpbuildError(
                 HOT_PATCH_CHUNK, where, f"{count} records leave the table of {len(blob)} bytes"
             )
-        values = struct.unpack_from(f"<{width * count}I", blob, at)
+        values = np.frombuffer(blob, dtype="<u4", count=width * count, offset=at).reshape(count, width)
         at += 4 * width * count
-        records = tuple(
-            HotPatchRecord(Rva(values[i]), Rva(values[i + 1]), values[i + 2 : i + width])
-            for i in range(0, len(values), width)
-        )
-        for index, record in enumerate(records):
-            _check_record(image, kind, inverse, record, f"{where}: record {index}")
+        records = tuple([HotPatchRecord(row[0], row[1], tuple(row[2:])) for row in values.tolist()])
+        for index in np.flatnonzero(~_sound(image, kind, inverse, values.astype(np.int64))).tolist():
+            _check_record(image, kind, inverse, records[index], f"{where}: record {index}")
         chunks.append(HotPatchChunk(kind=kind, name=fmt.KIND_NAMES[kind], inverse=inverse, records=records))
 
 
@@ -103,6 +104,19 @@ def _header(header: int, where: str) -> tuple[int, bool, int]:
     if count == 0:
         raise HpbuildError(HOT_PATCH_CHUNK, where, "no records")
     return kind, inverse, count
+
+
+def _sound(image: Image, kind: int, inverse: bool, values: Numbers) -> npt.NDArray[np.bool_]:
+    """By row: does ``_check_record`` surely have nothing to say?"""
+    written, target = values[:, 0], values[:, 0 if inverse else 1]
+    before, after = _EXTENTS[kind] if inverse else (0, 1)
+    inside = np.zeros(len(values), dtype=np.bool_)
+    for section in image.sections:
+        if inverse or section.executable:
+            low, high = section.rva, section.rva + section.virtual_size
+            inside |= (target - before >= low) & (target >= low) & (target < high) & (target + after <= high)
+    result: npt.NDArray[np.bool_] = inside & ((kind != fmt.KIND_FUNCTION) | (written >= fmt.FUNCTION_MIN_RVA))
+    return result
 
 
 def _check_record(image: Image, kind: int, inverse: bool, record: HotPatchRecord, where: str) -> None:

@@ -200,7 +200,7 @@ def _all_at_once(image: Image, found: _Found, tables: tuple[int, int], library: 
         return 0
     left = found.names.left
     try:
-        texts, sizes = _texts(found.names, places.astype(np.int64) + 2, library)
+        texts, sizes = found.names.texts(places.astype(np.int64) + 2, f"import name of {library}")
     except HpbuildError:
         found.names.left = left
         return 0
@@ -227,18 +227,6 @@ def _entries(image: Image, lookup: int) -> npt.NDArray[np.uint64]:
         if len(zeros):
             return values[: zeros[0]].astype(np.uint64, copy=False)
     return np.zeros(0, dtype=np.uint64)
-
-
-def _texts(names: Names, places: Places, library: str) -> tuple[list[str], Places]:
-    """The names at many RVAs as texts, and how many bytes they have."""
-    found = names.all(places, f"import name of {library}")
-    sizes = np.array([len(raw) for raw in found], dtype=np.int64)
-    whole = b"\0".join(found)
-    if whole.isascii() and b"\\" not in whole:
-        texts = whole.decode("ascii").split("\0") if found else []
-        if "".join(texts).isprintable():
-            return texts, sizes
-    return [names.text(raw) for raw in found], sizes
 
 
 def _one_by_one(image: Image, found: _Found, tables: tuple[int, int], library: str, delay: bool) -> int:

@@ -63,7 +63,14 @@ def metadata_extents(image: Image) -> tuple[tuple[str, Interval], ...]:
 def loader_structures(image: Image) -> tuple[tuple[str, int, int], ...]:
     """(class name, RVA of the first byte, RVA behind the last) of the same, without unwind information: a
     row for every record would be very many."""
-    runs = metadata_runs(image)
+    classes = _classes(image)
+    starts, ends = classes[_UNWIND]
+    others = [classes[name] for name in CLASSES if name != _UNWIND]
+    low, high = merged_runs(*(np.concatenate(columns) for columns in zip(*others, strict=True)))
+    # Of unwind information only what another class claims too makes a difference: nothing, nearly always.
+    place = np.searchsorted(high, starts, side="right")
+    touched = np.append(low, image.size_of_image)[place] < ends
+    runs = _apart({**classes, _UNWIND: (starts[touched], ends[touched])})
     kept = runs.kinds != CLASSES.index(_UNWIND)
     return _rows(MetadataRuns(runs.starts[kept], runs.ends[kept], runs.kinds[kept]))
 
@@ -75,7 +82,11 @@ def _rows(runs: MetadataRuns) -> tuple[tuple[str, int, int], ...]:
 
 def metadata_runs(image: Image) -> MetadataRuns:
     """The same as arrays, for images with very many records."""
-    classes = _classes(image)
+    return _apart(_classes(image))
+
+
+def _apart(classes: dict[str, tuple[Places, Places]]) -> MetadataRuns:
+    """What belongs to each of the classes."""
     # Elementary segments between all borders; each goes to the first class that covers it.
     borders = distinct(np.concatenate([column for name in CLASSES for column in classes[name]]))
     owner = np.full(len(borders), len(CLASSES), dtype=np.uint8)

@@ -90,10 +90,9 @@ def runtime_functions(image: Image) -> RuntimeFunctions:
         empty = np.zeros(0, dtype=np.uint32)
         return RuntimeFunctions(empty, empty, empty)
     table = words(image, directory.start, len(directory) // 4, codes.PDATA_SIZE, "exception directory")
-    table = table.reshape(-1, 3)
-    used = np.flatnonzero(table.any(axis=1))
-    table = table[: int(used[-1]) + 1 if len(used) else 0]
-    begin, end, unwind = (np.ascontiguousarray(table[:, i]) for i in range(3))
+    begin, end, unwind = (np.ascontiguousarray(column) for column in table.reshape(-1, 3).T)
+    used = np.flatnonzero(begin | end | unwind)
+    begin, end, unwind = (column[: int(used[-1]) + 1 if len(used) else 0] for column in (begin, end, unwind))
     _check_rows(image, begin, end)
     return RuntimeFunctions(begin, end, unwind)
 
@@ -189,15 +188,16 @@ def unwind_table(image: Image, rvas: Words) -> UnwindTable:
     chain = (flags & UNW_FLAG_CHAININFO) != 0
     handled = (flags & (UNW_FLAG_EHANDLER | UNW_FLAG_UHANDLER)) != 0
     _refuse_any(image, rvas, (version != 1) & (version != 2), codes.UNWIND_VERSION)
-    _refuse_any(image, rvas, (at % 4 != 0) | (flags > 7) | (chain & handled), codes.UNWIND_MALFORMED)
-    tail = at + 4 + 2 * (count + count % 2)
+    _refuse_any(image, rvas, (at & 3 != 0) | (flags > 7) | (chain & handled), codes.UNWIND_MALFORMED)
+    tail = at + 4 + 2 * (count + (count & 1))
     end = tail + np.where(chain, _ROW, np.where(handled, 4, 0))
     _refuse_any(image, rvas, end > image.size_of_image, codes.UNWIND_OUTSIDE)
     handler = np.zeros(len(at), dtype=np.uint32)
     handler[handled] = values_at(image, tail[handled])
     _refuse_any(image, rvas, handler >= image.size_of_image, codes.UNWIND_OUTSIDE)
     chained = np.zeros((len(at), 3), dtype=np.uint32)
-    chained[chain] = values_at(image, tail[chain, None] + 4 * np.arange(3))
+    rows = np.flatnonzero(chain)
+    chained[rows] = values_at(image, tail[rows], f"V{_ROW}").view("<u4").reshape(-1, 3)
     return UnwindTable(
         flags=flags.astype(np.uint8), size=(end - at).astype(np.uint32), handler=handler,
         handler_data=np.where(handled, end, 0).astype(np.uint32), chained=chained,

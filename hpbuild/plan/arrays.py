@@ -3,8 +3,9 @@
 from functools import cached_property
 
 import numpy as np
+import numpy.typing as npt
 
-from hpbuild.code.columns import distinct, members
+from hpbuild.code.columns import members
 from hpbuild.dataclass import dataclass
 from hpbuild.match.comparison import Comparison
 from hpbuild.match.sides import Side
@@ -31,21 +32,22 @@ def arrays(comparison: Comparison, objects: Objects) -> Arrays:
     ends. Changed and new code may reach as far as the fixed image's array goes.
     """
     data, side = comparison.data, comparison.fixed
-    start, end = side.atoms.start.tolist(), side.atoms.end.tolist()
+    start, end = side.atoms.start.data, side.atoms.end.data
     ends = _Ends(comparison.baseline)
     fresh = _named_by_changed(comparison)
     changed: set[int] = set()
     joined: set[int] = set()
+    same, baseline = data.same.data, data.baseline.data
     for front, part in objects.parts.pairs():
-        place = int(data.baseline[front])
-        if place < 0 or not data.same[front]:
+        place = baseline[front]
+        if place < 0 or not same[front]:
             joined.add(front)
         elif front not in changed:
             there = place + start[part] - start[front]
-            if data.same[part] and data.baseline[part] == there:
+            if same[part] and baseline[part] == there:
                 continue
             size = end[part] - start[part]
-            size = size if front in fresh else min(size, ends.of(place) - there)
+            size = size if fresh[front] else min(size, ends.of(place) - there)
             if size > 0 and not _alike(comparison, part, there, size):
                 changed.add(front)
     return Arrays(frozenset(changed), frozenset(changed | joined))
@@ -71,12 +73,16 @@ class _Ends:
         return self._known[rva]
 
 
-def _named_by_changed(comparison: Comparison) -> frozenset[int]:
-    """Atoms of the fixed image that changed and new functions name."""
-    side, facts = comparison.fixed, comparison.facts.differing
-    parts = np.array([part for fact in facts if not fact.identical for part in fact.fragments], np.int64)
-    rows = members(side.first[parts], side.last[parts])
-    return frozenset(distinct(side.targets.atom[rows]).tolist()) - {-1}
+def _named_by_changed(comparison: Comparison) -> npt.NDArray[np.bool_]:
+    """By atom of the fixed image: changed or new functions name it."""
+    side, facts, table = comparison.fixed, comparison.facts, comparison.fixed.program.fragments
+    fresh = np.zeros(len(table), dtype=np.bool_)
+    fresh[facts.roots[~facts.identical]] = True
+    parts = np.flatnonzero(fresh[table.root] & ~table.opaque)
+    atoms = side.targets.atom[members(side.first[parts], side.last[parts])]
+    named = np.zeros(len(side.atoms), dtype=np.bool_)
+    named[atoms[atoms >= 0]] = True
+    return named
 
 
 def _alike(comparison: Comparison, atom: int, place: int, size: int) -> bool:

@@ -29,14 +29,14 @@ class Closure:
         self.limit = limit
         self.via = Via("code", 0)
         self.side = comparison.fixed
-        self._columns = Columns(self.side)
+        self._columns = Columns(comparison)
         self.facts = facts
         self.users = who
         objects = Objects(comparison.fixed, who)
         self.arrays = arrays(comparison, objects)
-        self.leads = Leads(comparison, facts, self.arrays)
         self.counterparts = Counterparts(comparison, who)
         self.objects_of = objects.limited(self.arrays.joined)
+        self.records = objects.records.starts.data, (objects.records.starts + objects.records.sizes).data
         self.handlers = Handlers(comparison.fixed, objects.records)
         self.functions: dict[int, Reason] = {}
         self.objects: dict[int, tuple[tuple[int, ...], Reason]] = {}
@@ -44,6 +44,7 @@ class Closure:
         self.findings: dict[tuple[str, str], Finding] = {}
         self.pending: list[tuple[str, int]] = []
         self.told: set[int] = set()
+        self.leads = Leads(comparison, self.arrays, self.functions, self.object_of)
 
     def refuse(self, finding: Finding) -> None:
         """Collect a refusal; the first of a code and place stands."""
@@ -53,11 +54,11 @@ class Closure:
         """Carry the function with this root fragment; ``reason`` unless the facts know better."""
         if root in self.functions:
             return
-        program, fact = self.side.program, self.facts[root]
-        if int(program.fragments.start[root]) in program.exceptions.funclets:
+        columns = self._columns
+        if columns.start[root] in self.side.program.exceptions.funclets:
             reason = Reason.HANDLER
-        elif not fact.identical:
-            reason = Reason.ADDED if fact.partner < 0 else Reason.CHANGED
+        elif not columns.identical[root]:
+            reason = Reason.ADDED if columns.partner[root] < 0 else Reason.CHANGED
         if self.limit and reason in (Reason.CHANGED, Reason.REFERRER) and root not in self.limit.roots:
             # It is followed all the same: the refusals then name all that the list lacks.
             self.refuse(not_closed(self.comparison, root, self.via))
@@ -74,7 +75,7 @@ class Closure:
             return
         members = tuple(member for member in self.objects_of.of(atom) if member not in self.object_of)
         first = self.objects_of.body(members)
-        if self.comparison.data.baseline[first] < 0 and not self.counterparts.has_old(members):
+        if self._columns.old[first] < 0 and not self.counterparts.has_old(members):
             reason = Reason.ADDED
         elif self.counterparts.differs(members, first):
             reason = Reason.CHANGED
@@ -85,25 +86,30 @@ class Closure:
 
     def run(self) -> None:
         """Follow what is carried until nothing new comes along."""
+        telling = self.handlers.telling(self.leads.pointers.before)
+        functions = self.leads.functions(telling).data
         while self.pending:
             kind, key = self.pending.pop()
             if kind == "function":
-                self._function(key)
+                if self.limit or functions[key]:
+                    self._function(key, telling)
             elif kind == "holder":
                 self._take_users(key)
             else:
                 self._object(key)
 
-    def _function(self, root: int) -> None:
-        columns = self._columns
+    def _function(self, root: int, telling: frozenset[int]) -> None:
+        """``telling`` are the unwind records that may lead to something; with a limit all may."""
+        columns, loud = self._columns, self.leads.references
         for fragment in self.facts[root].fragments:
-            for row in self._telling(self.leads.references, columns.first[fragment], columns.last[fragment]):
+            for row in self._telling(loud, columns.first[fragment], columns.last[fragment]):
                 if self.limit:
                     self.via = Via("code", row)
                 self._code(columns.target_code[row])
                 self._atom(columns.target_atom[row], root)
-            if columns.unwind[fragment]:
-                self._exceptions(columns.unwind[fragment])
+            record = columns.unwind[fragment]
+            if record and (self.limit or record in telling):
+                self._exceptions(record)
 
     def _telling(self, loud: Loud, first: int, last: int) -> Iterable[int]:
         """The rows in ``range(first, last)`` that may lead to something that is not carried yet. With a limit
@@ -121,8 +127,10 @@ class Closure:
 
     def _object(self, first: int) -> None:
         members, reason = self.objects[first]
+        loud = self.leads.atoms
         for atom in members:
-            self._fields(atom)
+            if self.limit or loud[atom]:
+                self._fields(atom)
             if reason is Reason.CHANGED:
                 self._take_users(atom)
 
@@ -132,15 +140,16 @@ class Closure:
             return
         self.told.add(atom)
         for root in sorted(self.users.functions.of(atom)):
-            self.via = Via("constant", atom)
-            if root in self.facts:
+            if self.limit:
+                self.via = Via("constant", atom)
+            if root not in self.functions and root in self.facts:
                 self.carry_function(root, Reason.REFERRER)
         for holder in self.users.atoms.of(atom):
             self._holder(holder, atom)
 
     def _holder(self, holder: int, atom: int) -> None:
         """Data that points at changed data must be carried too; a writable pointer cannot be."""
-        if self.side.atoms.memory[holder] != _RODATA:
+        if self._columns.memory[holder] != _RODATA:
             place = f"data at {int(self.side.atoms.start[holder]):#x}"
             self.refuse(
                 Finding(
@@ -155,10 +164,9 @@ class Closure:
 
     def is_exception_data(self, atom: int) -> bool:
         """The atom begins in an unwind record or its language data."""
-        start = self._columns.atom_start[atom]
-        records = self.side.program.exceptions.records
-        index = bisect_right(records, (start, 1 << 32)) - 1
-        return index >= 0 and start < sum(records[index])
+        start, (begins, ends) = self._columns.atom_start[atom], self.records
+        index = bisect_right(begins, start) - 1
+        return index >= 0 and start < ends[index]
 
     def _fields(self, atom: int) -> None:
         columns = self._columns
@@ -177,21 +185,22 @@ class Closure:
             return
         root = self._columns.root[fragment]
         if root not in self.functions and self.leads.changed[root]:
-            self.carry_function(root, Reason.ADDED if self.facts[root].partner < 0 else Reason.CHANGED)
+            added = self._columns.partner[root] < 0
+            self.carry_function(root, Reason.ADDED if added else Reason.CHANGED)
 
     def _atom(self, atom: int, root: int) -> None:
         if atom < 0 or atom in self.object_of:
             return
         if self.is_exception_data(atom):  # a chained record's parent: it comes along with its function
             return
-        data = self.comparison.data
-        if data.baseline[atom] >= 0 and data.same[atom] and atom not in self.arrays.changed:
+        new = self._columns.old[atom] < 0
+        if not new and self._columns.same[atom] and atom not in self.arrays.changed:
             if root >= 0 and self._enters(atom, root):
                 self.carry_object(atom, Reason.REFERRER)
             return
-        if self.side.atoms.memory[atom] == _RODATA:
-            self.carry_object(atom, Reason.ADDED if data.baseline[atom] < 0 else Reason.CHANGED)
-        elif data.baseline[atom] < 0:
+        if self._columns.memory[atom] == _RODATA:
+            self.carry_object(atom, Reason.ADDED if new else Reason.CHANGED)
+        elif new:
             self._variable(atom)
         else:
             self.refuse(changed_initialiser(self.comparison, atom))

@@ -19,25 +19,20 @@ class Counterparts:
 
     def __init__(self, comparison: Comparison, who: Users) -> None:
         self._comparison = comparison
-        self._users = who
+        data, atoms = comparison.data, comparison.fixed.atoms
+        named = (who.functions.present | who.atoms.present) & (atoms.memory == _RODATA)
+        self._named, self._old, self._same = named.data, (data.baseline >= 0).data, data.same.data
 
     def has_old(self, members: tuple[int, ...]) -> bool:
-        """Some part of a constant is there in the baseline: who names that must be carried too."""
-        old = self._comparison.data.baseline
-        return any(old[one] >= 0 for one in self._named(members))
+        """Some part of a constant that code or data names is there in the baseline: who names that must be
+        carried too. No part of a variable counts."""
+        return any(self._named[one] and self._old[one] for one in members)
 
     def differs(self, members: tuple[int, ...], first: int) -> bool:
         """A constant is not the one that the baseline has, though parts of it may be; or ``first`` is not."""
-        data = self._comparison.data
-        kept = [data.baseline[one] >= 0 and data.same[one] for one in self._named(members)]
-        return not (data.same[first] and all(kept))
-
-    def _named(self, members: tuple[int, ...]) -> list[int]:
-        """The parts of a constant that code or data names; none of a variable."""
-        who, memory = self._users, self._comparison.fixed.atoms.memory
-        return [
-            one for one in members if memory[one] == _RODATA and (one in who.functions or one in who.atoms)
-        ]
+        if not self._same[first]:
+            return True
+        return any(self._named[one] and not (self._old[one] and self._same[one]) for one in members)
 
     def surely_new(self, atom: int) -> bool:
         """A writable atom without a counterpart is new: the baseline has none that lost its partner."""

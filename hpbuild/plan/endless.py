@@ -6,7 +6,9 @@ from collections.abc import Iterator, Mapping
 import numpy as np
 
 from hpbuild.code.bodies import Head, bodies, heads
+from hpbuild.code.columns import distinct
 from hpbuild.code.flow import Loops, final_callees
+from hpbuild.code.model import I64
 from hpbuild.codes import traps as codes
 from hpbuild.dataclass import dataclass
 from hpbuild.errors import Finding
@@ -24,24 +26,62 @@ class OldCode:
     endless: Mapping[int, int]
 
 
-def old_code(comparison: Comparison, selection: Selection) -> OldCode:
-    """Look at every function of the baseline that is redirected."""
-    program = comparison.baseline.program
-    roots = list(redirected(selection))
-    partners = [selection.facts[root].partner for root in roots]
-    functions = [comparison.baseline_functions.get(partner, (partner,)) for partner in partners]
-    begins: list[Head] = []
-    endless: dict[int, int] = {}
-    if not roots:
-        return OldCode({}, {})
-    loops = Loops(program, final_callees(program))
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """Functions of the baseline that were decoded, by their roots there: ``heads`` and ``endless`` as in
+    ``OldCode``."""
+
+    heads: dict[int, Head]
+    endless: dict[int, int]
+
+
+NOTHING = Seen({}, {})
+_WORTH = 1 << 20
+"""Bytes of code that take longer to decode than a process takes to start."""
+
+
+def surely_old(comparison: Comparison) -> I64:
+    """Roots in the baseline of the functions that are replaced when nothing limits the plan, whatever else
+    is carried; none where they are so small that to begin early gains nothing."""
+    facts, table = comparison.facts, comparison.baseline.program.fragments
+    roots = distinct(facts.partner[~facts.identical & (facts.partner >= 0)])
+    marked = np.zeros(len(table), dtype=np.bool_)
+    marked[roots] = True
+    parts = np.flatnonzero(marked[table.root])
+    size = int((table.end[parts] - table.start[parts]).sum())
+    return roots if size >= _WORTH else roots[:0]
+
+
+def look(comparison: Comparison, roots: I64, before: Seen = NOTHING) -> Seen:
+    """Decode the functions of the baseline with ``roots``, besides those seen ``before``."""
+    program, known = comparison.baseline.program, comparison.baseline_functions
+    partners = roots.tolist()
+    functions = [known.get(partner, (partner,)) for partner in partners]
+    begins, endless = dict(before.heads), dict(before.endless)
+    # As if every call returned: who has a way out then has one anyhow, and nearly all have.
+    loops, stuck = Loops(program, frozenset()), set[int]()
     for found in bodies(program, functions):
-        first = partners[found.functions.start : found.functions.stop]
-        begins += heads(found, np.array(first, dtype=np.int64))
-        endless |= loops.never_ending(found, functions)
+        numbers = found.functions
+        some = roots[numbers.start : numbers.stop]
+        begins |= zip(some.tolist(), heads(found, some), strict=True)
+        stuck |= loops.never_ending(found, functions).keys()
+    if stuck:
+        loops = Loops(program, final_callees(program))
+        places = {number: loops.endless(functions[number]) for number in stuck}
+        endless |= {partners[number]: at for number, at in places.items() if at >= 0}
+    return Seen(begins, endless)
+
+
+def old_code(comparison: Comparison, selection: Selection, seen: Seen = NOTHING) -> OldCode:
+    """Look at every function of the baseline that is redirected; ``seen`` are some of them, and others."""
+    partners = {root: selection.facts[root].partner for root in redirected(selection)}
+    rest = np.array(sorted(set(partners.values()) - seen.heads.keys()), dtype=np.int64)
+    seen = look(comparison, rest, seen)
     return OldCode(
-        heads=dict(zip(roots, begins, strict=True)),
-        endless={roots[number]: at for number, at in sorted(endless.items())},
+        heads={root: seen.heads[partner] for root, partner in partners.items()},
+        endless={
+            root: seen.endless[partner] for root, partner in partners.items() if partner in seen.endless
+        },
     )
 
 

@@ -1,8 +1,7 @@
 """What the package does not deliver, declared: exports, imports, flags, resources, unused additions."""
 
-from collections.abc import Container
-
 import numpy as np
+import numpy.typing as npt
 
 from hpbuild.codes import plan as codes
 from hpbuild.errors import Finding
@@ -13,17 +12,19 @@ from hpbuild.pe.image import Image
 from hpbuild.pe.imports import imports
 from hpbuild.pe.resources import resource_digest
 from hpbuild.plan.interfaces import export_exclusions, export_findings, flag_exclusions, flag_findings
-from hpbuild.plan.left_out import chosen_class, is_unwind, left_out, tangled, told
+from hpbuild.plan.left_out import is_chosen, is_unwind, left_out, tangled, told
 from hpbuild.plan.line_only import line_exclusions, line_findings
 from hpbuild.plan.model import Exclusion, LeftOut
 from hpbuild.plan.selection import Selection
 from hpbuild.plan.thread_local import templates_differ
 
+Bools = npt.NDArray[np.bool_]
+
 
 def declared_exclusions(
-    comparison: Comparison, selection: Selection, carried: Container[int]
+    comparison: Comparison, selection: Selection, carried: Bools
 ) -> tuple[tuple[Exclusion | LeftOut, ...], list[Finding]]:
-    """Exclusions, and the findings that tell of them. ``carried`` are the atoms that chunks hold."""
+    """Exclusions, and the findings that tell of them. ``carried`` marks the atoms that chunks hold."""
     fixed, baseline = comparison.fixed.program.image, comparison.baseline.program.image
     exported, flags = export_exclusions(fixed, baseline), flag_exclusions(fixed, baseline)
     exclusions: list[Exclusion | LeftOut] = [*exported, *_imports(fixed, baseline), *flags]
@@ -66,23 +67,22 @@ def _resources(fixed: Image, baseline: Image) -> list[Exclusion]:
     return [Exclusion("resource", ".rsrc", "resources differ")]
 
 
-def _unused(comparison: Comparison, selection: Selection, carried: Container[int]) -> list[Exclusion]:
-    side, data = comparison.fixed, comparison.data
+def _unused(comparison: Comparison, selection: Selection, carried: Bools) -> list[Exclusion]:
+    side, data, facts = comparison.fixed, comparison.data, selection.facts
     rows = []
     limited = selection.limit is not None
-    for fact in selection.facts.differing:
-        if not fact.identical and fact.root not in selection.functions and not limited:
-            start = int(side.program.fragments.start[fact.root])
-            rows.append(Exclusion("unreferenced-function", f"{start:#x}", side.program.name_of(fact.root)))
+    for root in facts.roots[~facts.identical].tolist():
+        if root not in selection.functions and not limited:
+            start = int(side.program.fragments.start[root])
+            rows.append(Exclusion("unreferenced-function", f"{start:#x}", side.program.name_of(root)))
     named = referenced(side)
-    missing = np.flatnonzero((data.baseline < 0) | ~data.same)
-    for atom in missing.tolist():
+    missing = np.flatnonzero(((data.baseline < 0) | ~data.same) & ~carried)
+    if limited:
+        missing = missing[~is_chosen(side, missing, named)]
+    unwind = is_unwind(side, missing) & limited
+    for atom, record in zip(missing.tolist(), unwind.tolist(), strict=True):
         start, end = int(side.atoms.start[atom]), int(side.atoms.end[atom])
-        if atom in carried or (limited and chosen_class(comparison, atom, named)):
-            continue
-        klass = reserved_class(side, atom, named)
-        if limited and not klass and is_unwind(side, atom):
-            klass = "unwind-information"
+        klass = reserved_class(side, atom, named) or ("unwind-information" if record else "")
         if klass:
             rows.append(Exclusion("metadata", f"{start:#x}", klass))
             continue

@@ -5,12 +5,15 @@ Source: Microsoft Learn, "x64 exception handling": the places of unwind codes co
 
 import numpy as np
 
-from hpbuild.code.columns import among
+from hpbuild.code.columns import among, members
 from hpbuild.code.model import I64, Program
 from hpbuild.codes import plan as codes
 from hpbuild.errors import Finding
 from hpbuild.match.comparison import Comparison
 from hpbuild.pe.unwind import runtime_functions
+
+_NOWHERE = 1 << 40
+"""Behind all images."""
 
 
 def filled_rows(comparison: Comparison) -> list[Finding]:
@@ -36,8 +39,14 @@ def _filler(program: Program, fragments: I64) -> I64:
     table = runtime_functions(program.image)
     if not len(table) or not len(fragments):
         return np.zeros(len(fragments), dtype=np.int64)
-    begin, start = table.begin.astype(np.int64), program.fragments.start[fragments]
-    row = np.maximum(np.searchsorted(begin, start, side="right") - 1, 0)
-    padding = program.padding[:, 0]
-    inside = (start < table.end[row]) & among(begin[row], padding)
-    return np.where(inside, start - begin[row], 0)
+    start, found = program.fragments.start[fragments], np.zeros(len(fragments), dtype=np.int64)
+    begin, end = table.begin.astype(np.int64), table.end.astype(np.int64)
+    filled = among(begin, program.padding[:, 0])  # few are
+    if not filled.any():
+        return found
+    begin, end, behind = begin[filled], end[filled], np.append(begin[1:], _NOWHERE)[filled]
+    order = np.argsort(start, kind="stable")
+    low, high = (start[order].searchsorted(place) for place in (begin, np.minimum(end, behind)))
+    inside = order[members(low, high)]
+    found[inside] = start[inside] - np.repeat(begin, high - low)
+    return found

@@ -10,8 +10,8 @@ from collections.abc import Mapping
 import numpy as np
 import numpy.typing as npt
 
+from hpbuild.code.columns import among, distinct, members
 from hpbuild.code.decode import RefKind
-from hpbuild.code.model import I64
 from hpbuild.match.comparison import Comparison
 from hpbuild.plan.handlers import Handlers
 from hpbuild.plan.model import Reason
@@ -26,31 +26,28 @@ def finally_blocks(
     destructor that one function alone uses, and its handler, is taken for such a block as well: it stays with
     the old body in the same way."""
     side = comparison.fixed
-    table, references = side.program.fragments, side.program.references
-    rows = np.flatnonzero(side.targets.code >= 0)
-    targets: I64 = table.root[side.targets.code[rows]]
+    table, references, links = side.program.fragments, side.program.references, side.links
     carried = np.zeros(len(table), dtype=np.bool_)
     carried[list(functions)] = True
-    rows = rows[carried[targets]]
-    known = set(np.flatnonzero(_known_elsewhere(comparison) & carried).tolist())
-    callers: dict[int, set[int]] = {}
-    columns = (
-        table.root[side.targets.code[rows]],
-        table.root[references.fragment[rows]],
-        references.kind[rows],
-    )
-    for root, owner, kind in zip(*(column.tolist() for column in columns), strict=True):
-        if kind > RefKind.CALL:
-            known.add(root)
-        elif root != owner:
-            callers.setdefault(root, set()).add(owner)
-    starts = side.program.exceptions.funclets
+    parts = np.flatnonzero(carried[table.root])
+    rows = links.rows[members(links.first[parts], links.last[parts])]
+    callees, callers = table.root[side.targets.code[rows]], table.root[references.fragment[rows]]
+    known = _known_elsewhere(comparison)
+    known[callees[references.kind[rows] > RefKind.CALL]] = True
+    calls = np.flatnonzero((references.kind[rows] <= RefKind.CALL) & (callees != callers))
+    calls = calls[np.argsort(callees[calls], kind="stable")]
+    callees, callers = callees[calls], callers[calls]
+    starts = np.array(sorted(side.program.exceptions.funclets), dtype=np.int64)
+    inner = among(table.start[callers], starts)  # handlers
+    called = distinct(callees[inner])
+    called = called[~known[called]]
+    low, high = callees.searchsorted(called), callees.searchsorted(called, side="right")
     found = set()
-    for root, owners in callers.items():
-        inner = {owner for owner in owners if int(table.start[owner]) in starts}
-        outer = owners - inner
-        belongs = {owner for handler in inner for owner in handlers.owners(handler)}
-        if root not in known and inner and len(outer) == 1 and belongs == outer and outer <= functions.keys():
+    for root, first, last in zip(called.tolist(), low.tolist(), high.tolist(), strict=True):
+        owners, handling = callers[first:last], inner[first:last]
+        outer = set(owners[~handling].tolist())
+        belongs = {owner for handler in set(owners[handling].tolist()) for owner in handlers.owners(handler)}
+        if len(outer) == 1 and belongs == outer and outer <= functions.keys():
             found.add(root)
     return frozenset(found - {root for root in found if functions[root] is Reason.HANDLER})
 

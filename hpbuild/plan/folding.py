@@ -1,81 +1,102 @@
 """Folded functions: one baseline entry for several functions that the fixed image tells apart."""
 
-from collections import defaultdict
+from collections.abc import Collection, Iterator
+from itertools import compress
 
-from hpbuild.code.model import Program
+import numpy as np
+
+from hpbuild.code.columns import among
+from hpbuild.code.model import I64, Program
 from hpbuild.codes import plan as codes
+from hpbuild.dataclass import dataclass
 from hpbuild.errors import Finding
 from hpbuild.match.comparison import Comparison
 from hpbuild.pe.symbols import SymbolKind
 from hpbuild.plan.selection import Selection
+
+_FUNCTION = SymbolKind.FUNCTION
+
+
+@dataclass(frozen=True, slots=True)
+class _Names:
+    """The names of functions, of symbols and exports, and the ``addresses`` that bear them: one row each."""
+
+    addresses: I64
+    names: list[str]
+
+    def shared(self) -> dict[int, set[str]]:
+        """By address the names of those that bear several."""
+        ordered = np.sort(self.addresses)
+        rows = np.flatnonzero(among(self.addresses, ordered[1:][ordered[1:] == ordered[:-1]]))
+        found: dict[int, set[str]] = {}
+        for row, address in zip(rows.tolist(), self.addresses[rows].tolist(), strict=True):
+            found.setdefault(address, set()).add(self.names[row])
+        return {address: names for address, names in found.items() if len(names) > 1}
+
+    def by_address(self, wanted: Collection[str]) -> dict[int, set[str]]:
+        """The ``wanted`` names by their addresses."""
+        rows = list(compress(range(len(self.names)), map(wanted.__contains__, self.names)))
+        found: dict[int, set[str]] = {}
+        for row, address in zip(rows, self.addresses[rows].tolist(), strict=True):
+            found.setdefault(address, set()).add(self.names[row])
+        return found
+
+    def places(self, wanted: Collection[str]) -> dict[str, int]:
+        """The address of each of the ``wanted`` names: a name of several addresses says nothing."""
+        found: dict[str, list[int]] = {}
+        for address, names in self.by_address(wanted).items():
+            for name in names:
+                found.setdefault(name, []).append(address)
+        return {name: places[0] for name, places in found.items() if len(places) == 1}
 
 
 def folded(comparison: Comparison, selection: Selection) -> list[Finding]:
     """A finding for every carried function whose baseline entry bears names that lie apart in the fixed
     image."""
     fixed, baseline = comparison.fixed.program, comparison.baseline.program
-    old, new = _rows(baseline), _rows(fixed)
-    theirs, ours = _names_by_address(old), _addresses_by_name(new)
+    old = _names(baseline)
+    shared = old.shared()
+    if not shared:
+        return []
+    wanted = {name for names in shared.values() for name in names}
+    new, entries = _names(fixed), baseline.fragments.start
+    ours = new.places(wanted)
     findings = []
     for root in selection.functions:
         partner = selection.facts[root].partner
-        if partner < 0:
-            continue
-        entry = int(baseline.fragments.start[partner])
-        apart = {address for name in theirs.get(entry, ()) for address in ours.get(name, ())}
-        if len(apart) > 1:
-            names = ", ".join(sorted(theirs[entry])[:4])
-            findings.append(Finding(codes.FOLDED_FUNCTION, fixed.name_of(root), f"{entry:#x} is {names}"))
-    return findings + _split_off(
-        comparison, selection, _names_by_address(new), theirs, _addresses_by_name(old)
-    )
+        names = shared.get(int(entries[partner]), set()) if partner >= 0 else set()
+        if len({ours[name] for name in names if name in ours}) > 1:
+            cause = f"{int(entries[partner]):#x} is {', '.join(sorted(names)[:4])}"
+            findings.append(Finding(codes.FOLDED_FUNCTION, fixed.name_of(root), cause))
+    return [*findings, *_split_off(comparison, selection, new, old.places(wanted))]
 
 
 def _split_off(
-    comparison: Comparison,
-    selection: Selection,
-    names: dict[int, set[str]],
-    there: dict[int, set[str]],
-    places: dict[str, set[int]],
-) -> list[Finding]:
-    """New functions under a name that the baseline has too: it shared another function's entry there. What
-    stays out by choice does not matter."""
-    fixed = comparison.fixed.program
-    known = {name: min(places[name]) for name in places if len(there[min(places[name])]) > 1}
-    findings: list[Finding] = []
-    facts = comparison.facts
-    for root in facts.roots[facts.partner < 0].tolist() if known else ():
+    comparison: Comparison, selection: Selection, new: _Names, known: dict[str, int]
+) -> Iterator[Finding]:
+    """New functions under one of the ``known`` names of the baseline: it shared another function's entry
+    there, at the address given. What stays out by choice does not matter."""
+    if not known:
+        return
+    facts, start = comparison.facts, comparison.fixed.program.fragments.start
+    here = new.by_address(known)
+    for root in facts.roots[facts.partner < 0].tolist():
         if selection.limit is not None and root not in selection.functions:
             continue
-        start = int(fixed.fragments.start[root])
-        shared = sorted(name for name in names.get(start, ()) if name in known)
-        if shared:
-            findings.append(
-                Finding(codes.FOLDED_FUNCTION, shared[0], f"in the baseline at {known[shared[0]]:#x}")
-            )
-    return findings
+        names = here.get(int(start[root]))
+        if names:
+            first = min(names)
+            yield Finding(codes.FOLDED_FUNCTION, first, f"in the baseline at {known[first]:#x}")
 
 
-def _rows(program: Program) -> list[tuple[int, str]]:
+def _names(program: Program) -> _Names:
     rows = [
         (int(symbol.rva), symbol.linkage_name or symbol.name)
         for symbol in program.symbols.items
-        if symbol.kind is SymbolKind.FUNCTION
+        if symbol.kind is _FUNCTION
     ]
-    start = program.fragments.start
-    return rows + [(int(start[index]), name) for index, name in program.exported]
-
-
-def _names_by_address(rows: list[tuple[int, str]]) -> dict[int, set[str]]:
-    found: dict[int, set[str]] = defaultdict(set)
-    for address, name in rows:
-        found[address].add(name)
-    return found
-
-
-def _addresses_by_name(rows: list[tuple[int, str]]) -> dict[str, set[int]]:
-    """Names that lie at one address only: a name used twice says nothing."""
-    found: dict[str, set[int]] = defaultdict(set)
-    for address, name in rows:
-        found[name].add(address)
-    return {name: places for name, places in found.items() if len(places) == 1}
+    exported = np.array([index for index, _ in program.exported], dtype=np.int64)
+    return _Names(
+        np.append(np.array([rva for rva, _ in rows], dtype=np.int64), program.fragments.start[exported]),
+        [*(name for _, name in rows), *(name for _, name in program.exported)],
+    )

@@ -7,13 +7,17 @@ its handlers along, because they return into it. The same holds for a part that 
 start would send threads that are inside the old function into the new one.
 """
 
+from bisect import bisect_left
+
 import numpy as np
+import numpy.typing as npt
 
 from hpbuild.code.columns import among, distinct, members
 from hpbuild.code.decode import RefKind
 from hpbuild.code.model import I64
 from hpbuild.match.atoms import Memory
 from hpbuild.match.sides import Side
+from hpbuild.plan.leads import counted
 from hpbuild.plan.parts import Records
 
 _STEPS = 32
@@ -25,17 +29,16 @@ class Handlers:
     handler or part is."""
 
     __slots__ = (
-        "_busy", "_high", "_index", "_jumps", "_low", "_owners", "_records", "_roots", "_side", "_starts",
-        "_tables",
+        "_begins", "_busy", "_first", "_high", "_jumps", "_known", "_last", "_low", "_owners", "_records",
+        "_roots", "_side", "_starts", "_tables",
     )  # fmt: skip
 
     def __init__(self, side: Side, known: Records) -> None:
         self._side = side
         starts, sizes = known.starts, known.sizes
         sites = side.program.fields.site
-        self._low = sites.searchsorted(starts).tolist()
-        self._high = sites.searchsorted(starts + sizes).tolist()
-        self._index = dict(zip(starts.tolist(), range(len(starts)), strict=True))
+        self._known, self._begins = starts, starts.data
+        self._low, self._high = sites.searchsorted(starts), sites.searchsorted(starts + sizes)
         self._starts = side.program.exceptions.funclets
         self._owners: dict[int, set[int]] | None = None
         self._jumps = self._jumped_to()
@@ -43,12 +46,22 @@ class Handlers:
         self._roots = self._led_to()
         self._tables = np.append(self._all_tables(known.begun), False)  # the last is that of -1
         leads = (self._roots >= 0) | self._tables[side.pointers.atom]
-        self._busy = np.concatenate([[0], np.cumsum(leads)]).data
+        self._busy = counted(leads)
+        self._first, self._last = side.atoms.first_field.data, side.atoms.last_field.data
 
     def rows(self, record: int) -> range:
         """Rows of the data fields inside the unwind record at RVA ``record``, with its language data."""
-        index = self._index.get(record)
-        return range(0) if index is None else range(self._low[index], self._high[index])
+        index = bisect_left(self._begins, record)
+        if index == len(self._begins) or self._begins[index] != record:
+            return range(0)
+        return range(int(self._low[index]), int(self._high[index]))
+
+    def telling(self, before: npt.NDArray[np.int32]) -> frozenset[int]:
+        """The unwind records from which something leads to handlers or split-off parts, or to what
+        ``before`` counts: rows of the data fields, for each row those in front of it, and all at last."""
+        low, high = self._low, self._high
+        found = (before[high] > before[low]) | (self._busy[high] > self._busy[low])
+        return frozenset(self._known[found].tolist()).union(self._records)
 
     def below(self, record: int) -> tuple[frozenset[int], frozenset[int]]:
         """For the unwind record at ``record``: roots of the handlers that its language data leads to, and the
@@ -78,8 +91,10 @@ class Handlers:
         """Root -> roots of the split-off parts that its code jumps to."""
         references, places = self._side.program.references, self._side.targets
         table = self._side.program.fragments
-        rows = np.flatnonzero((references.kind == RefKind.BRANCH) & (places.code >= 0) & (places.offset == 0))
-        rows = rows[among(references.target[rows], np.array(sorted(self._starts), dtype=np.int64))]
+        links = self._side.links
+        parts = np.flatnonzero(among(table.start, np.array(sorted(self._starts), dtype=np.int64)))
+        rows = links.rows[members(links.first[parts], links.last[parts])]
+        rows = np.sort(rows[(references.kind[rows] == RefKind.BRANCH) & (places.offset[rows] == 0)])
         owners, parts = table.root[references.fragment[rows]], table.root[places.code[rows]]
         found: dict[int, set[int]] = {}
         for owner, part in zip(owners.tolist(), parts.tolist(), strict=True):
@@ -97,7 +112,9 @@ class Handlers:
         if not self._jumps:
             return found
         table = self._side.program.fragments
-        rows = np.flatnonzero(among(table.root, np.array(sorted(self._jumps), dtype=np.int64)))
+        parted = np.zeros(len(table), dtype=np.bool_)
+        parted[list(self._jumps)] = True
+        rows = np.flatnonzero(parted[table.root])
         for record, root in zip(table.unwind[rows].tolist(), table.root[rows].tolist(), strict=True):
             found.setdefault(record, set()).add(root)
         return found
@@ -106,11 +123,11 @@ class Handlers:
         """Atoms of read-only data that fields lead to from ``rows``, each with the atoms that point at it.
         A list of work, not a recursion: the depth is the image's to choose."""
         holders: dict[int, set[int]] = {}
-        pointed = self._side.pointers.atom
+        pointed, tables = self._side.pointers.atom.data, self._tables.data
         pending = [(atom, -1) for atom in pointed[rows.start : rows.stop].tolist()]
         while pending:
             atom, holder = pending.pop()
-            if not self._tables[atom]:
+            if not tables[atom]:
                 continue
             if atom not in holders:
                 holders[atom] = set()
@@ -129,19 +146,20 @@ class Handlers:
         return tables & ~begun
 
     def _atom_rows(self, atom: int) -> range:
-        return range(int(self._side.atoms.first_field[atom]), int(self._side.atoms.last_field[atom]))
+        return range(self._first[atom], self._last[atom])
 
     def _led_to(self) -> I64:
         """By row of the data fields: the root of the handler that it names, -1 for none."""
         pointers, table = self._side.pointers, self._side.program.fragments
         roots = np.full(len(pointers.code), -1, dtype=np.int64)
-        rows = np.flatnonzero((pointers.code >= 0) & (pointers.offset == 0))
-        rows = rows[among(table.start[pointers.code[rows]], np.array(sorted(self._starts), dtype=np.int64))]
+        begun = among(table.start, np.array(sorted(self._starts), dtype=np.int64))
+        rows = np.flatnonzero(np.append(begun, False)[pointers.code])  # the last is that of -1
+        rows = rows[pointers.offset[rows] == 0]
         roots[rows] = table.root[pointers.code[rows]]
         return roots
 
     def _code(self, rows: range) -> set[int]:
-        found = set(self._roots[rows.start : rows.stop].tolist())
+        found = set(self._roots.data[rows.start : rows.stop].tolist())
         found.discard(-1)
         return found
 
@@ -169,10 +187,11 @@ class Handlers:
         """The handlers of ``below`` of each unwind record at ``unwind`` that has any: all go from table to
         table in step."""
         found = {record: self._parts_of(record) for record in unwind.tolist() if record in self._records}
-        known = np.array([self._index.get(record, -1) for record in unwind.tolist()], dtype=np.int64)
-        unwind, known = unwind[known >= 0], known[known >= 0]
+        known = self._known.searchsorted(unwind)
+        there = np.append(self._known, -1)[known] == unwind
+        unwind, known = unwind[there], known[there]
         atoms, pointed = self._side.atoms, self._side.pointers.atom
-        low, high = np.array(self._low, dtype=np.int64)[known], np.array(self._high, dtype=np.int64)[known]
+        low, high = self._low[known], self._high[known]
         owner, seen = np.arange(len(unwind)), np.zeros(0, dtype=np.int64)
         for _ in range(_STEPS):
             owner, rows = np.repeat(owner, high - low), members(low, high)
@@ -193,10 +212,7 @@ class Handlers:
 
     def _may_lead(self, unwind: I64) -> np.ndarray[tuple[int], np.dtype[np.bool_]]:
         """Which of the unwind records at ``unwind`` lead anywhere, or have split-off parts."""
-        starts = np.append(np.fromiter(self._index, np.int64, len(self._index)), 0)
-        place = starts[:-1].searchsorted(unwind)
-        busy = np.asarray(self._busy)
-        some = np.append(busy[self._high] > busy[self._low], False)
-        known = among(unwind, np.array(sorted(self._records), dtype=np.int64))
-        found: np.ndarray[tuple[int], np.dtype[np.bool_]] = (starts[place] == unwind) & some[place] | known
+        some = self._known[self._busy[self._high] > self._busy[self._low]]
+        parts = np.array(sorted(self._records), dtype=np.int64)
+        found: np.ndarray[tuple[int], np.dtype[np.bool_]] = among(unwind, some) | among(unwind, parts)
         return found

@@ -64,8 +64,7 @@ def _differing(comparison: Comparison, selection: Selection) -> Iterator[tuple[i
     which more words differ than may do so by chance, and the first of them as its target moved. What one side
     knows as an address is zero on that side."""
     fixed, baseline, data = comparison.fixed, comparison.baseline, comparison.data
-    first = np.array([item[0][0] for item in selection.objects.values()], dtype=np.int64)
-    last = np.array([item[0][-1] for item in selection.objects.values()], dtype=np.int64)
+    first, last = selection.first, selection.last
     start, place = fixed.atoms.start[first], data.baseline[first]
     limit = baseline.program.image.size_of_image
     length = np.minimum(fixed.atoms.end[last] - start, limit - place) // 4 * 4
@@ -126,19 +125,16 @@ def _masked(side: Side, lines: tuple[int, ...], start: I64, length: I64) -> Word
 def _cut_tables(comparison: Comparison, selection: Selection) -> list[Finding]:
     """Carried jump tables with bytes behind their last entry that nothing names: more entries, perhaps."""
     side, fields = comparison.fixed, comparison.fixed.program.fields
+    atoms = np.fromiter(selection.object_of, np.int64, len(selection.object_of))
+    atoms = atoms[side.atoms.first_field[atoms] < side.atoms.last_field[atoms]]
+    field = side.atoms.last_field[atoms] - 1
+    tables = fields.form[field] == FieldForm.TABLE32
     findings = []
-    for members, _ in selection.objects.values():
-        for atom in members:
-            low, high = int(side.atoms.first_field[atom]), int(side.atoms.last_field[atom])
-            if low == high or fields.form[high - 1] != FieldForm.TABLE32:
-                continue
-            end, stop = int(fields.site[high - 1]) + 4, int(side.atoms.end[atom])
-            rest = side.program.image.read(end, stop - end)
-            if len(rest) >= 4 and rest.strip(b"\0"):
-                cause = f"{len(rest)} bytes behind its jump table"
-                findings.append(
-                    Finding(codes.UNSEEN_ADDRESS, f"data at {int(side.atoms.start[atom]):#x}", cause)
-                )
+    for atom, site in zip(atoms[tables].tolist(), fields.site[field[tables]].tolist(), strict=True):
+        rest = side.program.image.read(site + 4, int(side.atoms.end[atom]) - site - 4)
+        if len(rest) >= 4 and rest.strip(b"\0"):
+            cause = f"{len(rest)} bytes behind its jump table"
+            findings.append(Finding(codes.UNSEEN_ADDRESS, f"data at {int(side.atoms.start[atom]):#x}", cause))
     return findings
 
 
@@ -181,13 +177,20 @@ def _unknown_parts(comparison: Comparison, selection: Selection) -> list[Finding
     """Carried functions with bytes inside their ranges that are neither code nor data that is carried too."""
     side = comparison.fixed
     fragments = side.program.fragments
-    named = referenced(side)
+    carried = np.zeros(len(fragments), dtype=np.bool_)
+    carried[list(selection.functions)] = True
+    inner = np.flatnonzero(fragments.opaque)
+    inner = inner[carried[fragments.root[inner]] & (fragments.root[inner] != inner)]
+    atoms = side.atoms.at(fragments.start[inner])
+    rest = [
+        (index, atom)
+        for index, atom in zip(inner.tolist(), atoms.tolist(), strict=True)
+        if atom >= 0 and atom not in selection.object_of
+    ]
+    named = referenced(side) if rest else np.zeros(0, dtype=np.bool_)
     findings = []
-    for index in np.flatnonzero(fragments.opaque).tolist():
+    for index, atom in rest:
         root = int(fragments.root[index])
-        atom = side.atoms.one(int(fragments.start[index]))
-        if root not in selection.functions or root == index or atom < 0 or atom in selection.object_of:
-            continue
         if not is_filler(side, atom, named):
             start, end = int(fragments.start[index]), int(fragments.end[index])
             cause = f"{end - start} bytes at {start:#x}"

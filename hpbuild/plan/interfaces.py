@@ -1,7 +1,10 @@
 """What other modules and the loader took from the baseline when it was loaded: exports, flags."""
 
+from collections import Counter
+
 import numpy as np
 
+from hpbuild.code.model import I64, Program
 from hpbuild.codes import plan
 from hpbuild.codes import traps as codes
 from hpbuild.errors import Finding
@@ -73,20 +76,17 @@ def flag_findings(rows: list[Exclusion]) -> list[Finding]:
 def moved_exports(comparison: Comparison, selection: Selection) -> list[Finding]:
     """Refusals for exports of code that lead to a function which is not the counterpart of the old one."""
     fixed, baseline = comparison.fixed.program, comparison.baseline.program
-    theirs = {name: int(baseline.fragments.root[index]) for index, name in baseline.exported}
-    names: dict[int, int] = {}
-    for root in theirs.values():
-        names[root] = names.get(root, 0) + 1
-    kept = frozenset(selection.facts.partner.tolist())
-    findings = []
+    theirs = dict(zip((name for _, name in baseline.exported), _roots(baseline).tolist(), strict=True))
     partner = np.full(len(fixed.fragments), _NO_FUNCTION, dtype=np.int64)
     partner[selection.facts.roots] = selection.facts.partner
-    roots = fixed.fragments.root[[index for index, _ in fixed.exported]]
-    columns = fixed.exported, roots.tolist(), partner[roots].tolist()
-    for (_, name), root, mate in zip(*columns, strict=True):
-        old = theirs.get(name)
-        if old is None or mate in (old, _NO_FUNCTION):
-            continue
+    roots = _roots(fixed)
+    olds = np.array([theirs.get(name, _NO_FUNCTION) for _, name in fixed.exported], dtype=np.int64)
+    moved = (olds != _NO_FUNCTION) & (partner[roots] != olds) & (partner[roots] != _NO_FUNCTION)
+    names = Counter(theirs.values()) if moved.any() else Counter[int]()
+    kept = frozenset(selection.facts.partner.tolist()) if moved.any() else frozenset[int]()
+    findings = []
+    for row in np.flatnonzero(moved).tolist():
+        name, root, old = fixed.exported[row][1], int(roots[row]), int(olds[row])
         fact = selection.facts[root]
         if selection.limit is not None and fact.root not in selection.functions:
             continue  # left out by choice
@@ -103,6 +103,13 @@ def moved_exports(comparison: Comparison, selection: Selection) -> list[Finding]
             start = int(baseline.fragments.start[old])
             findings.append(Finding(codes.FOLDED_IN_FIXED, name, f"in the baseline at {start:#x}"))
     return findings
+
+
+def _roots(program: Program) -> I64:
+    """The functions that the exports of code lead to, in their order."""
+    index = np.fromiter((index for index, _ in program.exported), np.int64, len(program.exported))
+    found: I64 = program.fragments.root[index]
+    return found
 
 
 def equal_code(side: Side, one: int, other: int) -> bool:

@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from hpbuild.code.columns import members
 from hpbuild.code.decode import RefKind
 from hpbuild.code.model import I64
 from hpbuild.codes import traps as codes
@@ -14,7 +15,8 @@ from hpbuild.plan.selection import Selection
 def into_middle(comparison: Comparison, selection: Selection) -> list[Finding]:
     """A refusal for every replaced function of the baseline that staying code enters behind its entry: by a
     jump, a call, or an address taken. Functions that the fixed image lacks do not count as staying."""
-    program, places = comparison.baseline.program, comparison.baseline.targets
+    side = comparison.baseline
+    program, places, links = side.program, side.targets, side.links
     table, references = program.fragments, program.references
     carried = {selection.facts[root].partner for root in selection.functions}
     names = {
@@ -25,11 +27,12 @@ def into_middle(comparison: Comparison, selection: Selection) -> list[Finding]:
     staying = np.zeros(len(table) + 1, dtype=np.bool_)  # the last is that of -1
     staying[selection.facts.partner] = True
     staying[list(carried)] = False
-    rows = np.flatnonzero((places.code >= 0) & (references.kind != RefKind.IMAGE_BASE))
-    rows = rows[(places.offset[rows] != 0) | (table.root[places.code[rows]] != places.code[rows])]
     entered = np.zeros(len(table), dtype=np.bool_)
     entered[list(names)] = True
-    rows = rows[entered[table.root[places.code[rows]]]]
+    parts = np.flatnonzero(entered[table.root])
+    rows = np.sort(links.rows[members(links.first[parts], links.last[parts])])
+    rows = rows[references.kind[rows] != RefKind.IMAGE_BASE]
+    rows = rows[(places.offset[rows] != 0) | (table.root[places.code[rows]] != places.code[rows])]
     rows = rows[staying[table.root[references.fragment[rows]]]]
     owners: I64 = table.root[references.fragment[rows]]
     found: dict[int, str] = {}

@@ -5,43 +5,44 @@ or datum alone: inside, old and new differ. So what leads into the middle of a p
 out with it, though it is the same in both images.
 """
 
-from bisect import bisect_right
-from collections.abc import Container, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 
 import numpy as np
+import numpy.typing as npt
 
+from hpbuild.code.columns import distinct, members
+from hpbuild.code.model import I64
 from hpbuild.codes import plan as codes
 from hpbuild.errors import Finding
 from hpbuild.match.atoms import Memory
 from hpbuild.match.comparison import Comparison
-from hpbuild.match.facts import is_filler, referenced, reserved_class
+from hpbuild.match.facts import referenced
 from hpbuild.match.functions import FunctionFact, ranges
 from hpbuild.match.sides import Side
 from hpbuild.plan.model import Exclusion, LeftOut
 from hpbuild.plan.selection import Selection
+from hpbuild.plan.wholes import Wholes
 from hpbuild.values import Interval
 
+Bools = npt.NDArray[np.bool_]
+_KINDS = {int(memory): memory.name.lower() for memory in Memory}
 
-def left_out(comparison: Comparison, selection: Selection, carried: Container[int]) -> list[LeftOut]:
+
+def left_out(comparison: Comparison, selection: Selection, carried: Bools) -> list[LeftOut]:
     """Every changed or new function and datum that the package does not deliver, and what leads into the
-    middle of these. ``carried`` are the atoms that chunks hold."""
+    middle of these. ``carried`` marks the atoms that chunks hold."""
     roots = _roots(selection)
     inside = _leading_inside(comparison, selection, roots)
     functions = [
-        _function(comparison, fact, fact.root in inside)
-        for fact in selection.facts.values()
-        if fact.root in roots or fact.root in inside
+        _function(comparison, selection.facts[root], root in inside) for root in sorted(roots | inside)
     ]
     return [*functions, *_data(comparison, carried, roots | inside)]
 
 
 def _roots(selection: Selection) -> set[int]:
     """Changed and new functions that are not carried."""
-    return {
-        fact.root
-        for fact in selection.facts.differing
-        if not fact.identical and fact.root not in selection.functions
-    }
+    facts = selection.facts
+    return set(facts.roots[~facts.identical].tolist()) - selection.functions.keys()
 
 
 def tangled(comparison: Comparison, selection: Selection) -> list[Finding]:
@@ -66,20 +67,20 @@ def tangled(comparison: Comparison, selection: Selection) -> list[Finding]:
 def _leading_inside(comparison: Comparison, selection: Selection, roots: set[int]) -> set[int]:
     """Functions that are the same in both images, but lead into the middle of one of ``roots``, or of another
     such function."""
-    side, facts = comparison.fixed, selection.facts
-    home, references = side.program.fragments.root, side.program.references
-    rows = np.flatnonzero((side.targets.code >= 0) & (side.targets.offset != 0))
-    owners, goals = home[references.fragment[rows]], home[side.targets.code[rows]]
+    side, table = comparison.fixed, comparison.fixed.program.fragments
+    owner, links, wholes = side.program.references.fragment, side.links, Wholes(table)
+    free = np.zeros(len(table), dtype=np.bool_)  # neither left out nor carried, nor found
+    free[selection.facts.roots] = True
+    fresh = np.array(sorted(roots), dtype=np.int64)
+    free[fresh] = free[list(selection.functions)] = False
     found: set[int] = set()
-    fresh = set(roots)
-    while fresh:
-        reached = owners[np.isin(goals, np.fromiter(fresh, dtype=np.int64))].tolist()
-        fresh = {
-            root
-            for root in reached
-            if root in facts and root not in roots and root not in found and root not in selection.functions
-        }
-        found |= fresh
+    while len(fresh):
+        parts = wholes.of(fresh)
+        rows = links.rows[members(links.first[parts], links.last[parts])]
+        reached = table.root[owner[rows[side.targets.offset[rows] != 0]]]
+        fresh = distinct(reached[free[reached]])
+        free[fresh] = False
+        found |= set(fresh.tolist())
     return found
 
 
@@ -101,27 +102,30 @@ def _function(comparison: Comparison, fact: FunctionFact, same: bool) -> LeftOut
     )
 
 
-def _data(comparison: Comparison, carried: Container[int], roots: set[int]) -> Iterator[LeftOut]:
+def _data(comparison: Comparison, carried: Bools, roots: set[int]) -> Iterator[LeftOut]:
     side, data, other = comparison.fixed, comparison.data, comparison.baseline.atoms
-    named, tables = referenced(side), _tables(comparison, roots)
-    missing = np.flatnonzero((data.baseline < 0) | ~data.same).tolist()
-    chosen = {atom for atom in missing if chosen_class(comparison, atom, named)}
-    for atom in sorted(chosen | tables):
-        if atom in carried:
-            continue
-        run = Interval(int(side.atoms.start[atom]), int(side.atoms.end[atom]))
-        place = int(data.baseline[atom])
-        mate = other.one(place) if place >= 0 else -1
-        kind = Memory(int(side.atoms.memory[atom])).name.lower()
-        change = "new" if mate < 0 else "changed" if atom in chosen else "same"
+    missing = np.flatnonzero((data.baseline < 0) | ~data.same)
+    chosen = missing[is_chosen(side, missing, referenced(side))]
+    alike = _tables(comparison, roots) - set(chosen.tolist())
+    atoms = np.array(sorted({*chosen.tolist(), *alike}), dtype=np.int64)
+    atoms = atoms[~carried[atoms]]
+    place = data.baseline[atoms]
+    mate = np.where(place >= 0, other.at(place), -1)
+    columns = (
+        atoms, side.atoms.start[atoms], side.atoms.end[atoms], side.atoms.memory[atoms], place, mate,
+        np.append(other.end, 0)[mate],
+    )  # fmt: skip
+    for atom, start, end, memory, old, there, stop in zip(*(part.tolist() for part in columns), strict=True):
+        run, kind = Interval(start, end), _KINDS[memory]
+        change = "new" if there < 0 else "same" if atom in alike else "changed"
         words = _words(change, kind, (run,))
         yield LeftOut(
             what=kind,
             change=change,
-            place=side.atoms.names.get(atom) or f"{run.start:#x}",
+            place=side.atoms.names.get(atom) or f"{start:#x}",
             cause=words if change != "same" else f"{words}, leads into a function that is left out",
             fixed=(run,),
-            baseline=(Interval(place, int(other.end[mate])),) if mate >= 0 else (),
+            baseline=(Interval(old, stop),) if there >= 0 else (),
         )
 
 
@@ -136,23 +140,21 @@ def _tables(comparison: Comparison, roots: set[int]) -> set[int]:
     return set(atoms[(data.baseline[atoms] >= 0) & data.same[atoms]].tolist())
 
 
-def chosen_class(
-    comparison: Comparison, atom: int, named: "np.ndarray[tuple[int], np.dtype[np.bool_]]"
-) -> bool:
-    """True for data that somebody refers to: leaving it out is a choice. What nothing names, unwind records
-    and loader structures go with what they belong to. ``named`` is ``referenced`` of the fixed side."""
-    side = comparison.fixed
-    if not named[atom] or reserved_class(side, atom, named) or is_filler(side, atom, named):
-        return False
-    return not is_unwind(side, atom)
+def is_chosen(side: Side, atoms: I64, named: Bools) -> Bools:
+    """Which of ``atoms`` are data that somebody refers to: leaving it out is a choice. What nothing names,
+    unwind records and loader structures go with what they belong to. ``named`` is ``referenced`` of the
+    side."""
+    found: Bools = named[atoms] & ~is_unwind(side, atoms)
+    return found
 
 
-def is_unwind(side: Side, atom: int) -> bool:
-    """The atom lies in an unwind record or its language data."""
-    start = int(side.atoms.start[atom])
-    records = side.program.exceptions.records
-    index = bisect_right(records, (start, 1 << 32)) - 1
-    return index >= 0 and start < sum(records[index])
+def is_unwind(side: Side, atoms: I64) -> Bools:
+    """Which of ``atoms`` lie in an unwind record or its language data."""
+    start, records = side.atoms.start[atoms], side.program.exceptions
+    index = records.starts.searchsorted(start, side="right") - 1
+    ends = np.append(records.starts + records.sizes, 0)
+    found: Bools = (index >= 0) & (start < ends[index])
+    return found
 
 
 def _words(change: str, what: str, fixed: tuple[Interval, ...]) -> str:
@@ -178,14 +180,17 @@ def told(
 def _behind(comparison: Comparison, selection: Selection) -> set[int]:
     """Changed functions that are left out, to which jumps, calls and addresses in code lead from carried
     functions through functions that are the same in both images."""
-    side = comparison.fixed
-    home = side.program.fragments.root
-    rows = np.flatnonzero(side.targets.code >= 0)
-    owners, goals = home[side.program.references.fragment[rows]], home[side.targets.code[rows]]
-    out = _roots(selection)
-    seen, fresh = set(selection.functions), set(selection.functions)
-    while fresh:
-        reached = set(goals[np.isin(owners, np.fromiter(fresh - out, dtype=np.int64))].tolist())
-        fresh = reached - seen
-        seen |= fresh
-    return {root for root in seen & out if selection.facts[root].partner >= 0}
+    side, table, facts = comparison.fixed, comparison.fixed.program.fragments, selection.facts
+    wholes, out, seen = Wholes(table), _roots(selection), np.zeros(len(table), dtype=np.bool_)
+    stops = np.zeros(len(table), dtype=np.bool_)
+    stops[list(out)] = True
+    fresh = np.array(list(selection.functions), dtype=np.int64)
+    seen[fresh] = True
+    while len(fresh):
+        parts = wholes.of(fresh[~stops[fresh]])
+        code = side.targets.code[members(side.first[parts], side.last[parts])]
+        goals = table.root[code[code >= 0]]
+        fresh = distinct(goals[~seen[goals]])
+        seen[fresh] = True
+    old = facts.roots[facts.partner >= 0]
+    return set(old[seen[old] & stops[old]].tolist())

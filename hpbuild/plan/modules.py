@@ -13,13 +13,13 @@ import numpy.typing as npt
 from hpbuild.code.columns import among
 from hpbuild.code.columns import members as within
 from hpbuild.code.decode import RefKind
-from hpbuild.code.model import FieldForm, Program
+from hpbuild.code.model import I64, FieldForm, Program
 from hpbuild.code.rtti import old_locators, throws_in_runs
 from hpbuild.codes import traps as codes
 from hpbuild.errors import Finding
 from hpbuild.match.atoms import Memory
 from hpbuild.match.comparison import Comparison
-from hpbuild.plan.objects import extent
+from hpbuild.plan.cells import Cells
 from hpbuild.plan.selection import Selection
 from hpbuild.values import Interval
 
@@ -37,36 +37,38 @@ def found_by_module(comparison: Comparison, selection: Selection) -> list[Findin
     """A refusal for each carried ThrowInfo and each carried virtual table with a locator of
     signature 0."""
     side = comparison.fixed
-    runs: list[Interval] = []
-    places: list[str] = []
-    writable: list[tuple[Interval, str]] = []
-    for members, _ in selection.objects.values():
-        run = extent(side, members)
-        place = side.atoms.names.get(members[0]) or f"data at {run.start:#x}"
-        if side.atoms.memory[members[0]] != Memory.RODATA:
-            writable.append((run, place))
-        else:
-            runs.append(run)
-            places.append(place)
+    constant = side.atoms.memory[selection.first] == Memory.RODATA
+    start, end = side.atoms.start[selection.first], side.atoms.end[selection.last]
+
+    def place(first: int) -> str:
+        return side.atoms.names.get(first) or f"data at {int(side.atoms.start[first]):#x}"
+
+    found = _resolved_by_module(side.program, start[constant], end[constant])
+    constants = selection.first[constant]
     findings = [
-        Finding(codes.FOUND_BY_MODULE, places[number], what)
-        for number, what in sorted(_resolved_by_module(side.program, runs).items())
+        Finding(codes.FOUND_BY_MODULE, place(int(constants[number])), what)
+        for number, what in sorted(found.items())
+    ]
+    writable = [
+        (Interval(*run), place(first))
+        for first, *run in zip(
+            *(column[~constant].tolist() for column in (selection.first, start, end)), strict=True
+        )
     ]
     return findings + _thrown_variables(side.program, selection, writable)
 
 
-def _resolved_by_module(program: Program, runs: list[Interval]) -> dict[int, str]:
-    """The first such thing in each of ``runs`` that has any, by the number of the run."""
+def _resolved_by_module(program: Program, starts: I64, ends: I64) -> dict[int, str]:
+    """The first such thing in each of the runs from ``starts`` to ``ends`` that has any, by the number of the
+    run."""
     image, table = program.image, program.fields
-    starts = np.array([run.start for run in runs], dtype=np.int64)
-    ends = np.array([run.end for run in runs], dtype=np.int64)
     found: dict[int, str] = {}
     for number, rva in throws_in_runs(image, starts, ends):
         found.setdefault(number, f"the ThrowInfo at {rva:#x}")
     # Where the pointers with a base relocation in a run lead, and the one before it: there a virtual table
     # names its locator.
     low, high = np.searchsorted(table.site, starts - _POINTER), np.searchsorted(table.site, ends)
-    rows, run = within(low, high), np.repeat(np.arange(len(runs)), high - low)
+    rows, run = within(low, high), np.repeat(np.arange(len(starts)), high - low)
     pointers = table.form[rows] == FieldForm.ADDR64
     targets, run = table.target[rows[pointers]], run[pointers]
     old = old_locators(image, targets)
@@ -82,18 +84,26 @@ def _thrown_variables(
     is filled before it is thrown, as Rust does, cannot be told by its content."""
     if not writable:
         return []
-    references, memory = program.references, program.image.memory
-    owner = program.fragments.root[references.fragment]
-    throwing = set(owner[_throws(program)].tolist()) & selection.functions.keys()
-    rows = np.flatnonzero(
-        (references.kind == RefKind.LEA) & among(owner, np.array(sorted(throwing), dtype=np.int64))
+    references, memory, root = program.references, program.image.memory, program.fragments.root
+    runs = [run for run, _ in writable]
+    near = Cells(
+        program.image.size_of_image,
+        np.array([run.start for run in runs], dtype=np.int64),
+        np.array([run.end for run in runs], dtype=np.int64),
     )
+    rows = near.rows(references.target)
+    rows = rows[references.kind[rows] == RefKind.LEA]
+    if not len(rows):
+        return []
+    throwing = set(root[references.fragment[_throws(program)]].tolist()) & selection.functions.keys()
+    owner = root[references.fragment[rows]]
+    named = among(owner, np.array(sorted(throwing), dtype=np.int64))
     findings = []
-    for row in rows.tolist():
+    for row, thrower in zip(rows[named].tolist(), owner[named].tolist(), strict=True):
         site, target = int(references.site[row]), int(references.target[row])
         if memory[site - 3 : site].tobytes() != _LEA_RDX:
             continue
-        cause = f"{program.name_of(int(owner[row]))} throws, and takes its address"
+        cause = f"{program.name_of(thrower)} throws, and takes its address"
         findings += [Finding(codes.FOUND_BY_MODULE, place, cause) for run, place in writable if target in run]
     return findings
 

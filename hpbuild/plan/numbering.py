@@ -55,8 +55,7 @@ def number(side: Side, selection: Selection) -> tuple[Numbering, list[Finding]]:
     records that cannot be carried."""
     runs, atoms, count = _runs(side, selection), side.atoms, len(side.atoms)
     record, size = _records(side, selection.shapes.records, runs)
-    first = [item[0][0] for item in selection.objects.values()]
-    last = [item[0][-1] for item in selection.objects.values()]
+    first, last = selection.first, selection.last
     codes_count, before = len(runs.start), len(runs.start) + len(record)
     start = np.concatenate([runs.start, record, atoms.start[first]])
     end = np.concatenate([runs.end, record + size, atoms.end[last]])

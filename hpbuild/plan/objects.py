@@ -1,5 +1,6 @@
 """Objects: the runs of atoms that must be carried together because code may index across them."""
 
+import re
 from collections.abc import Container
 from copy import copy
 
@@ -7,9 +8,10 @@ import numpy as np
 
 from hpbuild.code.columns import distinct_pairs
 from hpbuild.dataclass import dataclass
-from hpbuild.match.atoms import Atoms, Memory
+from hpbuild.match.atoms import Memory
 from hpbuild.match.sides import Side
 from hpbuild.pe.symbols import SymbolKind
+from hpbuild.plan.lone_atoms import lone_atoms
 from hpbuild.plan.parts import Parts, records
 from hpbuild.plan.relation import Relation
 from hpbuild.values import Interval
@@ -17,6 +19,7 @@ from hpbuild.values import Interval
 _RODATA = int(Memory.RODATA)
 _PLAIN_HEAD = 16
 """Offset to top, and the pointer to the type information."""
+_LETTERS = re.compile(rb"[\t\n\r\x20-\xff]*+")
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,41 +34,52 @@ class Users:
 def users(side: Side) -> Users:
     """Collect the users of every atom of one side."""
     program, count = side.program, len(side.atoms)
-    rows = np.flatnonzero(side.targets.atom >= 0)
+    rows = side.links.data
     roots = program.fragments.root[program.references.fragment[rows]]
-    fields = np.flatnonzero(side.pointers.atom >= 0)
-    holders = side.atoms.at(program.fields.site[fields])
-    held = np.flatnonzero(holders >= 0)
+    held = np.flatnonzero((side.pointers.atom >= 0) & (side.links.holder >= 0))
     return Users(
         functions=Relation(*distinct_pairs(side.targets.atom[rows], roots), count),
-        atoms=Relation(side.pointers.atom[fields[held]], holders[held], count),
+        atoms=Relation(side.pointers.atom[held], side.links.holder[held], count),
     )
 
 
 class _Rows:
-    """The columns of atoms, to be read a number at a time."""
+    """The columns of atoms, to be read a number at a time. ``adjoins``: where the atom ends the next begins,
+    which is of the same kind; ``in_code``: it lies in an executable section."""
 
-    __slots__ = ("count", "end", "first_field", "heads", "last_field", "memory", "section", "start")
+    __slots__ = (
+        "adjoins", "count", "end", "first_field", "heads", "in_code", "last_field", "memory", "start"
+    )  # fmt: skip
 
-    def __init__(self, atoms: Atoms) -> None:
+    def __init__(self, side: Side) -> None:
+        atoms = side.atoms
         self.count = len(atoms)
         self.start, self.end = atoms.start.data, atoms.end.data
-        self.section, self.memory = atoms.section.data, atoms.memory.data
+        self.memory, self.heads = atoms.memory.data, atoms.heads.data
         self.first_field, self.last_field = atoms.first_field.data, atoms.last_field.data
-        self.heads = atoms.heads.data
+        adjoins = np.zeros(len(atoms), dtype=np.bool_)
+        adjoins[:-1] = (
+            (atoms.end[:-1] == atoms.start[1:])
+            & (atoms.section[:-1] == atoms.section[1:])
+            & (atoms.memory[:-1] == atoms.memory[1:])
+        )
+        self.adjoins = adjoins.data
+        executable = [section.executable for section in side.program.image.sections]
+        self.in_code = np.array(executable, dtype=np.bool_)[atoms.section].data
 
 
 class Objects:
     """Which atoms form one object with a given atom."""
 
-    __slots__ = ("_atoms", "_joined", "_named", "_records", "_side", "_users", "parts", "records")
+    __slots__ = ("_atoms", "_joined", "_lone", "_named", "_records", "_side", "_users", "parts", "records")
 
     def __init__(self, side: Side, who: Users) -> None:
         self._side = side
         self._joined: Container[int] | None = None
+        self._lone: memoryview | None = None
         self._users = who
         self._named = _symbol_runs(side)
-        self._atoms = _Rows(side.atoms)
+        self._atoms = _Rows(side)
         self.records = records(side)
         self._records = self.records.begun.data
         self.parts = Parts(side, who.functions.present, self._named, self.records.begun)
@@ -73,7 +87,12 @@ class Objects:
     def limited(self, joined: Container[int]) -> "Objects":
         """The same, with nothing but the atoms in ``joined`` having their parts (see ``Parts``) with them."""
         other = copy(self)
-        other._joined = joined
+        other._joined, who = joined, self._users
+        lone = lone_atoms(
+            self._side, np.asarray(self._atoms.adjoins), self.parts, self.records, who.functions, who.atoms
+        )
+        lone[list(self._named)] = False
+        other._lone = lone.data
         return other
 
     def of(self, atom: int) -> tuple[int, ...]:
@@ -83,6 +102,8 @@ class Objects:
         so is what others only read, an element each for all that can be told. A virtual table comes with the
         words in front of it, by which the type of its objects is found and their virtual bases; so do the
         tables of one class whose words touch the table before."""
+        if self._lone is not None and self._lone[atom]:
+            return (atom,)
         members = self._headed(self._members(atom))
         while members[0] and self._continues(members[0]):
             members = tuple(sorted({*self._headed(self._members(members[0] - 1)), *members}))
@@ -101,7 +122,7 @@ class Objects:
         if atom + 1 >= atoms.count or not atoms.heads[atom + 1] or atoms.heads[atom]:
             return False
         known = atom in self._side.atoms.names or atom in who.atoms or atom in who.functions
-        if known or atoms.memory[atom] != _RODATA or not self._adjoins(atom):
+        if known or atoms.memory[atom] != _RODATA or not self._atoms.adjoins[atom]:
             return False
         return not self._side.program.image.memory[atoms.start[atom] : atoms.end[atom]].any()
 
@@ -116,7 +137,7 @@ class Objects:
         while members[0] and (
             heads[members[0] - 1] or (heads[members[0]] and self.empty_front(members[0] - 1))
         ):
-            if not self._adjoins(members[0] - 1):
+            if not self._atoms.adjoins[members[0] - 1]:
                 break
             members = (members[0] - 1, *members)
         return members
@@ -125,7 +146,7 @@ class Objects:
         """The atom is the words in front of a table that is not the first of its class, with offsets of
         virtual bases: they begin where the table before ends, which may be with empty entries."""
         atoms = self._atoms
-        if not atoms.heads[atom] or not self._adjoins(atom - 1):
+        if not atoms.heads[atom] or not self._atoms.adjoins[atom - 1]:
             return False
         start, end = atoms.start[atom], atoms.end[atom]
         return end - start > _PLAIN_HEAD and self._side.program.image.u64(end - _PLAIN_HEAD) != 0
@@ -134,12 +155,12 @@ class Objects:
         run = self._named.get(atom)
         if run is not None:
             return run
-        if self._in_code(atom):
+        if self._atoms.in_code[atom]:
             return self._contiguous(atom)
         text = self._text(atom)
         if len(text) > 1:
             return self._extended(text)
-        if self._atoms.heads[atom] and atom + 1 < self._atoms.count and self._adjoins(atom):
+        if self._atoms.heads[atom] and self._atoms.adjoins[atom]:
             atom += 1
         while (front := self._front(atom)) < atom or self._goes_on(atom):
             atom = min(front, atom - 1)
@@ -157,7 +178,7 @@ class Objects:
         members, names = list(first), self._side.atoms.names
         if self.parts.is_text(first[-1]):
             return first
-        while members[-1] + 1 < atoms.count and self._adjoins(members[-1]):
+        while atoms.adjoins[members[-1]]:
             following = members[-1] + 1
             others = self._users.functions.of(following)
             named = following in names or following in self._users.atoms
@@ -175,7 +196,7 @@ class Objects:
         """The atom is a part of the one before, as far as can be told: code reads it directly, and takes the
         address of the one before."""
         before = atom - 1
-        if before < 0 or not self._adjoins(before) or self._atoms.memory[atom] != _RODATA:
+        if before < 0 or not self._atoms.adjoins[before] or self._atoms.memory[atom] != _RODATA:
             return False
         named = atom in self._side.atoms.names or atom in self._users.atoms or before in self._named
         record = self._records[atom] or self._records[before]
@@ -185,31 +206,20 @@ class Objects:
         known = self.parts.is_text(before)
         return bool(mine) and not known and mine <= self._users.functions.of(before)
 
-    def _adjoins(self, atom: int) -> bool:
-        atoms = self._atoms
-        return (
-            atoms.end[atom] == atoms.start[atom + 1]
-            and atoms.section[atom] == atoms.section[atom + 1]
-            and atoms.memory[atom] == atoms.memory[atom + 1]
-        )
-
-    def _in_code(self, atom: int) -> bool:
-        return self._side.program.image.sections[self._atoms.section[atom]].executable
-
     def _contiguous(self, atom: int) -> tuple[int, ...]:
         first = last = atom
-        while first and self._adjoins(first - 1):
+        while first and self._atoms.adjoins[first - 1]:
             first -= 1
-        while last + 1 < self._atoms.count and self._adjoins(last):
+        while self._atoms.adjoins[last]:
             last += 1
         return tuple(range(first, last + 1))
 
     def _text(self, atom: int) -> tuple[int, ...]:
         """The atoms of a text that is named in its middle too: linkers share the ends of texts."""
         first = last = atom
-        while first and self._adjoins(first - 1) and self._runs_on(first - 1):
+        while first and self._atoms.adjoins[first - 1] and self._runs_on(first - 1):
             first -= 1
-        while last + 1 < self._atoms.count and self._adjoins(last) and self._runs_on(last):
+        while self._atoms.adjoins[last] and self._runs_on(last):
             last += 1
         return tuple(range(first, last + 1))
 
@@ -224,12 +234,12 @@ class Objects:
         if not self.parts.is_open(atom) or self.parts.form_at(end) >= 0:
             return False
         content = self._side.program.image.read(start, end - start)
-        if len(content) % 2 == 0 and not any(content[1::2]):
+        if len(content) % 2 == 0 and not content[1::2].strip(b"\0"):
             # A letter and its end mark look like half of a longer text of two bytes a letter.
             if not self._is_wide(end):
                 return False
             content = content[::2]
-        return all(byte >= 0x20 or byte in b"\t\n\r" for byte in content)
+        return _LETTERS.fullmatch(content) is not None
 
     def _is_wide(self, rva: int) -> bool:
         """The rest of a text of two bytes a letter: letters up to an end mark, in one section."""
@@ -248,7 +258,7 @@ class Objects:
         start, end = self._atoms.start[atom], self._atoms.end[atom]
         content = self._side.program.image.read(start, end - start)
         text = content.split(b"\0", 1)[0]
-        return 0 < len(text) < len(content) and all(byte >= 0x20 or byte in b"\t\n\r" for byte in text)
+        return 0 < len(text) < len(content) and _LETTERS.fullmatch(text) is not None
 
 
 def _symbol_runs(side: Side) -> dict[int, tuple[int, ...]]:

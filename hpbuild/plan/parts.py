@@ -7,13 +7,12 @@ within it, begins nothing by itself: so it may be an element of what lies before
 
 import re
 from collections.abc import Iterable, Iterator
-from itertools import chain
 
 import numpy as np
 
 from hpbuild.code.columns import among
 from hpbuild.code.decode import RefKind
-from hpbuild.code.model import I64, FieldForm, Program
+from hpbuild.code.model import I64, FieldForm
 from hpbuild.dataclass import dataclass
 from hpbuild.match.atoms import Memory
 from hpbuild.match.sides import Side
@@ -56,11 +55,16 @@ class Parts:
         """The atom's address is taken, or something reads beyond its end."""
         return self._reaching[atom] > self._end[atom]
 
+    def wide(self) -> Bools:
+        """``is_open`` of every atom."""
+        found: Bools = self._reach > self._side.atoms.end
+        return found
+
     def front(self, atom: int) -> int:
         """The first atom of which the given one may be a part; itself when there is none."""
         if self._run is None:
             number = np.arange(len(self._side.atoms))
-            self._run = np.maximum.accumulate(np.where(self._parts(), 0, number)).data
+            self._run = np.maximum.accumulate(np.where(self.marked(), 0, number)).data
         first = self._run[atom]
         if first == atom:
             return atom
@@ -71,11 +75,11 @@ class Parts:
     def pairs(self) -> Iterator[tuple[int, int]]:
         """All (front, part), ascending by part."""
         chain: list[tuple[int, int]] = []
-        last = -1
-        for atom in np.flatnonzero(self._parts()).tolist():
+        last, begins = -1, self._start
+        for atom in np.flatnonzero(self.marked()).tolist():
             if atom - 1 != last:
                 chain = [(atom - 1, self.reach(atom - 1))]
-            start, last = int(self._side.atoms.start[atom]), atom
+            start, last = begins[atom], atom
             chain = [(one, reach) for one, reach in chain if reach > start]
             if chain:
                 yield chain[0][0], atom
@@ -84,7 +88,7 @@ class Parts:
     def is_part(self, atom: int) -> bool:
         """The atom may be a part of what lies before it: code only reads it, it has no name, and what lies
         before is not known to end there."""
-        return bool(self._parts()[atom])
+        return bool(self.marked()[atom])
 
     def form_at(self, rva: int) -> int:
         """The form of the address in data that begins at ``rva``, -1 for none."""
@@ -104,7 +108,7 @@ class Parts:
             return False
         return True
 
-    def _parts(self) -> Bools:
+    def marked(self) -> Bools:
         """``is_part`` of every atom, decided once: what is cheap first, of all atoms at once."""
         if self._part is None:
             part = np.zeros(len(self._side.atoms), dtype=np.bool_)
@@ -123,13 +127,23 @@ class Parts:
         begins = self._without | atoms.heads
         begins[np.fromiter(atoms.names, dtype=np.int64)] = True
         records = self._records
-        pointer = (_forms(self._side, start) == FieldForm.ADDR64) & (start % _POINTER == 0)
+        pointer = (self._first_forms() == FieldForm.ADDR64) & (start % _POINTER == 0)
         found = self._used & (self._reach != ENDLESS) & ~begins & ~records & constant
         found[1:] &= joined & constant[:-1] & ~self._without[:-1] & ~records[:-1]
         # What holds a pointer is aligned as the pointer is.
         found[1:] &= ~(pointer[1:] & (start[:-1] % _POINTER != 0))
         found[:1] = False
         return np.flatnonzero(found)
+
+    def _first_forms(self) -> I64:
+        """By atom, the form of the address in data that it begins with, -1 for none."""
+        atoms, fields = self._side.atoms, self._side.program.fields
+        found = np.full(len(atoms), -1, dtype=np.int64)
+        rows = np.flatnonzero(atoms.first_field < atoms.last_field)
+        first = atoms.first_field[rows]
+        begins = fields.site[first] == atoms.start[rows]
+        found[rows[begins]] = fields.form[first[begins]]
+        return found
 
     def _ends_with_table(self, rows: I64) -> Bools:
         """By atom of ``rows``: it is a table of offsets or a virtual table, and no such field lies behind."""
@@ -162,15 +176,8 @@ class Records:
 
 def records(side: Side) -> Records:
     """The unwind records of one side, in columns."""
-    starts, sizes = record_runs(side.program)
-    return Records(starts, sizes, among(side.atoms.start, starts))
-
-
-def record_runs(program: Program) -> tuple[I64, I64]:
-    """Where the unwind records begin and their sizes, ascending."""
-    rows = program.exceptions.records
-    flat = np.fromiter(chain.from_iterable(rows), dtype=np.int64, count=2 * len(rows))
-    return np.ascontiguousarray(flat[::2]), np.ascontiguousarray(flat[1::2])
+    known = side.program.exceptions
+    return Records(known.starts, known.sizes, among(side.atoms.start, known.starts))
 
 
 def _forms(side: Side, rva: I64) -> I64:
@@ -185,11 +192,11 @@ def _forms(side: Side, rva: I64) -> I64:
 def _reaches(side: Side) -> I64:
     """By atom, how far code may read from what it names in it; operands behind the image base have an
     index."""
-    references, atoms = side.program.references, side.targets.atom
-    taken = (references.access == 0) | (references.kind == RefKind.IMAGE_BASE)
-    reach = np.where(taken, ENDLESS, references.target + references.access)
+    references, rows = side.program.references, side.links.data
+    access = references.access[rows]
+    taken = (access == 0) | (references.kind[rows] == RefKind.IMAGE_BASE)
+    reach = np.where(taken, ENDLESS, references.target[rows] + access)
     found = np.zeros(len(side.atoms), dtype=np.int64)
-    known = atoms >= 0
-    np.maximum.at(found, atoms[known], reach[known])
+    np.maximum.at(found, side.targets.atom[rows], reach)
     found[side.pointers.atom[side.pointers.atom >= 0]] = ENDLESS
     return found

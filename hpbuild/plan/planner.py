@@ -1,6 +1,7 @@
 """From the comparison to the plan: what is carried, how entries are redirected, what is permitted."""
 
 from collections.abc import Callable
+from functools import partial
 from itertools import pairwise
 
 import numpy as np
@@ -12,9 +13,10 @@ from hpbuild.match.comparison import Comparison
 from hpbuild.match.facts import reason
 from hpbuild.match.functions import ranges
 from hpbuild.match.pairing import Level
+from hpbuild.plan.aside import Aside, at_hand
 from hpbuild.plan.builds import Builds, build_findings
 from hpbuild.plan.chunks import FieldRows, chunks, field_rows, unwind_entries
-from hpbuild.plan.endless import OldCode, old_code
+from hpbuild.plan.endless import OldCode, endless, look, old_code, surely_old
 from hpbuild.plan.exclusions import declared_exclusions
 from hpbuild.plan.model import (
     BaselineUse,
@@ -31,11 +33,13 @@ from hpbuild.plan.model import (
 from hpbuild.plan.moved_fields import moved_fields
 from hpbuild.plan.numbering import Numbering, number
 from hpbuild.plan.only import Limit
-from hpbuild.plan.redirections import Entries, branch_targets
+from hpbuild.plan.redirections import Entries
 from hpbuild.plan.resolve import Resolver
 from hpbuild.plan.selection import Selection, select
 from hpbuild.plan.traps import trapped
 from hpbuild.values import Interval
+
+NO_ROOTS = np.zeros(0, dtype=np.int64)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -96,25 +100,29 @@ def make_plan(comparison: Comparison, limit: Limit | None = None, builds: Builds
     return decide(comparison, limit, builds).plan()
 
 
-def decide(comparison: Comparison, limit: Limit | None = None, builds: Builds | None = None) -> Decision:
+def decide(
+    comparison: Comparison,
+    limit: Limit | None = None,
+    builds: Builds | None = None,
+    aside: Aside | None = None,
+) -> Decision:
     """Decide for one pair of images; with ``limit`` for the listed functions and what they need. ``builds``
-    tells how the images were made. The findings say whether the plan may become a package."""
-    selection = select(comparison, limit)
-    numbering, unfit = number(comparison.fixed, selection)
-    resolver = Resolver(comparison, numbering)
-    fields = field_rows(comparison.fixed, numbering, resolver)
-    old = old_code(comparison, selection)
+    tells how the images were made. The findings say whether the plan may become a package. With ``aside``
+    what is replaced is decoded meanwhile."""
+    surely = surely_old(comparison) if aside is not None and limit is None else NO_ROOTS
+    begin = aside if aside is not None and len(surely) else at_hand
+    with begin(partial(look, comparison, surely)) as seen:
+        selection = select(comparison, limit)
+        numbering, unfit = number(comparison.fixed, selection)
+        resolver = Resolver(comparison, numbering)
+        fields = field_rows(comparison.fixed, numbering, resolver)
+        exclusions, notes = declared_exclusions(comparison, selection, numbering.atom_chunk >= 0)
+        findings = [*selection.findings, *unfit, *resolver.findings.values(), *notes]
+        findings += [*trapped(comparison, selection), *_build_findings(comparison, selection, builds)]
+        findings += [*_weak(comparison, selection), *_removed(comparison, selection)]
+        old = old_code(comparison, selection, seen())
     redirections, no_room = _redirect(comparison, selection, old)
-    carried = frozenset(np.flatnonzero(numbering.atom_chunk >= 0).tolist())
-    exclusions, notes = declared_exclusions(comparison, selection, carried)
-    findings = [*selection.findings, *unfit, *resolver.findings.values(), *no_room, *notes]
-    findings += trapped(comparison, selection, old)
-    if builds is not None and selection.functions:
-        findings += build_findings(builds, comparison.fixed.program.image.name)
-    if builds is None or not builds.types_known:
-        findings += moved_fields(comparison, selection)
-    findings += _weak(comparison, selection)
-    findings += _removed(comparison, selection)
+    findings += [*no_room, *endless(comparison, old)]
     return Decision(
         comparison=comparison,
         selection=selection,
@@ -127,6 +135,17 @@ def decide(comparison: Comparison, limit: Limit | None = None, builds: Builds | 
             sorted(set(findings), key=lambda finding: (finding.code.id, finding.place, finding.cause))
         ),
     )
+
+
+def _build_findings(comparison: Comparison, selection: Selection, builds: Builds | None) -> list[Finding]:
+    """What the ways in which the images were made give reason to; where they do not tell of types, what the
+    code shows of changed ones."""
+    found: list[Finding] = []
+    if builds is not None and selection.functions:
+        found += build_findings(builds, comparison.fixed.program.image.name)
+    if builds is None or not builds.types_known:
+        found += moved_fields(comparison, selection)
+    return found
 
 
 _CAUSES = {
@@ -177,7 +196,7 @@ def _redirect(
     roots = list(selection.functions)
     numbers = dict(zip(roots, range(len(roots)), strict=True))
     partners = [selection.facts[root].partner for root in old.heads]
-    entries = Entries(program, branch_targets(program), partners)
+    entries = Entries(program, partners)
     for place, (root, head) in enumerate(old.heads.items()):
         chosen = entries.choose(place, head, numbers[root], name_of(root))
         if isinstance(chosen, Finding):

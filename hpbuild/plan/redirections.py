@@ -12,6 +12,7 @@ from hpbuild.codes import plan as codes
 from hpbuild.codes import traps
 from hpbuild.dataclass import dataclass
 from hpbuild.errors import Finding
+from hpbuild.plan.cells import Cells
 from hpbuild.plan.hooks import Bools, hook, may_be_hooked
 from hpbuild.plan.model import RedirectionKind, RedirectionSite
 from hpbuild.values import Interval, Rva
@@ -26,10 +27,10 @@ _SHORT = 2
 
 @dataclass(frozen=True, slots=True)
 class BranchTargets:
-    """What leads into the baseline and what the loader writes there, ascending. ``named``: RVAs that code
-    and data name; ``jumps`` and ``jumpers``: targets of jumps, and the fragments they are in;
-    ``entries`` and ``rows``: targets of 4-byte fields, and those fields' rows; ``relocated``: sites of base
-    relocations in code."""
+    """What leads to the bytes around some entries of the baseline, and what the loader writes there,
+    ascending. ``named``: RVAs that code and data name; ``jumps`` and ``jumpers``: targets of jumps, and the
+    fragments they are in; ``entries`` and ``rows``: targets of 4-byte fields, and those fields' rows;
+    ``relocated``: sites of base relocations in code."""
 
     named: I64
     jumps: I64
@@ -44,15 +45,19 @@ class BranchTargets:
         return bool(high > low)
 
 
-def branch_targets(program: Program) -> BranchTargets:
-    """Collect the addresses that references and data fields of a program name."""
+def branch_targets(program: Program, starts: I64) -> BranchTargets:
+    """Collect the addresses from ``_JUMP`` bytes before to ``_JUMP`` bytes behind the entries at ``starts``
+    that references and data fields of a program name; others may be there too."""
     references, fields = program.references, program.fields
-    jump = np.flatnonzero(references.kind == RefKind.BRANCH)
+    around = Cells(program.image.size_of_image, starts - _JUMP, starts + _JUMP)
+    near, held = around.rows(references.target), around.rows(fields.target)
+    jump = near[references.kind[near] == RefKind.BRANCH]
     jump = jump[np.argsort(references.target[jump], kind="stable")]
-    entry = np.flatnonzero((fields.form == FieldForm.ADDR32NB) | (fields.form == FieldForm.TABLE32))
+    form = fields.form[held]
+    entry = held[(form == FieldForm.ADDR32NB) | (form == FieldForm.TABLE32)]
     entry = entry[np.argsort(fields.target[entry], kind="stable")]
     return BranchTargets(
-        named=distinct(np.concatenate([references.target, fields.target])),
+        named=distinct(np.concatenate([references.target[near], fields.target[held]])),
         jumps=references.target[jump],
         jumpers=references.fragment[jump],
         entries=fields.target[entry],
@@ -65,11 +70,12 @@ class Entries:
     """Entries of baseline functions, looked at together: what each has around it, in columns. ``roots`` are
     the functions' first fragments."""
 
-    def __init__(self, program: Program, named: BranchTargets, roots: Sequence[int]) -> None:
-        self._program, self._named = program, named
+    def __init__(self, program: Program, roots: Sequence[int]) -> None:
         fragments = program.fragments
         index = np.array(roots, dtype=np.int64)
         start, end = fragments.start[index], fragments.end[index]
+        self._program, self._named = program, branch_targets(program, start)
+        named = self._named
         self.roots: list[int] = index.tolist()
         self.start: list[int] = start.tolist()
         self.end: list[int] = end.tolist()

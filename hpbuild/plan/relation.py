@@ -15,16 +15,25 @@ class Relation(Mapping[int, frozenset[int]]):
     __slots__ = ("_count", "_first", "_keys", "_others")
 
     def __init__(self, numbers: I64, others: I64, count: int) -> None:
-        order = np.argsort(numbers, kind="stable")
-        self._others = others[order].data
-        self._keys = np.bincount(numbers, minlength=count) > 0
-        self._first = np.append(0, np.cumsum(np.bincount(numbers, minlength=count))).data
+        if (numbers[1:] < numbers[:-1]).any():
+            others = others[np.argsort(numbers, kind="stable")]
+        self._others = np.ascontiguousarray(others).data
+        sizes = np.bincount(numbers, minlength=count)
+        self._keys = sizes > 0
+        self._first = np.append(0, np.cumsum(sizes)).data
         self._count = count
 
     @property
     def present(self) -> np.ndarray[tuple[int], np.dtype[np.bool_]]:
         """By number, whether it is a key."""
         return self._keys
+
+    def bounds(self) -> tuple[I64, I64]:
+        """By number, the first and the last of its rows in the order in which they were given; 0 where it has
+        none."""
+        others, first = np.append(self._others, 0), np.asarray(self._first)
+        low, high = others[first[:-1]], others[first[1:] - 1]
+        return np.where(self._keys, low, 0), np.where(self._keys, high, 0)
 
     def of(self, number: int) -> frozenset[int]:
         """The set of ``number``, empty when it is no key."""

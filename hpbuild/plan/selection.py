@@ -8,12 +8,13 @@ from collections.abc import Container, Iterator
 
 import numpy as np
 
+from hpbuild.code.model import I64
 from hpbuild.codes import plan as codes
 from hpbuild.dataclass import dataclass
 from hpbuild.errors import Finding
 from hpbuild.match.atoms import Memory
 from hpbuild.match.comparison import Comparison
-from hpbuild.match.facts import referenced, reserved_class
+from hpbuild.match.facts import referenced
 from hpbuild.match.functions import FunctionFacts
 from hpbuild.plan.closure import Closure
 from hpbuild.plan.counterparts import changed_initialiser
@@ -27,14 +28,16 @@ _RODATA = int(Memory.RODATA)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Selection:
-    """``functions``: root -> reason; ``objects``: first atom -> (atoms, reason); ``object_of``: atom ->
-    first atom of its carried object; ``shapes``: which atoms form one with another; ``limit``: the listed
-    functions, None when all changes are carried."""
+    """``functions``: root -> reason; ``objects``: first atom -> (atoms, reason), in columns too: their
+    ``first`` and ``last`` atoms; ``object_of``: atom -> first atom of its carried object; ``shapes``: which
+    atoms form one with another; ``limit``: the listed functions, None when all changes are carried."""
 
     facts: FunctionFacts
     functions: dict[int, Reason]
     objects: dict[int, tuple[tuple[int, ...], Reason]]
     object_of: dict[int, int]
+    first: I64
+    last: I64
     findings: tuple[Finding, ...]
     shapes: Objects
     limit: Limit | None = None
@@ -58,11 +61,14 @@ def select(comparison: Comparison, limit: Limit | None = None) -> Selection:
     if limit is not None:
         for finding in idle(comparison, limit, closure.functions):
             closure.refuse(finding)
+    objects = dict(sorted(closure.objects.items()))
     return Selection(
         limit=limit,
         facts=facts,
         functions=dict(sorted(closure.functions.items())),
-        objects=dict(sorted(closure.objects.items())),
+        objects=objects,
+        first=np.fromiter(objects, np.int64, len(objects)),
+        last=np.fromiter((item[0][-1] for item in objects.values()), np.int64, len(objects)),
         object_of=closure.object_of,
         shapes=closure.objects_of,
         findings=tuple(closure.findings[key] for key in sorted(closure.findings)),
@@ -71,11 +77,12 @@ def select(comparison: Comparison, limit: Limit | None = None) -> Selection:
 
 def _start_everything(comparison: Comparison, closure: Closure) -> None:
     """Every changed function and constant; a changed variable is refused."""
-    facts = comparison.facts
-    for root in facts.roots[~facts.identical & (facts.partner >= 0)].tolist():
-        closure.carry_function(root, Reason.CHANGED)
+    facts, memory = comparison.facts, comparison.fixed.atoms.memory.data
+    for fact in facts.differing:
+        if fact.partner >= 0 and not fact.identical:
+            closure.carry_function(fact.root, Reason.CHANGED)
     for atom in _changed_data(comparison):
-        if comparison.fixed.atoms.memory[atom] == _RODATA:
+        if memory[atom] == _RODATA:
             if not closure.is_exception_data(atom):
                 closure.carry_object(atom, Reason.CHANGED)
         else:
@@ -86,11 +93,10 @@ def _start_everything(comparison: Comparison, closure: Closure) -> None:
 
 
 def _changed_data(comparison: Comparison) -> Iterator[int]:
+    """Atoms of changed data that something names: a loader structure is what nothing does."""
     data = comparison.data
     named = referenced(comparison.fixed)
-    for atom in np.flatnonzero((data.baseline >= 0) & ~data.same & named).tolist():
-        if not reserved_class(comparison.fixed, atom, named):
-            yield atom
+    yield from np.flatnonzero((data.baseline >= 0) & ~data.same & named).tolist()
 
 
 def _exported_data(comparison: Comparison, carried: Container[int] | None) -> Iterator[Finding]:

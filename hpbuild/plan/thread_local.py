@@ -55,6 +55,8 @@ def thread_local(comparison: Comparison, selection: Selection) -> list[Finding]:
         if fact.partner < 0:
             continue
         mates = comparison.baseline_functions.get(fact.partner, (fact.partner,))
+        if _forms(comparison.fixed, fact.fragments) == _forms(comparison.baseline, mates):
+            continue  # the same code, whatever it refers to
         ours = thread_offsets(comparison.fixed.program, fact.fragments)
         theirs = thread_offsets(comparison.baseline.program, mates)
         if ours - theirs and theirs - ours:
@@ -63,6 +65,10 @@ def thread_local(comparison: Comparison, selection: Selection) -> list[Finding]:
             )
             findings.append(Finding(traps.THREAD_OFFSETS, name(root), f"offset {lost} became {gained}"))
     return findings
+
+
+def _forms(side: Side, fragments: tuple[int, ...]) -> list[int]:
+    return sorted(side.forms[list(fragments)].tolist())
 
 
 def _users(side: Side) -> set[int]:

@@ -2,7 +2,6 @@
 
 from hpbuild.errors import Finding
 from hpbuild.match.comparison import Comparison
-from hpbuild.plan.endless import OldCode, endless
 from hpbuild.plan.filled_rows import filled_rows
 from hpbuild.plan.folding import folded
 from hpbuild.plan.hidden import hidden
@@ -16,8 +15,8 @@ from hpbuild.plan.thread_local import thread_local
 from hpbuild.plan.virtual_tables import torn_tables
 
 
-def trapped(comparison: Comparison, selection: Selection, old: OldCode) -> list[Finding]:
-    """The findings of every check, in no particular order. ``old`` is the code that is replaced."""
+def trapped(comparison: Comparison, selection: Selection) -> list[Finding]:
+    """The findings of every check, in no particular order."""
     return [
         *folded(comparison, selection),
         *moved_exports(comparison, selection),
@@ -25,7 +24,6 @@ def trapped(comparison: Comparison, selection: Selection, old: OldCode) -> list[
         *into_middle(comparison, selection),
         *thread_local(comparison, selection),
         *initialisers(comparison, selection),
-        *endless(comparison, old),
         *patched_already(comparison, selection),
         *found_by_module(comparison, selection),
         *torn_tables(comparison, selection),

@@ -3,6 +3,8 @@
 Source: Itanium C++ ABI, "Virtual Table Layout" (offsets of virtual bases and of calls through them).
 """
 
+import numpy as np
+
 from hpbuild.codes import traps as codes
 from hpbuild.errors import Finding
 from hpbuild.match.comparison import Comparison
@@ -21,8 +23,8 @@ def torn_tables(comparison: Comparison, selection: Selection) -> list[Finding]:
     side = comparison.fixed
     atoms, objects = side.atoms, selection.shapes
     findings = []
-    for members, _ in selection.objects.values():
-        first, last = members[0], members[-1]
+    for first, last in _beside_tables(side, selection):
+        members = selection.objects[first][0]
         cause = ""
         if first and atoms.end[first - 1] == atoms.start[first] and first not in atoms.names:
             zeros = bool(atoms.heads[first]) and objects.empty_front(first - 1)
@@ -35,6 +37,15 @@ def torn_tables(comparison: Comparison, selection: Selection) -> list[Finding]:
             place = atoms.names.get(objects.body(members)) or f"data at {run.start:#x}"
             findings.append(Finding(codes.TORN_TABLE, place, cause))
     return findings
+
+
+def _beside_tables(side: Side, selection: Selection) -> list[tuple[int, int]]:
+    """The first and last atoms of the carried objects that begin with or behind such words, or end where such
+    words or zeros in front of them begin."""
+    heads = np.append(side.atoms.heads, (False, False))  # the last two are behind all atoms
+    first, last = selection.first, selection.last
+    near = heads[first] | heads[first - 1] | heads[last + 1] | heads[last + 2]
+    return list(zip(first[near].tolist(), last[near].tolist(), strict=True))
 
 
 def _runs_on(objects: Objects, side: Side, last: int) -> bool:

@@ -13,6 +13,7 @@ from hpbuild.codes.prove import MALFORMED_CLAIMS
 from hpbuild.dataclass import dataclass
 from hpbuild.errors import HpbuildError
 from hpbuild.pe.image import Image
+from hpbuild.prove.references import by_rows
 
 Rows = npt.NDArray[np.uint32]
 
@@ -54,7 +55,7 @@ class Claims:
         arrays = {}
         for name, width in _COLUMNS.items():
             table = np.array(rows.get(name, []), dtype=np.int64).reshape(-1, width)
-            arrays[name] = table[np.lexsort(table.T[::-1])].astype(np.uint32)
+            arrays[name] = table[by_rows(*table.T)].astype(np.uint32)
         return cls(**arrays)
 
 

@@ -11,7 +11,9 @@ from hpbuild.prove.checks import Check, Recorder
 from hpbuild.prove.claims import Claims, Rows
 from hpbuild.prove.compare import Runs, Side, claimed_fields, compare, pointers
 from hpbuild.prove.correspond import Correspondence
-from hpbuild.prove.decode import Pieces, references
+from hpbuild.prove.decode import Known, references
+from hpbuild.prove.image_base import Limits
+from hpbuild.prove.pieces import Pieces
 from hpbuild.prove.pinned import check_pinned
 from hpbuild.prove.references import Numbers, References, join
 from hpbuild.prove.space import Space
@@ -26,10 +28,16 @@ class Read:
 
 
 def identical_code(
-    claims: Claims, image: Image, fixed: Space, baseline: Space, judge: Correspondence, lines: Numbers
+    claims: Claims,
+    image: Image,
+    fixed: Space,
+    baseline: Space,
+    judge: Correspondence,
+    lines: Numbers,
+    known: Known | None = None,
 ) -> tuple[Check, Read]:
     """Step 3: every fragment called identical is, in bytes and in what it refers to. ``lines`` are the sound
-    line numbers (step 11), whose bytes may differ."""
+    line numbers (step 11), whose bytes may differ; ``known`` is what was decoded of ``fixed`` before."""
     recorder = Recorder("P3", "identical code: fragments and references checked")
     side = Side(
         fixed=fixed,
@@ -41,7 +49,7 @@ def identical_code(
         relocated=codes.RELOCATIONS_DIFFER,
     )
     runs = Runs.claimed(claims.code, "code at")
-    read, _ = _compare_code(recorder, side, runs, claims, image, lines)
+    read, _ = _compare_code(recorder, side, runs, claims, image, lines, known)
     return recorder.done(), read
 
 
@@ -85,13 +93,17 @@ def carried_code(
 
 
 def _compare_code(
-    recorder: Recorder, side: Side, runs: Runs, claims: Claims, image: Image, lines: Numbers | None = None
+    recorder: Recorder,
+    side: Side,
+    runs: Runs,
+    claims: Claims,
+    image: Image,
+    lines: Numbers | None = None,
+    known: Known | None = None,
 ) -> tuple[Read, Numbers]:
     """Decode ``runs`` without their opaque parts and compare them; also the addresses they name."""
     rows, pieces = _without(runs, claims.opaque, _functions(image, runs.start))
-    first = min((int(section.rva) for section in image.sections), default=image.size_of_headers)
-    limits = (max(first, image.size_of_headers), image.size_of_image)
-    decoded = references(side.fixed.memory, pieces, limits)
+    decoded = references(side.fixed.memory, pieces, _limits(image), known)
     for at, piece in decoded.undecodable:
         recorder.fail(codes.UNDECODABLE, runs.name(int(rows[piece])), f"no instruction at {at:#x}")
     found = _in_runs(decoded.references, rows)
@@ -101,6 +113,19 @@ def _compare_code(
     recorder.examined += len(runs) + len(everything)
     targets = compare(recorder, side, runs, everything, lines)
     return Read(decoded.instructions, len(everything)), targets
+
+
+def decoded_ahead(image: Image, fixed: Space, begin: Numbers, end: Numbers) -> Known:
+    """The fragments ``[begin, end)`` of an image that lies in ``fixed``, decoded before anybody claims
+    anything of them. Which ones does not matter to the proof: what is claimed and not among them it decodes
+    then."""
+    return Known.of(fixed.memory, Pieces(begin, end, begin, end, _functions(image, begin)), _limits(image))
+
+
+def _limits(image: Image) -> Limits:
+    """Where an address relative to the image base can lie."""
+    first = min((int(section.rva) for section in image.sections), default=image.size_of_headers)
+    return max(first, image.size_of_headers), image.size_of_image
 
 
 def _in_runs(found: References, rows: Numbers) -> References:

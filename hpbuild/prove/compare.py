@@ -1,7 +1,7 @@
 """Runs of the fixed image against the same runs elsewhere: bytes outside the references must be equal, and
 every reference must land on the counterpart of its target. Used for code and data, baseline and patch."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 
 import numpy as np
 
@@ -10,11 +10,13 @@ from hpbuild.errors import Code
 from hpbuild.prove.checks import Recorder
 from hpbuild.prove.claims import Rows
 from hpbuild.prove.correspond import Correspondence, Flags
-from hpbuild.prove.references import Form, Numbers, References, Use, distinct
+from hpbuild.prove.references import Form, Numbers, References, Use, ascending, distinct
 from hpbuild.prove.space import Space
 
 _AT_ONCE = 1 << 20
 """Bytes of two spaces that are compared at a time."""
+_WIDEST = 8
+"""Most bytes of a field."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,14 +107,14 @@ def compare(
 def _compare_references(recorder: Recorder, side: Side, runs: Runs, references: References) -> Numbers:
     if not len(references):
         return references.site
-    shift = runs.shift[references.row]
-    origins, _ = side.judge.counterparts(references.anchor, references.use, side.carried)
-    own = (references.anchor >= runs.start[references.row]) & (references.anchor < runs.end[references.row])
-    origins = np.where(own, references.anchor + shift, origins)
+    shift, origins = runs.shift[references.row], references.anchor.copy()
+    tables = np.flatnonzero(references.form == Form.TABLE)
+    origins[tables] = _origins(side, runs, references, tables)
     here = side.fixed.targets(references, np.zeros_like(shift), references.anchor)
     there = side.other.targets(references, shift, origins)
-    lost = (references.form == Form.TABLE) & (origins < 0)
-    wrong = np.flatnonzero(~side.judge.right(here, there, references.use, side.carried) | lost)
+    right = side.judge.right(here, there, references.use, side.carried)
+    right[tables[origins[tables] < 0]] = False
+    wrong = np.flatnonzero(~right)
     recorder.failures += max(len(wrong) - 100, 0)
     for index in wrong[:100].tolist():
         site, use = int(references.site[index]), int(references.use[index])
@@ -121,16 +123,18 @@ def _compare_references(recorder: Recorder, side: Side, runs: Runs, references: 
     return there
 
 
+def _origins(side: Side, runs: Runs, references: References, rows: Numbers) -> Numbers:
+    """What the values of tables are relative to in the other space, for some ``rows`` of the references."""
+    anchor, row = references.anchor[rows], references.row[rows]
+    found, _ = side.judge.counterparts(anchor, references.use[rows], side.carried)
+    own = (anchor >= runs.start[row]) & (anchor < runs.end[row])
+    return np.where(own, anchor + runs.shift[row], found)
+
+
 def _compare_bytes(
     recorder: Recorder, side: Side, runs: Runs, references: References, lines: Numbers
 ) -> None:
-    masked = np.zeros(len(side.fixed.memory), dtype=np.bool_)
-    for width in np.unique(references.width).tolist():
-        sites = references.site[references.width == width]
-        for byte in range(width):
-            masked[sites + byte] = True
-    for byte in range(4):
-        masked[lines + byte] = True
+    masked = _Masked.of(references, lines)
     fixed, other = side.fixed, side.other
     for row in _unequal(side, runs, masked).tolist():
         start, end, shift = (int(column[row]) for column in (runs.start, runs.end, runs.shift))
@@ -139,7 +143,7 @@ def _compare_bytes(
         if len(there) != end - start:
             recorder.fail(side.differs, runs.name(row), "the counterpart leaves the image")
             continue
-        unequal = (here != there) & ~masked[start:end]
+        unequal = (here != there) & ~masked.within(start, end)
         if unequal.any():
             at = int(np.argmax(unequal))
             cause = (
@@ -149,7 +153,35 @@ def _compare_bytes(
             recorder.fail(side.differs, runs.name(row), cause)
 
 
-def _unequal(side: Side, runs: Runs, masked: Flags) -> Numbers:
+@dataclass(frozen=True, slots=True)
+class _Masked:
+    """Fields whose bytes may differ: their RVAs, ascending, and widths."""
+
+    site: Numbers
+    width: Numbers
+
+    @classmethod
+    def of(cls, references: References, lines: Numbers) -> "_Masked":
+        """Those of the references, and 4 bytes at each of ``lines``."""
+        site = np.concatenate([references.site, lines])
+        width = np.concatenate([references.width, np.full(len(lines), 4, dtype=np.int64)])
+        order = ascending(site)
+        return cls(site[order], width[order])
+
+    def within(self, low: int, high: int) -> Flags:
+        """For each byte ``[low, high)``: does it belong to a field?"""
+        first, last = np.searchsorted(self.site, (low - _WIDEST + 1, high)).tolist()
+        site, width = self.site[first:last] - low + _WIDEST, self.width[first:last]
+        # With room for fields that begin before the first byte or end behind the last.
+        masked = np.zeros(high - low + 2 * _WIDEST, dtype=np.bool_)
+        for wide in distinct(width).tolist():
+            some = site[width == wide]
+            for byte in range(wide):
+                masked[some + byte] = True
+        return masked[_WIDEST:-_WIDEST]
+
+
+def _unequal(side: Side, runs: Runs, masked: _Masked) -> Numbers:
     """Rows of the runs that may have another counterpart than their own bytes; for all others it is shown
     that they have none. Runs that lie as far apart from each other as their counterparts do are compared at
     once, with what is between them."""
@@ -162,15 +194,28 @@ def _unequal(side: Side, runs: Runs, masked: Flags) -> Numbers:
     inside = (starts + shifts >= 0) & (ends + shifts <= len(there)) & (ends <= len(here))
     groups = np.column_stack((starts, ends, shifts))[inside]
     found = [np.arange(low, high + 1) for low, high in np.column_stack((first, last))[~inside].tolist()]
-    for start, end, shift in groups.tolist():
-        for low in range(start, end, _AT_ONCE):
-            high = min(low + _AT_ONCE, end)
-            place = np.flatnonzero(here[low:high] != there[low + shift : high + shift])
-            if len(place):
-                place += low
-                row = runs.holding(place[~masked[place]], 1)
-                found.append(row[row >= 0])
+    window, fields = -1, here[:0] != 0
+    for low, high, shift in _portions(groups.tolist()):
+        unequal = here[low:high] != there[low + shift : high + shift]
+        if not unequal.any():
+            continue
+        if low // _AT_ONCE != window:
+            window = low // _AT_ONCE
+            fields = masked.within(window * _AT_ONCE, (window + 1) * _AT_ONCE)
+        unequal &= ~fields[low - window * _AT_ONCE : high - window * _AT_ONCE]
+        row = runs.holding(np.flatnonzero(unequal) + low, 1)
+        found.append(row[row >= 0])
     return distinct(np.concatenate(found)) if found else first[:0]
+
+
+def _portions(groups: Iterable[tuple[int, int, int]]) -> Iterator[tuple[int, int, int]]:
+    """(start, end, shift) of the groups, cut at multiples of ``_AT_ONCE``."""
+    for start, end, shift in groups:
+        low = start
+        while low < end:
+            high = min((low // _AT_ONCE + 1) * _AT_ONCE, end)
+            yield low, high, shift
+            low = high
 
 
 def _compare_relocations(recorder: Recorder, side: Side, runs: Runs) -> None:

@@ -6,37 +6,36 @@ codes). Read here once more and from the frames alone: a handler takes numbers w
 the first word could be the place of a cookie in the frame that the record describes.
 """
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 
 import numpy as np
 
-from hpbuild.prove.language import names_function_info, words
-from hpbuild.prove.records import Record, read_record, read_records
-from hpbuild.prove.references import distinct
+from hpbuild.prove.language import name_function_infos, names_function_info, words
+from hpbuild.prove.records import Flags, Record, Records, read_record, read_records, take
+from hpbuild.prove.references import Numbers, among, distinct
 from hpbuild.prove.space import Space
 
 _WRAPPED, _ALIGNED_FRAME = 0x3, 0x4
 _EXTRA = {1: 1, 4: 1, 5: 2, 6: 1, 7: 2, 8: 1, 9: 2}
 """Further slots of the unwind codes that have any."""
+_EXTRAS = np.array([_EXTRA.get(kind, 0) for kind in range(16)], dtype=np.int64)
 
 
-def number_handlers(space: Space, records: Iterable[int]) -> frozenset[int]:
+def number_handlers(space: Space, records: Sequence[int] | Numbers) -> frozenset[int]:
     """RVAs of the handlers of the unwind ``records`` that take numbers. A record without any data, in front
     of another one, says nothing."""
-    starts = distinct(np.array(list(records), dtype=np.int64))
+    starts = distinct(np.array(records, dtype=np.int64))
     found = read_records(space, starts)
-    told = (found.handler != 0) & ~np.isin(found.data, starts)
+    told = take(found, np.flatnonzero(found.sound & (found.handler != 0)))
+    told = take(told, np.flatnonzero(~among(told.data, starts)))
+    fits = _all_fit(space, told)
+    good, bad = set(told.handler[fits].tolist()), set(told.handler[~fits].tolist())
     known = frozenset(starts.tolist())
-    fitting: dict[int, bool] = {}
-    rows = np.flatnonzero(~found.sound | told)
-    columns = (starts[rows], found.sound[rows], found.handler[rows])
-    for rva, sound, handler in zip(*(column.tolist() for column in columns), strict=True):
-        if sound and not fitting.get(handler, True):
-            continue
+    for rva in starts[~found.sound].tolist():
         record = read_record(space, rva)
         if record is not None and record.handler and record.data not in known:
-            fitting[record.handler] = fitting.get(record.handler, True) and _fits(space, record)
-    return frozenset(handler for handler, fits in fitting.items() if fits)
+            (good if _fits(space, record) else bad).add(record.handler)
+    return frozenset(good - bad)
 
 
 def _fits(space: Space, record: Record) -> bool:
@@ -46,6 +45,35 @@ def _fits(space: Space, record: Record) -> bool:
     if place[0] & _ALIGNED_FRAME and not (len(place) == 3 and place[1] <= frame and 0 < place[2] <= frame):
         return False
     return place[0] - (place[0] & _ALIGNED_FRAME) < frame
+
+
+def _all_fit(space: Space, records: Records) -> Flags:
+    """``_fits``, by row."""
+    place, align, adjust = (space.unsigned(records.data + at, 4) for at in (0, 4, 8))
+    frame = frame_sizes(space, records)
+    aligned = (place & _ALIGNED_FRAME) != 0
+    within = (align >= 0) & (align <= frame) & (adjust > 0) & (adjust <= frame)
+    result: Flags = (place >= 0) & (place & _WRAPPED == 0) & (~aligned | within)
+    result &= place - (place & _ALIGNED_FRAME) < frame
+    return result & ~name_function_infos(space, records.data)
+
+
+def frame_sizes(space: Space, records: Records) -> Numbers:
+    """``frame_size`` of sound records, by row."""
+    count, version = records.size // 2, records.head & 7
+    size, at = np.zeros_like(count), np.zeros_like(count)
+    rows = np.flatnonzero(count > 0)
+    while len(rows):
+        slot, first, second = (space.unsigned(records.rva[rows] + 2 * at[rows] + n, 2) for n in (4, 6, 8))
+        kind, info = slot >> 8 & 0xF, slot >> 12
+        extra = np.where((kind == 1) & (info != 0), 2, _EXTRAS[kind])
+        extra[(kind == 6) & (version[rows] == 2)] = 0
+        grown = [8 + 0 * info, np.where(info, first + (second << 16), 8 * first), 8 + 8 * info, 40 + 8 * info]
+        size[rows] += np.select([kind == 0, kind == 1, kind == 2, kind == 10], grown, 0)
+        at[rows] += 1 + extra
+        size[rows[at[rows] > count[rows]]] = 0
+        rows = rows[at[rows] < count[rows]]
+    return size
 
 
 def frame_size(record: Record) -> int:

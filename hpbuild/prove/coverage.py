@@ -14,7 +14,7 @@ from hpbuild.prove.checks import Check, Recorder
 from hpbuild.prove.claims import Claims
 from hpbuild.prove.cursor import Cursor
 from hpbuild.prove.records import Flags
-from hpbuild.prove.references import Bytes, Numbers
+from hpbuild.prove.references import Bytes, Numbers, by_rows
 from hpbuild.values import Interval
 
 _Run = tuple[int, int, str]
@@ -50,28 +50,10 @@ class Classes:
     @classmethod
     def of(cls, claims: Claims, module: Module) -> "Classes":
         """All that claims and manifest say."""
-        parts = [
-            (name, getattr(claims, field)[:, :2].astype(np.int64))
-            for name, field in (
-                ("identical code", "code"),
-                ("identical data", "data"),
-                ("padding", "padding"),
-                ("metadata", "metadata"),
-                ("excluded", "excluded"),
-            )
-        ]
-        carried = [part for function in module.functions for part in function.fixed]
-        parts.append(("carried code", _columns(carried)))
-        parts.append(("carried data", _columns(datum.fixed for datum in module.data)))
-        borders = [number for item in module.left_out for number in item.fixed]
-        parts.append((LEFT_OUT, np.array(borders, dtype=np.int64).reshape(-1, 2)))
-        return cls._sorted(parts)
-
-    @classmethod
-    def _sorted(cls, parts: list[tuple[str, Numbers]]) -> "Classes":
+        parts = _parts(claims, module)
         rows = np.concatenate([part for _, part in parts])
         kind = np.repeat([_NAMES.index(name) for name, _ in parts], [len(part) for _, part in parts])
-        order = np.lexsort((kind, rows[:, 1], rows[:, 0]))
+        order = by_rows(rows[:, 0], rows[:, 1], kind)
         return cls(rows[order, 0], rows[order, 1], kind[order])
 
     def without(self, *names: str) -> "Classes":
@@ -84,7 +66,7 @@ class Classes:
         more = _columns(runs)
         rows = np.concatenate([np.column_stack((self.start, self.end)), more])
         kind = np.concatenate([self.kind, np.full(len(more), _NAMES.index(name), dtype=np.int64)])
-        order = np.lexsort((kind, rows[:, 1], rows[:, 0]))
+        order = by_rows(rows[:, 0], rows[:, 1], kind)
         return Classes(rows[order, 0], rows[order, 1], kind[order])
 
     def reached(self) -> Numbers:
@@ -96,6 +78,26 @@ class Classes:
         """(start, end, name) of every run."""
         for start, end, kind in zip(self.start.tolist(), self.end.tolist(), self.kind.tolist(), strict=True):
             yield start, end, _NAMES[kind]
+
+
+def _parts(claims: Claims, module: Module) -> list[tuple[str, Numbers]]:
+    """Name of a class and its runs (start, end), of every class that claims and manifest tell of."""
+    parts = [
+        (name, getattr(claims, field)[:, :2].astype(np.int64))
+        for name, field in (
+            ("identical code", "code"),
+            ("identical data", "data"),
+            ("padding", "padding"),
+            ("metadata", "metadata"),
+            ("excluded", "excluded"),
+        )
+    ]
+    carried = [part for function in module.functions for part in function.fixed]
+    parts.append(("carried code", _columns(carried)))
+    parts.append(("carried data", _columns(datum.fixed for datum in module.data)))
+    borders = [number for item in module.left_out for number in item.fixed]
+    parts.append((LEFT_OUT, np.array(borders, dtype=np.int64).reshape(-1, 2)))
+    return parts
 
 
 def _columns(runs: Iterable[Interval]) -> Numbers:
@@ -127,13 +129,10 @@ def _aligned_end(run: Interval, fixed: Image) -> int:
 
 def account(claims: Claims, module: Module) -> tuple[ByteClass, ...]:
     """Bytes by class, by name."""
-    classes = Classes.of(claims, module)
-    sizes = np.bincount(classes.kind, classes.end - classes.start, len(_NAMES))
-    counts = np.bincount(classes.kind, minlength=len(_NAMES))
     return tuple(
-        ByteClass(klass=name, size=int(size))
-        for name, size, count in zip(_NAMES, sizes.tolist(), counts.tolist(), strict=True)
-        if count
+        ByteClass(klass=name, size=int((runs[:, 1] - runs[:, 0]).sum()))
+        for name, runs in sorted(_parts(claims, module), key=lambda part: part[0])
+        if len(runs)
     )
 
 

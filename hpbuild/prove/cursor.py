@@ -13,6 +13,7 @@ from functools import partial
 from typing import NamedTuple
 
 import capstone
+import numpy as np
 from capstone import x86
 
 from hpbuild.prove.references import Bytes
@@ -23,6 +24,9 @@ _MODRM = _X86 + x86.CsX86.modrm.offset
 _ADDRESS_SIZE = _X86 + x86.CsX86.addr_size.offset
 _ENCODING = struct.Struct("5B")
 _ENCODING_AT = _X86 + x86.CsX86.encoding.offset
+_OPERAND = struct.Struct("<I4xIII")
+_OPERAND_SIZE = ctypes.sizeof(x86.X86Op)
+_OPERANDS_AT = _X86 + x86.CsX86.operands.offset
 _RIP_RELATIVE = 0x05
 _MODRM_MASK = 0xC7
 _ITERATE = ctypes.CFUNCTYPE(ctypes.c_bool, ctypes.c_size_t, *[ctypes.c_void_p] * 4)
@@ -41,6 +45,17 @@ class Encoding(NamedTuple):
     immediate_size: int
 
 
+class Operand(NamedTuple):
+    """``kind`` is one of capstone's ``X86_OP_*``; ``register`` is that of a register operand, ``base`` and
+    ``scaled`` (the index) those of a memory operand, 0 for none. They lie at one place: what is not of the
+    kind means nothing."""
+
+    kind: int
+    register: int
+    base: int
+    scaled: int
+
+
 class Cursor:
     """One capstone handle with its reused instruction record. Not shared between threads."""
 
@@ -54,6 +69,8 @@ class Cursor:
         self._bytes = memoryview(
             (ctypes.c_char * _DETAIL_SIZE).from_address(ctypes.addressof(self._detail))
         ).cast("B")
+        self._memory = np.zeros(0, dtype=np.uint8)
+        self._address = 0
         self.state = (ctypes.c_uint64 * 3)()
         """Address of the next byte in memory, bytes left, RVA of the next instruction."""
         place, record = ctypes.addressof(self.state), ctypes.addressof(self.instruction)
@@ -63,7 +80,9 @@ class Cursor:
     def start(self, memory: Bytes, begin: int, end: int) -> Callable[[], bool]:
         """Function that decodes the next instruction of ``memory[begin:end]``; False at the end or at a
         byte that is no instruction. ``memory`` has to be contiguous and to outlive the calls."""
-        self.state[0] = memory.ctypes.data + begin
+        if memory is not self._memory:  # to ask an array for its address takes as long as to decode
+            self._memory, self._address = memory, memory.ctypes.data
+        self.state[0] = self._address + begin
         self.state[1] = end - begin
         self.state[2] = begin
         return self._step
@@ -71,6 +90,11 @@ class Cursor:
     def encoding(self) -> Encoding:
         """Where the parts of the instruction are that was decoded last."""
         return Encoding._make(_ENCODING.unpack_from(self._bytes, _ENCODING_AT))
+
+    def operands(self) -> list[Operand]:
+        """The operands of the instruction that was decoded last."""
+        places = range(_OPERANDS_AT, _OPERANDS_AT + self.x86.op_count * _OPERAND_SIZE, _OPERAND_SIZE)
+        return [Operand._make(_OPERAND.unpack_from(self._bytes, at)) for at in places]
 
     def modrm(self) -> int:
         """The ModRM byte of the instruction that was decoded last, if it has one."""

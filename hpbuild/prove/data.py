@@ -10,11 +10,10 @@ from hpbuild.prove.claims import Claims
 from hpbuild.prove.compare import Runs, Side, claimed_fields, compare, pointers
 from hpbuild.prove.correspond import Correspondence
 from hpbuild.prove.pinned import check_pinned
-from hpbuild.prove.references import Bytes, Numbers, join
+from hpbuild.prove.protection import EXECUTABLE, NO_SECTION, WRITABLE, protection
+from hpbuild.prove.references import Numbers, join
 from hpbuild.prove.runtime_types import check_runtime_types
 from hpbuild.prove.space import Space
-
-_WRITABLE, _EXECUTABLE = 1, 2
 
 
 def data(
@@ -79,30 +78,20 @@ def _copies(recorder: Recorder, module: Module, fixed: Image, delta: int) -> Run
     return Runs.of(rows)
 
 
-def _protection(image: Image, addresses: Numbers) -> Bytes:
-    """For each address the bits _WRITABLE and _EXECUTABLE of its section, 255 outside every section."""
-    result = np.full(len(addresses), 255, dtype=np.uint8)
-    for section in image.sections:
-        bits = _WRITABLE * section.writable + _EXECUTABLE * section.executable
-        inside = (addresses >= section.range.start) & (addresses < section.range.end)
-        result[inside] = bits
-    return result
-
-
 def _same_protection(recorder: Recorder, images: tuple[Image, Image], runs: Runs, what: str) -> None:
     """First and last byte of every run in sections of one protection, the same on both sides."""
     ends = runs.end - 1
     kinds = np.stack(
         [
-            _protection(images[0], runs.start),
-            _protection(images[0], ends),
-            _protection(images[1], runs.start + runs.shift),
-            _protection(images[1], ends + runs.shift),
+            protection(images[0], runs.start),
+            protection(images[0], ends),
+            protection(images[1], runs.start + runs.shift),
+            protection(images[1], ends + runs.shift),
         ]
     )
-    wrong = (kinds != kinds[0]).any(axis=0) | (kinds[0] == 255)
+    wrong = (kinds != kinds[0]).any(axis=0) | (kinds[0] == NO_SECTION)
     if what == "code at":
-        wrong |= (kinds[0] & _EXECUTABLE) == 0
+        wrong |= (kinds[0] & EXECUTABLE) == 0
     for row in np.flatnonzero(wrong).tolist():
         cause = f"its section and that of {int(runs.start[row] + runs.shift[row]):#x} have other protections"
         recorder.fail(codes.DATA_DIFFERS if what == "data at" else codes.CODE_DIFFERS, runs.name(row), cause)
@@ -111,7 +100,7 @@ def _same_protection(recorder: Recorder, images: tuple[Image, Image], runs: Runs
 def _no_shared_variables(recorder: Recorder, baseline: Image, runs: Runs) -> None:
     """No byte of a writable section of the baseline is the counterpart of two bytes."""
     there = runs.start + runs.shift
-    writable = (_protection(baseline, there) & _WRITABLE) != 0
+    writable = (protection(baseline, there) & WRITABLE) != 0
     order = np.argsort(there, kind="stable")
     order = order[writable[order]]
     size = runs.end - runs.start

@@ -13,20 +13,22 @@ import numpy as np
 import numpy.typing as npt
 from capstone import x86
 
-from hpbuild.prove.cursor import Cursor, Encoding, behind_unknown
+from hpbuild.dataclass import dataclass
+from hpbuild.prove.cursor import Cursor, Encoding, Operand, behind_unknown
 from hpbuild.prove.references import Bytes, Numbers, Use
 
 SIZE = 0xF
 """The bits of an answer that hold the instruction's length in bytes."""
-RELATIVE, BRANCH, COPY, DISPLACED, REFUSED, UNKNOWN = (1 << bit for bit in range(4, 10))
+RELATIVE, BRANCH, COPY, DISPLACED, PAIRED, REFUSED, UNKNOWN = (1 << bit for bit in range(4, 11))
 """Bits of an answer: it has a RIP-relative operand; it branches by an immediate; it copies a register; it
-has a displacement of 4 bytes and is none of these; the proof does not follow its form; not asked yet."""
+has a displacement of 2 or 4 bytes and is neither of the first two; it adds two registers, by ADD or in the
+address of an operand; the proof does not follow its form; not asked yet."""
 NOTHING = -1
 """Answer for bytes that are no instruction."""
 MOST_NODES = 1 << 16
 """Nodes of a tree, 1 KiB each; node.exe, 8 million instructions, needs 11,000."""
 
-_NUMBER = 10
+_NUMBER = 11
 _ROOT = 1 << 16
 _NODE = 1 << 8
 _UNSEEN = ~UNKNOWN
@@ -38,9 +40,25 @@ _BRANCHES = frozenset(
         *("LOOP", "LOOPE", "LOOPNE", "XBEGIN", "JMP", "CALL"),
     )
 )
-Facts = tuple[int, int, int, int, int]
-"""Offset, width and use of the field (width 0: not known before the operand is looked at), and two registers:
-of LEA the one it writes, of a copy the one it writes and the one it reads."""
+OFFSET, WIDTH, USE, WRITTEN, READ, BASE, INDEX = range(7)
+"""Columns of the facts."""
+Facts = tuple[int, int, int, int, int, int, int]
+"""Offset, width and use of the field (width 0: not known before the operand is looked at), and registers, 0
+for none: of LEA and of a copy the one it writes, of a copy the one it reads; where it is DISPLACED or PAIRED,
+base and index of the memory operand, or the two that ADD adds."""
+_NO_FACTS = (0, 0, 0, 0, 0, 0, 0)
+
+
+@dataclass(frozen=True, slots=True)
+class Columns:
+    """Facts of many answers: each of the columns OFFSET to INDEX is made when it is asked for."""
+
+    table: npt.NDArray[np.int16]
+    number: npt.NDArray[np.int32]
+
+    def __getitem__(self, column: int) -> npt.NDArray[np.int16]:
+        found: npt.NDArray[np.int16] = self.table[column].take(self.number)
+        return found
 
 
 class Heads:
@@ -56,9 +74,9 @@ class Heads:
         self._end = _ROOT
         self._facts: dict[Facts, int] = {}
 
-    def facts(self) -> npt.NDArray[np.int64]:
-        """Rows of facts, indexed by ``number`` of an answer."""
-        return np.array(list(self._facts), dtype=np.int64).reshape(-1, 5)
+    def facts(self, packed: npt.NDArray[np.int32]) -> "Columns":
+        """The facts behind answers, as columns."""
+        return Columns(np.array(list(self._facts), dtype=np.int16).reshape(-1, 7).T.copy(), packed >> _NUMBER)
 
     def look(self, at: Numbers) -> npt.NDArray[np.int32]:
         """Answers for the bytes at each address, UNKNOWN where nobody asked. An answer may be longer than
@@ -99,52 +117,48 @@ class Heads:
             after = behind_unknown(self.memory, at)
             if not after or after > limit:
                 return NOTHING
-            packed = self._packed(after - at, 0, (0, 0, 0, 0, 0))
-            self._keep(at, after - at, packed)
+            packed = self._packed(after - at, 0, _NO_FACTS)
+            self._keep(self.memory[at:after].tobytes(), packed)
             return packed
         size = int(cursor.state[2]) - at
         encoding = cursor.encoding()
         packed = self._packed(size, *self._described(encoding, size))
-        head = _head(encoding, size, cursor.modrm(), self.memory[at : at + size].tobytes())
+        code = self.memory[at : at + size].tobytes()
+        head = _head(encoding, size, cursor.modrm(), code)
         if head:
-            self._keep(at, head, packed)
+            self._keep(code[:head], packed)
         return packed
 
     def _packed(self, size: int, flags: int, facts: Facts) -> int:
         return size | flags | self._facts.setdefault(facts, len(self._facts)) << _NUMBER
 
     def _described(self, encoding: Encoding, size: int) -> tuple[int, Facts]:
-        cursor, kind, fields = self._cursor, self._cursor.instruction.id, self._cursor.x86
+        cursor, kind = self._cursor, self._cursor.instruction.id
         use = Use.ADDRESS if kind == x86.X86_INS_LEA else Use.ACCESS
         if encoding.modrm and cursor.rip_relative():
             if not cursor.long_addresses() or encoding.displacement != encoding.modrm + 1:
-                return REFUSED, (0, 0, 0, 0, 0)
-            taken = fields.operands[0].value.reg if use == Use.ADDRESS else 0
-            return RELATIVE, (encoding.displacement, 4, use, taken, 0)
+                return REFUSED, _NO_FACTS
+            taken = cursor.operands()[0].register if use == Use.ADDRESS else 0
+            return RELATIVE, (encoding.displacement, 4, use, taken, 0, 0, 0)
         if encoding.immediate_size and kind in _BRANCHES:
             width = encoding.immediate_size
             if encoding.immediate + width != size or width not in (1, 4):
-                return REFUSED, (0, 0, 0, 0, 0)
-            return BRANCH, (encoding.immediate, width, Use.BRANCH, 0, 0)
-        if encoding.modrm and encoding.displacement and encoding.displacement_size > 1:
-            width = 4 if encoding.displacement_size == 4 else 0
-            return DISPLACED, (encoding.displacement, width, use, 0, 0)
-        if kind == x86.X86_INS_MOV and fields.op_count == 2:
-            to, source = fields.operands[0], fields.operands[1]
-            if to.type == source.type == x86.X86_OP_REG:
-                return COPY, (0, 0, 0, to.value.reg, source.value.reg)
-        return 0, (0, 0, 0, 0, 0)
+                return REFUSED, _NO_FACTS
+            return BRANCH, (encoding.immediate, width, Use.BRANCH, 0, 0, 0, 0)
+        wide = bool(encoding.displacement and encoding.displacement_size > 1)
+        if not encoding.modrm or not (wide or _may_pair(cursor.modrm(), kind)):
+            return 0, _NO_FACTS
+        return _plain(encoding, kind, use, cursor.operands())
 
-    def _keep(self, at: int, head: int, packed: int) -> None:
+    def _keep(self, head: bytes, packed: int) -> None:
         """Put an answer into the tree, unless that is full or the head begins or continues another one."""
-        code = self.memory[at : at + head].tolist()
-        if head == 1:
-            row = self._tree[:_ROOT].reshape(_NODE, _NODE)[:, code[0]]
+        if len(head) == 1:
+            row = self._tree[:_ROOT].reshape(_NODE, _NODE)[:, head[0]]
             row[row == _UNSEEN] = ~packed
             return
-        entry = code[0] | code[1] << 8
-        for byte in code[2:]:
-            node = int(self._tree[entry])
+        entry = head[0] | head[1] << 8
+        for byte in head[2:]:
+            node = self._tree.item(entry)
             if node == _UNSEEN:
                 node = self._node()
                 if not node:
@@ -167,9 +181,28 @@ class Heads:
         return node
 
 
-def number(packed: npt.NDArray[np.int32]) -> npt.NDArray[np.int32]:
-    """Row of the facts behind each answer."""
-    return packed >> _NUMBER
+def _may_pair(modrm: int, kind: int) -> bool:
+    """May it copy a register or add two? Asked first, because to read the operands takes long."""
+    if modrm >> 6 == 3:
+        return kind in (x86.X86_INS_MOV, x86.X86_INS_ADD)
+    return modrm & 7 == 4  # a SIB byte follows
+
+
+def _plain(encoding: Encoding, kind: int, use: Use, operands: list[Operand]) -> tuple[int, Facts]:
+    """What an instruction with a ModRM byte does with registers that may hold the image base."""
+    first, second = (*(own.register for own in operands), 0, 0)[:2]
+    two = len(operands) == 2 and all(own.kind == x86.X86_OP_REG for own in operands)
+    memory = next((own for own in operands if own.kind == x86.X86_OP_MEM), None)
+    base, index = (memory.base, memory.scaled) if memory else (0, 0)
+    if two and kind == x86.X86_INS_ADD:
+        base, index = first, second
+    paired = PAIRED if base and index else 0
+    if encoding.displacement and encoding.displacement_size > 1:
+        width, written = 4 if encoding.displacement_size == 4 else 0, first if use == Use.ADDRESS else 0
+        return DISPLACED | paired, (encoding.displacement, width, use, written, 0, base, index)
+    if two and kind == x86.X86_INS_MOV:
+        return COPY, (0, 0, 0, first, second, 0, 0)
+    return paired, (0, 0, 0, 0, 0, base, index) if paired else _NO_FACTS
 
 
 def _head(encoding: Encoding, size: int, modrm: int, code: bytes) -> int:

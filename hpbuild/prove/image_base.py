@@ -10,10 +10,24 @@ from capstone import x86
 
 from hpbuild.dataclass import dataclass, field
 from hpbuild.prove.cursor import Cursor
-from hpbuild.prove.heads import COPY, DISPLACED, Heads, number
-from hpbuild.prove.lanes import walk
+from hpbuild.prove.heads import (
+    BASE,
+    COPY,
+    DISPLACED,
+    INDEX,
+    OFFSET,
+    PAIRED,
+    READ,
+    WIDTH,
+    WRITTEN,
+    Heads,
+)
+from hpbuild.prove.lanes import Walk, walk
+from hpbuild.prove.records import Flags
 from hpbuild.prove.references import Bytes, Form, Numbers, References, Use, signed
 
+_REGISTERS = 1 << 16
+"""More than there are: capstone's numbers of registers."""
 _ONLY_READ = frozenset((x86.X86_INS_CMP, x86.X86_INS_TEST, x86.X86_INS_BT))
 Limits = tuple[int, int]
 
@@ -24,36 +38,88 @@ def image_base_operands(
     """The 4-byte displacements with a value in ``limits`` of operands that have the image base, in the
     stretches ``[begin, end)``. ``bases`` are for each stretch the registers that hold it; stretches of one
     function share a set, which grows."""
-    found = walk(heads, begin, end, COPY | DISPLACED, refuse=False)
-    facts = heads.facts()[number(found.packed)]
-    displaced = (found.packed & DISPLACED) != 0
-    site = found.at + facts[:, 0]
-    value = signed(heads.memory, site, 4)
-    # Capstone's own value of the displacement decides; where it is not 4 bytes for it, it is asked.
-    near = (facts[:, 1] != 4) | ((value >= limits[0]) & (value < limits[1]))
-    keep = ~displaced | near
-    columns = (found.at, displaced, facts[:, 3], facts[:, 4], found.row)
-    at, displaced, to, source, row = (column[keep] for column in columns)
-    first = np.searchsorted(row, np.arange(len(begin) + 1))
+    events = _events(heads, begin, end, bases, limits)
+    first = np.searchsorted(events.row, np.arange(len(begin) + 1))
     operands = _Operands(heads.memory, limits)
-    for index in range(len(begin)):
-        events = slice(int(first[index]), int(first[index + 1]))
-        rows = zip(
-            at[events].tolist(),
-            displaced[events].tolist(),
-            to[events].tolist(),
-            source[events].tolist(),
-            strict=True,
-        )
+    for index in np.flatnonzero(first[1:] > first[:-1]).tolist():
+        part = slice(int(first[index]), int(first[index + 1]))
+        columns = events.at[part], events.copies[part], events.written[part], events.read[part]
         reached = 0
-        for place, operand, written, read in rows:
+        for place, copy, written, read in zip(*(column.tolist() for column in columns), strict=True):
             if place < reached:
                 continue
-            if operand:
+            if not copy:
                 reached = operands.follow(place, int(end[index]), index, bases[index])
             elif read in bases[index]:
                 bases[index].add(written)
     return operands.done()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Events:
+    """Instructions that may do something with the image base, by ``row`` (stretch) and address: copies of a
+    register, and displacements."""
+
+    at: Numbers
+    row: Numbers
+    copies: Flags
+    written: Numbers
+    read: Numbers
+
+
+def _events(heads: Heads, begin: Numbers, end: Numbers, bases: list[set[int]], limits: Limits) -> _Events:
+    """All of them, and some more: a register counts as one that holds the base wherever its function gives it
+    the base anywhere."""
+    found = walk(heads, begin, end, COPY | DISPLACED | PAIRED, refuse=False)
+    facts = heads.facts(found.packed)
+    written, read, base, index = (facts[column].astype(np.int64) for column in (WRITTEN, READ, BASE, INDEX))
+    copies, displaced = (found.packed & COPY) != 0, (found.packed & DISPLACED) != 0
+    value = signed(heads.memory, found.at + facts[OFFSET], 4)
+    # Capstone's own value of the displacement decides; where it is not 4 bytes for it, it is asked.
+    near = displaced & ((facts[WIDTH] != 4) | ((value >= limits[0]) & (value < limits[1])))
+    function, held = _held(bases, int(facts.table.max(initial=0)))
+    function = function[found.row]
+    _spread(held, function[copies], read[copies], written[copies])
+    by_base, by_index = held[function, base], held[function, index]
+    partners = np.where(by_base, index, 0), np.where(by_index, base, 0)
+    joined = _joined_later(found, written, partners)
+    keep = (copies & held[function, read]) | (near & (by_base | by_index | joined))
+    return _Events(
+        at=found.at[keep], row=found.row[keep], copies=copies[keep], written=written[keep], read=read[keep]
+    )
+
+
+def _held(bases: list[set[int]], highest: int) -> tuple[Numbers, Flags]:
+    """The number of each stretch's set, and by number and register whether the set has that."""
+    numbers = {id(some): number for number, some in enumerate(bases)}
+    rows = [(numbers[id(some)], register) for some in bases for register in some]
+    held = np.zeros((len(bases), 1 + max([highest, *(register for _, register in rows)])), dtype=np.bool_)
+    pairs = np.array(rows, dtype=np.int64).reshape(-1, 2)
+    held[pairs[:, 0], pairs[:, 1]] = True
+    return np.array([numbers[id(some)] for some in bases], dtype=np.int64), held
+
+
+def _spread(held: Flags, function: Numbers, read: Numbers, written: Numbers) -> None:
+    """Let copies give on what their function holds, in whatever order."""
+    while (new := held[function, read] & ~held[function, written]).any():
+        held[function[new], written[new]] = True
+
+
+def _joined_later(found: Walk, written: Numbers, partners: tuple[Numbers, Numbers]) -> Flags:
+    """By instruction: is the register that it has written one of the ``partners`` of a later instruction of
+    the stretch that adds two registers? 0 stands for none."""
+    keys, places = [], []
+    for partner in partners:
+        adds = (partner != 0) & (found.packed & PAIRED != 0)
+        keys.append(found.row[adds] * _REGISTERS + partner[adds])
+        places.append(found.at[adds])
+    key, place = np.concatenate(keys), np.concatenate(places)
+    order = np.lexsort((place, key))
+    wanted = found.row * _REGISTERS + written
+    last = np.searchsorted(key[order], wanted, side="right") - 1
+    key, place = np.append(key[order], -1), np.append(place[order], 0)  # where there is none before
+    result: Flags = (written != 0) & (key[last] == wanted) & (place[last] > found.at)
+    return result
 
 
 @dataclass(slots=True)

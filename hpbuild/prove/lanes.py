@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from hpbuild.dataclass import dataclass
 from hpbuild.prove.heads import NOTHING, REFUSED, SIZE, UNKNOWN, Heads
-from hpbuild.prove.references import Numbers
+from hpbuild.prove.references import Numbers, ascending
 
 _WIDTH = 1 << 14
 """Lanes that go in step: their places in memory fit the processor's cache."""
@@ -40,38 +40,44 @@ class Lanes:
 class Walk:
     """``at``, ``packed``, ``row``: address, answer and stretch of every wanted instruction, by row and
     address. ``bad``: (RVA, row) of the first byte of a stretch that is no instruction or one that is refused,
-    by row. ``instructions`` counts all of the stretches up to there."""
+    by row. ``counts``: for each stretch all of its instructions up to there."""
 
     at: Numbers
     packed: npt.NDArray[np.int32]
     row: Numbers
     bad: tuple[tuple[int, int], ...]
-    instructions: int
+    counts: Numbers
+
+    @property
+    def instructions(self) -> int:
+        """All of them."""
+        return int(self.counts.sum())
 
 
 def walk(heads: Heads, begin: Numbers, end: Numbers, wanted: int, refuse: bool = True) -> Walk:
     """Every instruction of the stretches ``[begin, end)`` that has one of the bits ``wanted``. A refused
     instruction ends its stretch, unless ``refuse`` is False."""
-    lanes = _cut(heads, Lanes(begin=begin, stop=end, limit=end, row=np.arange(len(begin), dtype=np.int64)))
+    rows = np.arange(len(begin), dtype=np.int64)
+    lanes = _cut(heads, Lanes(begin=begin, stop=end, limit=end, row=rows))
     parts: list[Walk] = []
     while len(lanes):
         steps = _Steps(heads, lanes, wanted, refuse)
         steps.run()
-        part, lanes = _believed(lanes, steps)
+        part, lanes = _believed(lanes, steps, len(begin))
         parts.append(part)
     if not parts:
-        nothing = np.zeros(0, dtype=np.int64)
-        return Walk(at=nothing, packed=nothing.astype(np.int32), row=nothing, bad=(), instructions=0)
+        return Walk(at=rows[:0], packed=rows[:0].astype(np.int32), row=rows[:0], bad=(), counts=0 * rows)
     at, packed, row = (
         np.concatenate([getattr(part, name) for part in parts]) for name in ("at", "packed", "row")
     )
-    order = np.lexsort((at, row))
+    apart = (begin[1:] >= end[:-1]).all()  # then the addresses give the order of the rows as well
+    order = ascending(at) if apart else np.lexsort((at, row))
     return Walk(
         at=at[order],
         packed=packed[order],
         row=row[order],
         bad=tuple(sorted((bad for part in parts for bad in part.bad), key=lambda bad: bad[1])),
-        instructions=sum(part.instructions for part in parts),
+        counts=np.sum([part.counts for part in parts], axis=0),
     )
 
 
@@ -102,8 +108,9 @@ def _cut(heads: Heads, lanes: Lanes) -> Lanes:
     return Lanes(begin=begin, stop=stop, limit=limit, row=row)
 
 
-def _believed(lanes: Lanes, steps: "_Steps") -> tuple[Walk, Lanes]:
-    """What the walk shows, and what has to be walked once more, from where it was not in step with a cut."""
+def _believed(lanes: Lanes, steps: "_Steps", stretches: int) -> tuple[Walk, Lanes]:
+    """What the walk shows of so many ``stretches``, and what has to be walked once more, from where it was
+    not in step with a cut."""
     follows = np.append(lanes.row[1:] == lanes.row[:-1], False)
     met = ~steps.bad & (steps.reached == np.append(lanes.begin[1:], 0))
     broken = follows & ~met
@@ -113,15 +120,17 @@ def _believed(lanes: Lanes, steps: "_Steps") -> tuple[Walk, Lanes]:
     valid = before == np.repeat(before[first], size)
     again = np.flatnonzero(valid & broken & ~steps.bad)
     at, packed, lane = steps.found()
-    kept = valid[lane]
+    if not valid.all():
+        kept = valid[lane]
+        at, packed, lane = at[kept], packed[kept], lane[kept]
     bad = np.flatnonzero(valid & steps.bad)
     return (
         Walk(
-            at=at[kept],
-            packed=packed[kept],
-            row=lanes.row[lane[kept]],
+            at=at,
+            packed=packed,
+            row=lanes.row[lane],
             bad=tuple(zip(steps.reached[bad].tolist(), lanes.row[bad].tolist(), strict=True)),
-            instructions=int(steps.count[valid].sum()),
+            counts=_counted(lanes.row[valid], steps.count[valid], stretches),
         ),
         Lanes(
             begin=steps.reached[again],
@@ -130,6 +139,13 @@ def _believed(lanes: Lanes, steps: "_Steps") -> tuple[Walk, Lanes]:
             row=lanes.row[again],
         ),
     )
+
+
+def _counted(row: Numbers, counts: Numbers, stretches: int) -> Numbers:
+    """By stretch the sum of its lanes' counts."""
+    total = np.zeros(stretches, dtype=np.int64)
+    np.add.at(total, row, counts)
+    return total
 
 
 class _Steps:

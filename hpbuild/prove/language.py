@@ -5,6 +5,8 @@ of the Itanium C++ ABI as gcc and clang write them (LSDA header, call-site table
 Visual C++ (magic numbers of FuncInfo).
 """
 
+import numpy as np
+
 from hpbuild.prove.records import Flags
 from hpbuild.prove.references import Numbers
 from hpbuild.prove.space import Space
@@ -83,6 +85,14 @@ def names_function_info(space: Space, data: int) -> bool:
     place = words(space, data, 1)
     magic = words(space, place[0], 1) if place and place[0] >= _LOWEST_CODE else []
     return bool(magic) and magic[0] & _MAGIC_BITS in _MAGIC
+
+
+def name_function_infos(space: Space, data: Numbers) -> Flags:
+    """``names_function_info``, by address."""
+    place = space.unsigned(data, 4)
+    magic = space.unsigned(place, 4)
+    result: Flags = (place >= _LOWEST_CODE) & (magic >= 0) & np.isin(magic & _MAGIC_BITS, _MAGIC)
+    return result
 
 
 def _names_compressed_info(space: Space, data: int) -> bool:

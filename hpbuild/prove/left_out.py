@@ -6,19 +6,19 @@ nothing carried refers to such a part, and that all who stay refer to the old ve
 to 6.
 """
 
-from collections.abc import Iterator
-from itertools import chain
-
 import numpy as np
 
 from hpbuild.codes import prove as codes
+from hpbuild.dataclass import dataclass
 from hpbuild.manifest.check_selection import selection_findings
-from hpbuild.manifest.left_out import LeftOutPart
 from hpbuild.manifest.model import Module
 from hpbuild.pe.image import Image
 from hpbuild.prove.checks import Check, Recorder
 from hpbuild.prove.claims import Claims
-from hpbuild.prove.references import Numbers
+from hpbuild.prove.protection import NO_SECTION, protection
+from hpbuild.prove.records import Flags
+from hpbuild.prove.references import Numbers, ascending
+from hpbuild.values import Interval
 
 
 def left_out(claims: Claims, module: Module, fixed: Image, baseline: Image) -> Check:
@@ -27,55 +27,79 @@ def left_out(claims: Claims, module: Module, fixed: Image, baseline: Image) -> C
     recorder.examined = len(module.only) + sum(item.count for item in module.left_out)
     for finding in selection_findings(module, module.path):
         recorder.fail(codes.SELECTION_DIFFERS, finding.place, finding.cause)
-    _sections(recorder, module, fixed, baseline)
-    _own_versions(recorder, claims, module, baseline)
+    kept = _Kept.of(module)
+    _sections(recorder, kept, fixed, baseline)
+    _own_versions(recorder, kept, claims, module, baseline)
     return recorder.done()
 
 
-def _sections(recorder: Recorder, module: Module, fixed: Image, baseline: Image) -> None:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Kept:
+    """Ranges of the baseline that stay in use, part after part: columns ``start`` and ``end``; ``ours`` is
+    where the range of the fixed image begins that each is the old version of. ``group`` and ``part`` number
+    the groups of ``module`` and the parts in them."""
+
+    module: Module
+    start: Numbers
+    end: Numbers
+    ours: Numbers
+    group: Numbers
+    part: Numbers
+
+    @classmethod
+    def of(cls, module: Module) -> "_Kept":
+        tables = [np.zeros((0, 5), dtype=np.int64)]
+        for number, item in enumerate(module.left_out):
+            table = np.zeros((item.count, item.kept, 5), dtype=np.int64)
+            old, new = (np.array(borders, dtype=np.int64) for borders in (item.baseline, item.fixed))
+            table[..., :2] = old.reshape(item.count, item.kept, 2)
+            table[..., 2] = new.reshape(item.count, item.ranges, 2)[:, : item.kept, 0]
+            table[..., 3], table[..., 4] = number, np.arange(item.count)[:, None]
+            tables.append(table.reshape(-1, 5))
+        start, end, ours, group, part = np.ascontiguousarray(np.concatenate(tables).T)
+        return cls(module=module, start=start, end=end, ours=ours, group=group, part=part)
+
+    def fail(self, recorder: Recorder, row: int, cause: str) -> None:
+        """Record that the part of a range is not left out soundly."""
+        place = self.module.left_out[int(self.group[row])].place(int(self.part[row]))
+        recorder.fail(codes.LEFT_OUT_UNSOUND, place, cause)
+
+    def range(self, row: int) -> Interval:
+        """One of the ranges."""
+        return Interval(int(self.start[row]), int(self.end[row]))
+
+
+def _sections(recorder: Recorder, kept: _Kept, fixed: Image, baseline: Image) -> None:
     """Old and new version of a part lie in memory of one protection."""
-    for item in _parts(module):
-        for new, old in zip(item.fixed, item.baseline, strict=False):
-            here, there = fixed.section_at(new.start), baseline.section_at(old.start)
-            if here is None or there is None:
-                recorder.fail(codes.LEFT_OUT_UNSOUND, item.place, f"{new} or {old} lies in no section")
-            elif (here.writable, here.executable) != (there.writable, there.executable):
-                cause = f"{new} and {old} of the baseline have other protections"
-                recorder.fail(codes.LEFT_OUT_UNSOUND, item.place, cause)
+    here, there = protection(fixed, kept.ours), protection(baseline, kept.start)
+    for row in np.flatnonzero((here == NO_SECTION) | (here != there)).tolist():
+        new, old = f"the range at {int(kept.ours[row]):#x}", kept.range(row)
+        if NO_SECTION in (here[row], there[row]):
+            kept.fail(recorder, row, f"{new} or {old} of the baseline lies in no section")
+        else:
+            kept.fail(recorder, row, f"{new} and {old} of the baseline have other protections")
 
 
-def _parts(module: Module) -> Iterator[LeftOutPart]:
-    return chain.from_iterable(item.parts() for item in module.left_out)
-
-
-def _own_versions(recorder: Recorder, claims: Claims, module: Module, baseline: Image) -> None:
+def _own_versions(recorder: Recorder, kept: _Kept, claims: Claims, module: Module, baseline: Image) -> None:
     """No function or variable of the baseline stands for two of the fixed image. Constants may."""
     replaced = sorted((part.start, part.end) for item in module.functions for part in item.baseline)
     rows = np.concatenate([claims.code, claims.data]).astype(np.int64)
     used = np.column_stack((rows[:, 2], rows[:, 2] + rows[:, 1] - rows[:, 0]))
-    taken = _Spans(np.concatenate([used, np.array(replaced, dtype=np.int64).reshape(-1, 2)]))
-    seen: set[int] = set()
-    for item in _parts(module):
-        for old in item.baseline:
-            section = baseline.section_at(old.start)
-            if section is None or not (section.writable or section.executable):
-                continue
-            if old.start in seen or taken.hold(old.start):
-                cause = f"{old} of the baseline is the version of something else too"
-                recorder.fail(codes.LEFT_OUT_UNSOUND, item.place, cause)
-            seen.add(old.start)
+    used = np.concatenate([used, np.array(replaced, dtype=np.int64).reshape(-1, 2)])
+    own = np.flatnonzero(~np.isin(protection(baseline, kept.start), (0, NO_SECTION)))
+    start = kept.start[own]
+    first = np.unique(start, return_index=True)[1]
+    twice = _held(used, start)
+    twice[np.setdiff1d(np.arange(len(own)), first)] = True
+    for row in own[twice].tolist():
+        kept.fail(recorder, row, f"{kept.range(row)} of the baseline is the version of something else too")
 
 
-class _Spans:
-    """Ranges that may overlap, asked whether one of them holds an address."""
-
-    __slots__ = ("_reach", "_start")
-
-    def __init__(self, rows: Numbers) -> None:
-        rows = rows[np.argsort(rows[:, 0], kind="stable")]
-        self._start = rows[:, 0]
-        self._reach = np.maximum.accumulate(rows[:, 1]) if len(rows) else rows[:, 1]
-
-    def hold(self, address: int) -> bool:
-        index = int(np.searchsorted(self._start, address, side="right")) - 1
-        return index >= 0 and address < int(self._reach[index])
+def _held(runs: Numbers, addresses: Numbers) -> Flags:
+    """By address: does it lie in one of the ``runs``, which may overlap?"""
+    if not len(runs):
+        return np.zeros(len(addresses), dtype=np.bool_)
+    runs = runs[ascending(runs[:, 0])]
+    row = np.searchsorted(runs[:, 0], addresses, side="right") - 1
+    result: Flags = (row >= 0) & (addresses < np.maximum.accumulate(runs[:, 1])[row])
+    return result

@@ -14,7 +14,7 @@ from hpbuild.pe.image import Image
 from hpbuild.pe.imports import imports
 from hpbuild.pe.metadata import CLASSES, MetadataRuns
 from hpbuild.prove.claims import Claims
-from hpbuild.prove.references import Numbers
+from hpbuild.prove.references import Numbers, by_rows
 from hpbuild.values import Interval
 
 NOWHERE = -1
@@ -83,9 +83,7 @@ def ownership(
     rows = np.concatenate([_claimed(claims), _table(_carried(module, delta)), _left_out(module)])
     metadata = _table(_metadata(claims, fixed, tables, np.sort(rows[:, 0]), np.sort(rows[:, 1])))
     rows = np.concatenate([rows, metadata])
-    order = np.argsort(rows[:, 0], kind="stable")
-    if (np.diff(rows[order, 0]) == 0).any():
-        order = np.lexsort(rows.T[::-1])
+    order = by_rows(*rows.T)
     start, end, owner, in_baseline, in_patch, entry, number = (
         np.ascontiguousarray(column[order]) for column in rows.T
     )

@@ -9,37 +9,33 @@ from hpbuild.codes import prove as codes
 from hpbuild.errors import HpbuildError
 from hpbuild.manifest.model import Module
 from hpbuild.pe.image import Image
-from hpbuild.pe.metadata import metadata_runs
-from hpbuild.pe.relocations import relocation_sites
 from hpbuild.pe.unwind import runtime_functions
+from hpbuild.prove.ahead import Ahead, Unpatched
 from hpbuild.prove.aside import aside
 from hpbuild.prove.checks import Check, State, not_run
 from hpbuild.prove.claims import Claims, check_claims
-from hpbuild.prove.code import Read, carried_code, identical_code
+from hpbuild.prove.code import Read, carried_code
 from hpbuild.prove.compare import Runs
 from hpbuild.prove.cookies import number_handlers
 from hpbuild.prove.correspond import Correspondence
 from hpbuild.prove.coverage import account, coverage
 from hpbuild.prove.data import data
-from hpbuild.prove.left_out import left_out
-from hpbuild.prove.line_numbers import line_numbers
 from hpbuild.prove.native import native_table
-from hpbuild.prove.ownership import import_slots, ownership
 from hpbuild.prove.patch import Placed, nothing_else, placement
-from hpbuild.prove.references import Numbers
-from hpbuild.prove.remaining import remaining
+from hpbuild.prove.references import Numbers, ascending
 from hpbuild.prove.result import Proof as Proof
 from hpbuild.prove.result import ProofSummary
-from hpbuild.prove.space import Space, image_space
 from hpbuild.prove.unwind import Scene, Table, carried_language, unwind
 from hpbuild.values import Digest, Interval
 
 Progress = Callable[[str, str, int, int], None]
 """(stage, subject, done, total)."""
 
+Elsewhere = Callable[[Claims, Module, int], Callable[[], Unpatched]]
+"""Begins with ``Ahead.unpatched`` in another process; gives a function for its result, to be called once."""
 _STEPS = 9
 _LARGE = 4 << 20
-"""File bytes from which on step 3, the longest, is worth a process of its own."""
+"""File bytes from which on what needs no patch image is worth a process of its own."""
 
 
 def prove_module(
@@ -51,9 +47,12 @@ def prove_module(
     progress: Progress,
     *,
     pinned: bool = False,
+    elsewhere: Elsewhere | None = None,
 ) -> Proof:
     """Show that ``baseline`` with the patch image ``patch`` (file bytes) is ``fixed``, as ``module`` says.
-    ``pinned``: the digests of both files in ``module`` were computed of these images just now.
+    ``pinned``: the digests of both files in ``module`` were computed of these images just now. ``elsewhere``
+    does the steps that need no patch image;
+    without it a process of its own does when it is worth one.
 
     Failed steps are in the result. Raises HpbuildError: WRONG_IMAGES when the images are not those of the
     manifest, MALFORMED_CLAIMS, and HP1xxx for images whose tables cannot be read.
@@ -68,55 +67,52 @@ def prove_module(
     first, placed = placement(module, patch, baseline)
     if placed is None:
         return _unplaced(claims, module, first)
-    return _steps(claims, module, placed, (fixed, baseline), first, progress)
+    if elsewhere is not None:
+        unpatched = elsewhere(claims, module, placed.delta)
+        return _steps(claims, module, placed, Ahead.of(fixed, baseline), first, progress, unpatched)
+    known = Ahead.of(fixed, baseline)
+    begin = partial(known.unpatched, claims, module, placed.delta)
+    with aside(begin, min(len(fixed.data), len(baseline.data)) >= _LARGE) as unpatched:
+        return _steps(claims, module, placed, known, first, progress, unpatched)
 
 
 def _steps(
     claims: Claims,
     module: Module,
     placed: Placed,
-    images: tuple[Image, Image],
+    known: Ahead,
     first: Check,
     progress: Progress,
+    unpatched: Callable[[], Unpatched],
 ) -> Proof:
-    fixed, baseline = images
-    here, there = (image_space(image, relocation_sites(image).astype(np.int64)) for image in images)
-    tables = metadata_runs(fixed), metadata_runs(baseline)
-    judge = Correspondence(
-        ownership(claims, module, fixed, tables, placed.delta), import_slots(fixed, baseline)
-    )
-    lines = line_numbers(module, claims, here, there)
-    begin = partial(identical_code, claims, fixed, here, there, judge, lines.sites)
+    fixed, baseline, here, there = known.fixed, known.baseline, known.here, known.there
+    judge = known.judge(claims, module, placed.delta)
     done: list[Check] = []
 
     def step(check: Check) -> None:
         done.append(check)
         progress("prove", module.path, 1 + len(done), _STEPS)
 
-    with aside(begin, min(len(image.data) for image in images) >= _LARGE) as identical:
-        scenes = _scenes(claims, module, placed, images, (here, there), judge)
-        language = carried_language(
-            scenes[1], Runs.of([(d.fixed.start, d.fixed.end, 0, d.name) for d in module.data])
-        )
-        rows = list(zip(language.start.tolist(), language.end.tolist(), language.shift.tolist(), strict=True))
-        copies = [
-            Interval(start + shift - placed.delta, end + shift - placed.delta) for start, end, shift in rows
-        ]
-        step(coverage(claims, module, fixed, tables[0], [Interval(start, end) for start, end, _ in rows]))
-        carried, more = carried_code(claims, module, fixed, here, placed.space, placed.delta, judge)
-        step(carried)
-        step(data(claims, module, images, (here, there, placed.space), placed.delta, judge))
-        step(unwind(scenes, language, claims))
-        step(nothing_else(module, placed, images, _in_use(claims, module), copies))
-        step(native_table(module, placed.image, baseline))
-        step(remaining(claims, module, fixed, baseline, judge))
-        if module.only or module.left_out:
-            step(left_out(claims, module, fixed, baseline))
-        if module.line_only:
-            step(lines.check)
-        same, read = identical()
-    step(same)
-    checks = [first, done[0], same, *done[1:-1]]
+    scenes = _scenes(claims, module, placed, known, judge)
+    data_runs = Runs.of([(d.fixed.start, d.fixed.end, 0, d.name) for d in module.data])
+    language = carried_language(scenes[1], data_runs)
+    rows = list(zip(language.start.tolist(), language.end.tolist(), language.shift.tolist(), strict=True))
+    copies = [
+        Interval(start + shift - placed.delta, end + shift - placed.delta) for start, end, shift in rows
+    ]
+    step(coverage(claims, module, fixed, known.tables[0], [Interval(start, end) for start, end, _ in rows]))
+    carried, more = carried_code(claims, module, fixed, here, placed.space, placed.delta, judge)
+    step(carried)
+    step(data(claims, module, (fixed, baseline), (here, there, placed.space), placed.delta, judge))
+    step(unwind(scenes, language, claims))
+    step(nothing_else(module, placed, (fixed, baseline), _in_use(claims, module), copies))
+    step(native_table(module, placed.image, baseline))
+    found = unpatched()
+    others = [check for check in (found.remaining, found.left_out, found.lines) if check is not None]
+    for check in (found.identical, *others):
+        step(check)
+    checks = [first, done[0], found.identical, *done[1:6], *others]
+    read = found.read
     total = Read(read.instructions + more.instructions, read.references + more.references)
     summary = _summary(claims, module, placed, total)
     return Proof(
@@ -136,22 +132,18 @@ def _ok(checks: list[Check]) -> bool:
 
 
 def _scenes(
-    claims: Claims,
-    module: Module,
-    placed: Placed,
-    images: tuple[Image, Image],
-    spaces: tuple[Space, Space],
-    judge: Correspondence,
+    claims: Claims, module: Module, placed: Placed, known: Ahead, judge: Correspondence
 ) -> tuple[Scene, ...]:
-    here, there = (_table(image) for image in images)
+    spaces = known.here, known.there
+    here, there = _table(known.fixed), _table(known.baseline)
     copies = [
         (part.start, part.end, copy.start + placed.delta, function.name)
         for function in module.functions
         for part, copy in zip(function.fixed, function.patch, strict=False)
-        if part.end <= images[0].size_of_image
+        if part.end <= known.fixed.size_of_image
     ]
     claimed, carried = Runs.claimed(claims.code, "code at"), Runs.of(copies)
-    numbers = number_handlers(spaces[0], here[2].tolist())
+    numbers = number_handlers(spaces[0], here[2])
     table, both = placed.runtime_functions(), (placed.space, spaces[1])
     return (
         Scene(claimed, here, there, spaces[0], (spaces[1],), judge, False, numbers),
@@ -170,7 +162,7 @@ def _in_use(claims: Claims, module: Module) -> Numbers:
     kept = [number for item in module.left_out for number in item.baseline]
     runs = np.column_stack((rows[:, 2], rows[:, 2] + rows[:, 1] - rows[:, 0]))
     runs = np.concatenate([runs, np.array(kept, dtype=np.int64).reshape(-1, 2)])
-    return runs[np.argsort(runs[:, 0], kind="stable")]
+    return runs[ascending(runs[:, 0])]
 
 
 def _unplaced(claims: Claims, module: Module, first: Check) -> Proof:

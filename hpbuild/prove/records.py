@@ -86,7 +86,10 @@ def read_records(space: Space, rva: Numbers) -> Records:
     flags = head >> 3 & 0x1F
     chained = flags & _CHAINED != 0
     handled = ~chained & (flags & _HANDLER != 0)
-    words = [space.unsigned(tail + at, 4) for at in (0, 4, 8)]
+    words = [np.zeros_like(rva) for _ in range(3)]
+    for at, word in enumerate(words):
+        rows = np.flatnonzero(chained if at else chained | handled)
+        word[rows] = space.unsigned(tail[rows] + 4 * at, 4)
     return Records(
         rva=rva,
         sound=sound,
@@ -100,6 +103,12 @@ def read_records(space: Space, rva: Numbers) -> Records:
         end=words[1],
         parent=words[2],
     )
+
+
+def take(records: Records, rows: Numbers) -> Records:
+    """Some of the records."""
+    names = Records.__dataclass_fields__
+    return Records(**{name: getattr(records, name)[rows] for name in names})
 
 
 def same_codes(spaces: tuple[Space, Space], records: tuple[Records, Records]) -> Flags:

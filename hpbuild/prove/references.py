@@ -64,6 +64,13 @@ def join(parts: list[References]) -> References:
     )
 
 
+def take(references: References, rows: Numbers) -> References:
+    """Some of the references."""
+    return References(
+        **{column.name: getattr(references, column.name)[rows] for column in fields(References)}
+    )
+
+
 def signed(memory: Bytes, at: Numbers, width: int) -> Numbers:
     """Signed little-endian values of ``width`` bytes at offsets of a contiguous memory. Where they would
     leave it, the value is that of the last ``width`` bytes, or 0 when there are none."""
@@ -78,3 +85,36 @@ def distinct(values: Numbers) -> Numbers:
     """The values in ascending order, each once."""
     ordered = np.sort(values)
     return ordered[np.append(True, ordered[1:] != ordered[:-1])] if len(ordered) else ordered
+
+
+def among(values: Numbers, ordered: Numbers) -> npt.NDArray[np.bool_]:
+    """By row: is the value one of ``ordered``, which ascend?"""
+    if not len(ordered):
+        return np.zeros(len(values), dtype=np.bool_)
+    found: npt.NDArray[np.bool_] = ordered.take(np.searchsorted(ordered, values), mode="clip") == values
+    return found
+
+
+def ascending(values: Numbers) -> Numbers:
+    """Indices that put the values in ascending order, equal ones in the order they have. For RVAs and the
+    like this is ten times faster than to ask numpy: it sorts numbers faster than their indices."""
+    bits = len(values).bit_length()
+    if not len(values) or values.min() < 0 or int(values.max()) >> (63 - bits):
+        return np.argsort(values, kind="stable")
+    ordered = values.astype(np.int64) << bits
+    ordered |= np.arange(len(values))
+    ordered.sort()
+    ordered &= (1 << bits) - 1
+    return ordered
+
+
+def by_rows(*columns: Numbers) -> Numbers:
+    """Indices that put rows in ascending order, by the first column, where that is the same by the next, and
+    so on."""
+    order = ascending(columns[0])
+    first = columns[0][order]
+    if (first[1:] == first[:-1]).any():
+        order = np.arange(len(first))
+        for column in reversed(columns):  # equal ones keep the order that the next columns give
+            order = order[ascending(column[order])]
+    return order

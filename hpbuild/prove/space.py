@@ -45,9 +45,11 @@ class Space:
         last = len(self.memory) - width
         if last < 0:
             return np.full(len(sites), -1, dtype=np.int64)
-        inside = (at >= 0) & (at <= last)
         # One element for every byte of the memory, each made of the ``width`` bytes from there on.
         words = np.ndarray((last + 1,), dtype=f"<u{width}", buffer=self.memory, strides=(1,))
+        if not len(at) or (at.min() >= 0 and at.max() <= last):
+            return words[at].astype(np.uint64).view(np.int64)
+        inside = (at >= 0) & (at <= last)
         values = words[np.where(inside, at, 0)].astype(np.uint64).view(np.int64)
         return np.where(inside, values, -1)
 

@@ -15,7 +15,7 @@ from hpbuild.prove.correspond import Correspondence
 from hpbuild.prove.cursor import only_filler
 from hpbuild.prove.language import cookie_words, language_size, scope_words, words
 from hpbuild.prove.records import Flags, read_record, read_records
-from hpbuild.prove.references import Numbers, Use, distinct, join
+from hpbuild.prove.references import Numbers, Use, ascending, distinct, join
 from hpbuild.prove.space import Space
 from hpbuild.prove.unwind_alike import Pair, alike
 
@@ -129,7 +129,8 @@ def _scene(recorder: Recorder, scene: Scene, behind: set[tuple[int, int]], opaqu
     at, run, row, other = _matched(scene)
     recorder.examined += len(at)
     holes = opaque[:, 0].astype(np.int64), opaque[:, 1].astype(np.int64)
-    told = np.flatnonzero(~_agree(scene, run, row, other))
+    first, again = _once(at, run)  # most runs begin where a row does
+    told = np.flatnonzero(~_agree(scene, run[first], row[first], other[first])[again])
     for index in told.tolist():
         _compare_rows(
             recorder,
@@ -139,6 +140,16 @@ def _scene(recorder: Recorder, scene: Scene, behind: set[tuple[int, int]], opaqu
             (int(at[index]), int(run[index]), int(row[index]), int(other[index])),
         )
     _judge(recorder, scene, pairs)
+
+
+def _once(at: Numbers, run: Numbers) -> tuple[Numbers, Numbers]:
+    """Indices of the pairs of both, of equal ones mostly one; and for every pair which of these it is."""
+    order = ascending(at)
+    at, run = at[order], run[order]
+    new = np.append(True, (at[1:] != at[:-1]) | (run[1:] != run[:-1]))[: len(at)]
+    again = np.empty_like(order)
+    again[order] = np.cumsum(new) - 1
+    return order[new], again
 
 
 def _agree(scene: Scene, run: Numbers, row: Numbers, other: Numbers) -> Flags:

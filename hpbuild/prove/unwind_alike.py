@@ -9,8 +9,8 @@ import numpy as np
 from hpbuild.dataclass import dataclass
 from hpbuild.prove.correspond import Correspondence
 from hpbuild.prove.language import may_hold_scopes
-from hpbuild.prove.records import Flags, Records, read_records, same_codes
-from hpbuild.prove.references import Numbers, Use
+from hpbuild.prove.records import Flags, Records, read_records, same_codes, take
+from hpbuild.prove.references import Numbers, Use, among
 from hpbuild.prove.space import Space
 
 _LONGEST_CHAIN = 32
@@ -36,11 +36,7 @@ class Pair:
 
     def known(self, addresses: Numbers) -> Flags:
         """By row: does an unwind record begin there?"""
-        if not len(self.records):
-            return np.zeros(len(addresses), dtype=np.bool_)
-        at = np.minimum(np.searchsorted(self.records, addresses), len(self.records) - 1)
-        result: Flags = self.records[at] == addresses
-        return result
+        return among(addresses, self.records)
 
 
 def alike(pair: Pair, records: Numbers, others: Numbers, depth: int = 0) -> Flags:
@@ -50,15 +46,10 @@ def alike(pair: Pair, records: Numbers, others: Numbers, depth: int = 0) -> Flag
     ours, theirs = read_records(pair.fixed, records), read_records(pair.other, others)
     result = same_codes((pair.fixed, pair.other), (ours, theirs))
     rows = np.flatnonzero(result & ours.chained)
-    result[rows] = _chains(pair, _take(ours, rows), _take(theirs, rows), depth)
+    result[rows] = _chains(pair, take(ours, rows), take(theirs, rows), depth)
     rows = np.flatnonzero(result & (ours.handler != 0))
-    result[rows] = _handlers(pair, _take(ours, rows), _take(theirs, rows))
+    result[rows] = _handlers(pair, take(ours, rows), take(theirs, rows))
     return result
-
-
-def _take(records: Records, rows: Numbers) -> Records:
-    names = Records.__dataclass_fields__
-    return Records(**{name: getattr(records, name)[rows] for name in names})
 
 
 def _chains(pair: Pair, ours: Records, theirs: Records, depth: int) -> Flags:

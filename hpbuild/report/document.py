@@ -48,6 +48,8 @@ def _written(value: Any, line: str) -> str:
         return _text(value)
     if kind is int:
         return f"{value}"
+    if value is None:
+        return "null"
     if isinstance(value, dict):
         return _object(value, line)
     if isinstance(value, list | tuple):

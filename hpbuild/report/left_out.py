@@ -4,22 +4,28 @@ from collections.abc import Sequence
 
 from hpbuild.manifest.left_out import SAME, LeftOut
 from hpbuild.report.blocks import Block, Heading, Line, Table, Tone
-from hpbuild.report.document import Document, counted, extents, shortened
+from hpbuild.report.document import Document, counted, shortened
 
 
 def left_out(groups: Sequence[LeftOut]) -> list[Document]:
     """The parts that are left out, with their ranges in the fixed image and those that stay in use."""
     return [
         {
-            "place": part.place,
+            "place": place,
             "kind": group.what,
             "change": group.change,
-            "cause": part.cause,
-            "fixed": extents(part.fixed),
-            "baseline": extents(part.baseline),
+            "cause": cause,
+            "fixed": _extents(fixed),
+            "baseline": _extents(baseline),
         }
         for group in groups
-        for part in group.parts()
+        for place, cause, fixed, baseline in group.rows()
+    ]
+
+
+def _extents(borders: Sequence[int]) -> list[Document]:
+    return [
+        {"rva": start, "size": end - start} for start, end in zip(borders[::2], borders[1::2], strict=True)
     ]
 
 

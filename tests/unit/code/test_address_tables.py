@@ -6,15 +6,18 @@ from collections.abc import Callable
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from iced_x86 import Register
 
-from hpbuild.code.decode import ReferenceColumns, RefKind, image_base_operands, scan
+from hpbuild.code.address_tables import address_tables
+from hpbuild.code.base_operands import image_base_operands, may_be_based
+from hpbuild.code.decode import ReferenceColumns, RefKind, instructions, scan
 from hpbuild.code.model import FieldForm, Program
-from hpbuild.code.tables import address_tables
 
 AT, CONST = 0x1000, 0x3000
 LIMIT = 0x10000
 Analyse = Callable[..., Program]
 
+RDX = frozenset({int(Register.RDX)})
 BASE_RDX = "488d15 f9efffff"
 """`lea rdx, [image base]` at 0x1000."""
 LOAD = "8b8c82 00300000"
@@ -25,15 +28,10 @@ ADD = "4803ca"
 
 def sites_of(code: bytes) -> dict[int, int]:
     """The image-base operands of a function, found as the program does."""
-    columns = ReferenceColumns()
-    registers = scan(code, AT, columns).image_base
-    columns = ReferenceColumns()
-    image_base_operands(code, AT, registers, LIMIT, columns)
-    return {
-        site: target
-        for site, target, meta in zip(columns.site, columns.target, columns.meta, strict=True)
-        if meta >> 12 == 4
-    }
+    registers = scan(code, AT, ReferenceColumns()).image_base
+    places = [insn.ip for insn in instructions(code, AT) if may_be_based(insn)]
+    rows = image_base_operands(memoryview(code), AT, registers, LIMIT, places)
+    return {site: target for site, target, meta in rows if meta >> 12 == 4}
 
 
 def tables(code: str) -> set[int]:
@@ -144,6 +142,32 @@ def test_several_tables() -> None:
 
 def test_without_operands() -> None:
     assert address_tables(bytes.fromhex(BASE_RDX + LOAD + ADD), AT, {}) == set()
+
+
+PARTS = (
+    BASE_RDX,
+    LOAD,
+    ADD,
+    "4c8d05 f9efffff",
+    "4903c8",
+    "448b8482 00400000",
+    "4c03c2",
+    "33c9",
+    "33d2",
+    "90",
+)
+
+
+@given(st.lists(st.sampled_from((*PARTS, "83f905", "8bc1", "3b8c82 00300000", "8b8c10 00300000"))))
+def test_what_lies_between_is_passed_over(parts: list[str]) -> None:
+    """Wherever instructions are known to begin: the same tables are found."""
+    code = bytes.fromhex("".join(parts))
+    every = [insn.ip for insn in instructions(code, AT)]
+    rows = image_base_operands(memoryview(code), AT, RDX, LIMIT, every)
+    named = {site: target for site, target, _ in rows}
+    expected = address_tables(code, AT, named)
+    for borders in (every, every[::3], every[1:], every[-1:]):
+        assert address_tables(code, AT, named, borders) == expected
 
 
 @given(st.binary(max_size=100), st.dictionaries(st.integers(AT, AT + 120), st.integers(0, LIMIT)))

@@ -13,8 +13,10 @@ from hypothesis import strategies as st
 
 from hpbuild.code import cutting
 from hpbuild.code.cutter import CODE, OPAQUE, PADDING
-from hpbuild.code.cutting import cut_runs
+from hpbuild.code.cutting import CutRuns, Parts, cut_runs
 from hpbuild.code.gaps import split_run
+from hpbuild.code.scanned import Scanned
+from hpbuild.code.scanning import scan_runs
 from hpbuild.pe.image import Image
 from hpbuild.pe.reader import read_image
 
@@ -36,10 +38,36 @@ def with_code(image: Image, code: bytes) -> Image:
     return replace(image, memory=memory)
 
 
-def at_once(image: Image, runs: Sequence[tuple[int, int, bool]]) -> Rows:
+def cut(image: Image, runs: Sequence[tuple[int, int, bool]]) -> CutRuns:
     columns = np.array(runs, dtype=np.int64).reshape(-1, 3).T
-    parts = cut_runs(image, columns[0], columns[1], columns[2].astype(np.bool_))
+    return cut_runs(image, columns[0], columns[1], columns[2].astype(np.bool_))
+
+
+def at_once(image: Image, runs: Sequence[tuple[int, int, bool]]) -> Rows:
+    """What the runs are cut into, having seen to it that what was found in the code is what is there."""
+    found = cut(image, runs)
+    code = found.parts.only(found.parts.kind == CODE)
+    assert facts(found.scanned) == facts(scan_runs(image, code.start, code.end))
+    return rows_of(found.parts)
+
+
+def rows_of(parts: Parts) -> Rows:
     return list(zip(parts.start.tolist(), parts.end.tolist(), parts.kind.tolist(), strict=True))
+
+
+def facts(scanned: Scanned) -> tuple[list[object], ...]:
+    """All that is known of runs: their references, and what else there is."""
+    bounds = zip(scanned.first.tolist(), scanned.ends.tolist(), strict=True)
+    references = np.stack([scanned.site, scanned.target, scanned.meta]).T
+    bases = [registers for _, registers in sorted(scanned.image_base.items())]
+    return (
+        [references[first:end].tolist() for first, end in bounds],
+        scanned.sizes.tolist(),
+        scanned.falls_through.tolist(),
+        sorted(scanned.image_base),
+        list(bases),
+        sorted(scanned.wide_at.tolist()),
+    )
 
 
 def one_by_one(image: Image, runs: Sequence[tuple[int, int, bool]]) -> Rows:
@@ -142,6 +170,33 @@ def test_code_of_a_binary(binaries: Path, monkeypatch: pytest.MonkeyPatch, name:
             cuts = sorted({begin, end, *(dice.randrange(begin, end) for _ in range(60))})
             runs = [(low, high, dice.random() < 0.6) for low, high in pairwise(cuts)]
             assert at_once(image, runs) == one_by_one(image, runs)
+
+
+@given(st.lists(code | st.just(bytes.fromhex("31c0c3cccccccccccccc")), max_size=6), st.data())
+def test_settled_runs_may_be_cut_where_code_begins(
+    blank: Image, codes: list[bytes], data: st.DataObject
+) -> None:
+    octets = b"".join(codes)
+    image = with_code(blank, octets)
+    lengths = data.draw(st.lists(st.tuples(st.integers(1, 80), st.booleans()), min_size=1, max_size=4))
+    runs = runs_of(lengths, len(octets))
+    found = cut(image, runs)
+    parts = rows_of(found.parts)
+    for (start, end, named), settled in zip(runs, found.settled.tolist(), strict=True):
+        inside = [part for part in parts if start <= part[0] < end]
+        begins = [begin for begin, _, kind in inside if kind == CODE]
+        if settled and begins:
+            cuts = data.draw(st.sets(st.sampled_from(begins)))
+            bounds = sorted({start, *cuts, end})
+            smaller = [(low, high, low in cuts or (named and low == start)) for low, high in pairwise(bounds)]
+            assert one_by_one(image, smaller) == inside
+
+
+def test_thunks_and_functions_between_filler_are_settled(blank: Image) -> None:
+    codes = [bytes.fromhex(text) for text in ("cccc", "e900100000cc", "31c0c3cccc31c0c3", "7403c3ccccc3")]
+    image = with_code(blank, b"".join(codes))
+    runs = runs_of([(len(code), False) for code in codes], SIZE)
+    assert cut(image, runs).settled.all()
 
 
 def test_the_slow_way_is_seldom_needed(blank: Image, monkeypatch: pytest.MonkeyPatch) -> None:

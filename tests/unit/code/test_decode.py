@@ -10,7 +10,6 @@ from hpbuild.code.decode import (
     RefKind,
     Run,
     full_register,
-    image_base_operands,
     instructions,
     is_final,
     scan,
@@ -212,52 +211,6 @@ def test_image_base_registers() -> None:
     assert registers("488b15 f9efffff") == set()  # reads there, does not take the address
 
 
-RDX_IS_BASE = "488d15 f9efffff"
-
-
-def operands(code: str, limit: int = 0x8000) -> list[Row]:
-    columns = ReferenceColumns()
-    image_base_operands(bytes.fromhex(code), AT, frozenset(registers(RDX_IS_BASE)), limit, columns)
-    return rows(columns)
-
-
-@pytest.mark.parametrize(
-    ("code", "row"),
-    [
-        ("8b848200200000", (0x1003, 0x2000, RefKind.IMAGE_BASE, 4, 0, 4)),  # mov eax, [rdx+rax*4+d]
-        ("8b841000200000", (0x1003, 0x2000, RefKind.IMAGE_BASE, 4, 0, 4)),  # mov eax, [rax+rdx+d]
-        ("8b8200200000", (0x1002, 0x2000, RefKind.IMAGE_BASE, 4, 0, 4)),  # mov eax, [rdx+d]
-        ("0fb6841000200000", (0x1004, 0x2000, RefKind.IMAGE_BASE, 4, 0, 1)),  # movzx eax, byte
-        ("488d8a00200000", (0x1003, 0x2000, RefKind.IMAGE_BASE, 4, 0, 0)),  # lea rcx, [rdx+d]
-        ("80bc020020000007", (0x1003, 0x2000, RefKind.IMAGE_BASE, 4, 1, 1)),  # cmp byte, imm8
-        ("488b94c200200000", (0x1004, 0x2000, RefKind.IMAGE_BASE, 4, 0, 8)),  # mov rdx, [rdx+rax*8+d]
-    ],
-)
-def test_displacement_that_is_an_rva(code: str, row: Row) -> None:
-    assert operands(code) == [row]
-
-
-@pytest.mark.parametrize(
-    "code",
-    [
-        "8b848100200000",  # base is rcx
-        "8b4210",  # one byte of displacement
-        "8b02",  # none
-        "8b82ff0f0000",  # below the first page: no section lies there
-        "8b8200800000",  # the end of the image
-        "8b82f0ffffff",  # negative
-        "8b1500200000",  # RIP-relative
-        "48891424 8b8900200000",  # a copy of rdx goes to the stack: no register joins
-    ],
-)
-def test_displacement_that_is_no_rva(code: str) -> None:
-    assert operands(code) == []
-
-
-def test_last_rva_of_the_image() -> None:
-    assert [row[1] for row in operands("8b82ff7f0000")] == [0x7FFF]
-
-
 def test_full_register() -> None:
     moves = instructions(bytes.fromhex("8bc1 88c8 6689c8 4889c8"), AT)
     assert len({full_register(insn.op0_register) for insn in moves}) == 1
@@ -284,29 +237,3 @@ def test_any_bytes(code: bytes, start: int) -> None:
         value = int.from_bytes(code[site - start : at - start], "little", signed=True)
         wide = at + trailing + value
         assert target == (wide if 0 <= wide < MAX_TARGET else MAX_TARGET)
-
-
-@pytest.mark.parametrize(
-    ("code", "sites"),
-    [
-        ("4989d0 418b8000200000", [0x1006]),  # mov r8, rdx; mov eax, [r8+d]
-        ("418b8000200000 4989d0", []),  # read before it gets the copy
-        ("4889d0 8b8000200000", [0x1005]),  # mov rax, rdx; mov eax, [rax+d]
-        ("488d044500200000 4801d0", [0x1004]),  # lea rax, [rax*2+d]; add rax, rdx
-        ("488d8900200000 4801d1", [0x1003]),  # lea rcx, [rcx+d]; add rcx, rdx
-        ("488d8900200000 0fb60411", [0x1003]),  # lea rcx, [rcx+d]; movzx eax, byte [rcx+rdx]
-        ("488d8900200000 4883f900 4801d1", [0x1003]),  # a comparison between
-        ("488d8900200000 4801c1 4801d1", [0x1003]),  # an index is added first: add rcx, rax
-        # mov rcx, rdx: rcx held the image base elsewhere, and then gets an RVA like any other register
-        ("4889d1 488d0c8500200000 8b0411", [0x1007]),
-        ("488d8900200000 31c9 4801d1", []),  # lost before it is added
-        ("488d8900200000 4801c1", []),  # something else is added
-        ("488d8900200000 8b01", []),  # an offset in a structure
-        ("488d4910 4801d1", []),  # no 32-bit displacement
-        ("488d8900080000 4801d1", []),  # below the first section
-    ],
-)
-def test_rva_that_meets_the_image_base_later(code: str, sites: list[int]) -> None:
-    found = operands(code)
-    assert [row[0] for row in found] == sites
-    assert all(row[1:4] == (0x2000, RefKind.IMAGE_BASE, 4) for row in found)

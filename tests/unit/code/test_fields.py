@@ -37,7 +37,7 @@ ROWS = ((TEXT, TEXT + 1, CONST),)
 def test_handler_of_a_record(analyse: Analyse) -> None:
     program = analyse(text=CODE, const=handled() + words(0x20), rows=ROWS)
     assert fields(program) == [(CONST + 4, TEXT, FieldForm.ADDR32NB)]
-    assert program.exceptions.records == ((CONST, 12),)
+    assert tuple(program.exceptions.records) == ((CONST, 12),)
     assert program.exceptions.unknown == frozenset()
 
 
@@ -46,7 +46,7 @@ def test_record_whose_language_data_nobody_knows(analyse: Analyse) -> None:
     program = analyse(text=CODE, const=handled() + words(0xFFFFFF00), rows=ROWS)
     assert fields(program) == [(CONST + 4, TEXT, FieldForm.ADDR32NB)]
     assert program.exceptions.unknown == frozenset({CONST})
-    assert program.exceptions.records == ((CONST, 8),)
+    assert tuple(program.exceptions.records) == ((CONST, 8),)
 
 
 def test_handlers_of_try_blocks_are_funclets(analyse: Analyse) -> None:
@@ -73,7 +73,7 @@ def test_few_bytes_up_to_the_next_record(analyse: Analyse, gap: int, size: int) 
     const = handled() + words(0x20) + b"\xee" * gap + LEAF
     code = b"\xc3" + b"\xcc" * 15 + b"\xc3" + b"\xcc" * 15
     program = analyse(text=code, const=const, rows=(*ROWS, (TEXT + 16, TEXT + 17, after)))
-    assert program.exceptions.records == ((CONST, size), (after, 4))
+    assert tuple(program.exceptions.records) == ((CONST, size), (after, 4))
 
 
 def test_language_data_never_reaches_into_the_next_record(analyse: Analyse) -> None:
@@ -81,7 +81,7 @@ def test_language_data_never_reaches_into_the_next_record(analyse: Analyse) -> N
     const = handled() + LEAF
     code = b"\xc3" + b"\xcc" * 15 + b"\xc3" + b"\xcc" * 15
     program = analyse(text=code, const=const, rows=(*ROWS, (TEXT + 16, TEXT + 17, CONST + 8)))
-    assert program.exceptions.records == ((CONST, 8), (CONST + 8, 4))
+    assert tuple(program.exceptions.records) == ((CONST, 8), (CONST + 8, 4))
 
 
 def locator(place: int) -> bytes:

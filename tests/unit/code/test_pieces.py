@@ -7,7 +7,7 @@ from hpbuild.code.decode import ReferenceColumns, RefKind
 from hpbuild.code.layout import Layout, cut_heads
 from hpbuild.code.pieces import Columns, Piece, columns_of
 
-ONE = Piece(0x10, 0x18, 0x10, 0x3000, False, falls_through=True, rows=(2, 4), wide=7)
+ONE = Piece(0x10, 0x18, 0x10, 0x3000, False, falls_through=True, rows=(2, 4))
 TWO = Piece(0x20, 0x28, 0x10, 0, True)
 THREE = Piece(0x30, 0x38, 0x30, 0, False, rows=(0, 2))
 
@@ -103,3 +103,15 @@ def test_a_moved_start_moves_its_function(layout: Layout) -> None:
     ]
     assert layout.padding.tolist() == [[0x20, 0x24]]
     assert (layout.tables, layout.selected) == ({0x60: (0x24, 4), 0x70: (0x30, 4)}, {0x24, 0x30})
+
+
+def test_fragments_of_functions() -> None:
+    """Parts of a function whose first fragment is elsewhere are of its root too."""
+    pieces = [
+        Piece(0x10 * n, 0x10 * n + 8, root, 0, False) for n, root in enumerate((0, 0x10, 0x10, 0x50, 0))
+    ]
+    columns = columns_of(pieces)
+    for roots in ([], [0], [0x10], [0, 0x50], [0x20, 0x30, 0x60], [0, 0x10, 0x50]):
+        chosen = columns.of_roots(np.array(roots, dtype=np.int64))
+        assert sorted(chosen.tolist()) == [n for n, piece in enumerate(pieces) if piece.root in roots]
+    assert columns_of([]).of_roots(np.array([1])).tolist() == []

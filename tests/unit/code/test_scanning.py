@@ -14,8 +14,8 @@ from iced_x86 import Decoder
 
 from hpbuild.code import scanning
 from hpbuild.code.decode import ReferenceColumns, scan
-from hpbuild.code.scanned import Scanned, joined
-from hpbuild.code.scanning import scan_all, scan_runs
+from hpbuild.code.scanned import Scanned
+from hpbuild.code.scanning import displacements, scan_runs
 from hpbuild.pe.image import Image
 from hpbuild.pe.reader import read_image
 from hpbuild.pe.unwind import runtime_functions
@@ -42,11 +42,23 @@ def one_by_one(codes: Sequence[bytes], starts: Sequence[int]) -> Found:
     return found
 
 
-def at_once(codes: Sequence[bytes], starts: Sequence[int]) -> Found:
-    parts = list(scan_all(codes, starts))
-    found = [run for part in parts for run in runs_of(part)]
-    assert runs_of(joined(parts)) == found
-    return found
+def laid(image: Image, codes: Sequence[bytes], starts: Sequence[int]) -> Image:
+    """``image`` with code at these places."""
+    memory = image.memory.copy()
+    for start, code in zip(starts, codes, strict=True):
+        memory[start : start + len(code)] = np.frombuffer(code, dtype=np.uint8)
+    return replace(image, memory=memory)
+
+
+def scanned(image: Image, codes: Sequence[bytes], starts: Sequence[int]) -> Scanned:
+    """What is found when all of it lies in ``image``."""
+    start = np.array(starts, dtype=np.int64)
+    end = start + np.array([len(code) for code in codes], dtype=np.int64)
+    return scan_runs(laid(image, codes, starts), start, end)
+
+
+def at_once(image: Image, codes: Sequence[bytes], starts: Sequence[int]) -> Found:
+    return runs_of(scanned(image, codes, starts))
 
 
 def runs_of(scanned: Scanned) -> Found:
@@ -99,19 +111,30 @@ runs = st.lists(st.lists(st.sampled_from(PARTS), max_size=8).map("".join).map(by
 
 
 @given(runs, st.integers(0, 3))
-def test_runs_of_chosen_instructions(codes: list[bytes], gap: int) -> None:
+def test_runs_of_chosen_instructions(blank: Image, codes: list[bytes], gap: int) -> None:
     starts = [0x1000 + 0x100 * number + gap * (number > 0) for number in range(len(codes))]
-    assert at_once(codes, starts) == one_by_one(codes, starts)
+    assert at_once(blank, codes, starts) == one_by_one(codes, starts)
 
 
 @given(st.lists(st.binary(max_size=80), max_size=5))
-def test_runs_of_any_bytes(codes: list[bytes]) -> None:
+def test_runs_of_any_bytes(blank: Image, codes: list[bytes]) -> None:
     starts = [0x1000 + 0x100 * number for number in range(len(codes))]
-    assert at_once(codes, starts) == one_by_one(codes, starts)
+    assert at_once(blank, codes, starts) == one_by_one(codes, starts)
 
 
-def functions(path: Path) -> tuple[list[bytes], list[int]]:
-    image = read_image(path)
+@given(st.lists(st.binary(max_size=40), max_size=8))
+def test_runs_without_anything_between(blank: Image, codes: list[bytes]) -> None:
+    starts = [0x1000 + sum(map(len, codes[:number])) for number in range(len(codes))]
+    assert at_once(blank, codes, starts) == one_by_one(codes, starts)
+
+
+def test_the_last_bytes_of_an_image(blank: Image) -> None:
+    code = bytes.fromhex("90 488d0d 00100000 e8 00000000 0f1f00 c3")
+    start = len(blank.memory) - len(code)
+    assert at_once(blank, [code], [start]) == one_by_one([code], [start])
+
+
+def functions(image: Image) -> tuple[list[bytes], list[int]]:
     rows = runtime_functions(image)
     spans = list(zip(rows.begin.tolist(), rows.end.tolist(), strict=True))
     return [image.read(begin, end - begin) for begin, end in spans], [begin for begin, _ in spans]
@@ -119,23 +142,26 @@ def functions(path: Path) -> tuple[list[bytes], list[int]]:
 
 @pytest.mark.parametrize("name", ["baseline/codec.dll", "fixed/throwing.dll", "host.exe"])
 def test_functions_of_a_binary(binaries: Path, name: str) -> None:
-    codes, starts = functions(binaries / name)
+    image = read_image(binaries / name)
+    codes, starts = functions(image)
     assert len(codes) > 10
-    assert at_once(codes, starts) == one_by_one(codes, starts)
+    assert at_once(image, codes, starts) == one_by_one(codes, starts)
 
 
-def test_damaged_functions_of_a_binary(binaries: Path) -> None:
+@pytest.mark.parametrize("seed", range(4))
+def test_damaged_functions_of_a_binary(binaries: Path, seed: int) -> None:
     """Bytes changed at random: other instructions, and none."""
-    codes, starts = functions(binaries / "baseline/codec.dll")
-    dice = random.Random(20)
+    image = read_image(binaries / "baseline/codec.dll")
+    codes, starts = functions(image)
+    dice = random.Random(seed)
     damaged = []
-    for code in codes * 4:
+    for code in codes:
         octets = bytearray(code)
         for _ in range(1 + len(code) // 40):
             octets[dice.randrange(len(code))] = dice.randrange(256)
         damaged.append(bytes(octets))
-    found = at_once(damaged, starts * 4)
-    assert found == one_by_one(damaged, starts * 4)
+    found = at_once(image, damaged, starts)
+    assert found == one_by_one(damaged, starts)
     assert any(size < len(code) for (_, size, *_), code in zip(found, damaged, strict=True))
 
 
@@ -144,63 +170,74 @@ def test_batches_change_nothing(
     binaries: Path, monkeypatch: pytest.MonkeyPatch, batch: int, largest: int
 ) -> None:
     """Runs of more bytes than a batch may have are decoded without columns."""
-    codes, starts = functions(binaries / "baseline/throwing.dll")
+    image = read_image(binaries / "baseline/throwing.dll")
+    codes, starts = functions(image)
     expected = one_by_one(codes, starts)
     monkeypatch.setattr(scanning, "BATCH", batch)
     monkeypatch.setattr(scanning, "LARGEST", largest)
-    assert at_once(codes, starts) == expected
-    assert at_once([], []) == []
+    assert at_once(image, codes, starts) == expected
+    assert at_once(image, [], []) == []
 
 
 @pytest.mark.parametrize(
     ("code", "wide"),
     [
-        ("8b8c82 00100000 c3", 7),  # mov ecx, [rdx + rax*4 + 0x1000]
-        ("8b8c82 ff0f0000 c3", 0),  # less than a page
-        ("8b8c82 00100080 c3", 0),  # a negative one
-        ("90 8b8a 00100000 c3", 7),
-        ("90 833d 00100000 01", 0),  # a no-operation has no operand
-        ("8b0c85 00100000 c3", 7),  # no base
-        ("8b0c82 c3", 0),
-        ("8b0d 00100000 c3", 0),  # relative to RIP
-        ("8b4a10 b8 00200000 c3", 0),
-        ("488d8a 00100000 48ff9000100000 c3", 14),
-        ("c5fc108a 00100000 c3", 8),
-        ("62f17c48108a 00100000 c3", 10),
-        ("0f388a 90 c3", 0),  # no instruction
-        ("0fae8a 00100000 f390 8b01 c3", 9),  # one without a rule is asked of the decoder
+        ("8b8c82 00100000 c3", [0]),  # mov ecx, [rdx + rax*4 + 0x1000]
+        ("8b8c82 ff0f0000 c3", []),  # less than a page
+        ("8b8c82 00100080 c3", []),  # a negative one
+        ("90 8b8a 00100000 c3", [1]),
+        ("90 833d 00100000 01", []),  # a no-operation has no operand
+        ("8b0c85 00100000 c3", [0]),  # no base
+        ("8b0c82 c3", []),
+        ("8b0d 00100000 c3", []),  # relative to RIP
+        ("8b4a10 b8 00200000 c3", []),
+        ("488d8a 00100000 48ff9000100000 c3", [0, 7]),
+        ("c5fc108a 00100000 c3", [0]),
+        ("62f17c48108a 00100000 c3", [0]),
+        ("0f388a 90 c3", []),  # no instruction
+        ("0fae8a 00100000 f390 8b01 c3", [0, 7]),  # one without a rule is asked of the decoder
     ],
 )
-def test_where_displacements_may_be_addresses(code: str, wide: int) -> None:
-    found = [part.wide.tolist() for part in scan_all([b"\xc3", bytes.fromhex(code)], [0, 16])]
-    assert found == [[0, wide]]
+def test_where_displacements_may_be_addresses(blank: Image, code: str, wide: list[int]) -> None:
+    found = scanned(blank, [b"\xc3", bytes.fromhex(code)], [0x1000, 0x1010]).wide_at
+    assert found.tolist() == [0x1010 + place for place in wide]
 
 
 def test_displacements_of_a_binary(binaries: Path) -> None:
-    """Behind the told bytes the decoder finds none; all that end with them have one."""
-    codes, starts = functions(binaries / "fixed/throwing.dll")
-    codes = [bytes.fromhex("8b8c82 00100000") + code for code in codes[::2]] + codes[1::2]
-    told = [size for part in scan_all(codes, starts) for size in part.wide.tolist()]
-    assert {0, 7} <= set(told)
-    for code, size in zip(codes, told, strict=True):
-        ends = [
-            insn.next_ip
-            for insn in Decoder(64, code)
+    """Each that the decoder finds is told of."""
+    image = read_image(binaries / "fixed/throwing.dll")
+    codes, starts = functions(image)
+    codes = [(bytes.fromhex("8b8c82 00100000") + code)[: len(code)] for code in codes[::2]]
+    places = set(scanned(image, codes, starts[::2]).wide_at.tolist())
+    assert len(places.intersection(starts)) > 10
+    for code, start in zip(codes, starts[::2], strict=True):
+        found = {
+            insn.ip
+            for insn in Decoder(64, code, ip=start)
             if insn.memory_displ_size >= 4
             and not insn.is_ip_rel_memory_operand
             and 4096 <= insn.memory_displacement < 1 << 31
-        ]
-        assert size >= max(ends, default=0)
+        }
+        assert found <= places
 
 
-def test_runs_of_an_image(binaries: Path) -> None:
+def test_places_of_displacements(blank: Image) -> None:
+    codes = ("8b8c82 00100000", "488b88 00100000", "8b0c85 00100000", "c5fc108a 00100000", "f390")
+    starts = [0x1000 + 16 * number for number in range(len(codes))]
+    image = laid(blank, [bytes.fromhex(code) for code in codes], starts)
+    found = displacements(image.memory, np.array([*starts, len(image.memory) - 8]))
+    assert found.tolist() == [0x1003, 0x1013, 0x1023, 0x1034, -1, -1]
+
+
+def test_progress(binaries: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     image = read_image(binaries / "baseline/codec.dll")
     rows = runtime_functions(image)
     told: list[tuple[int, int]] = []
-    scanned = scan_runs(image, rows.begin, rows.end, lambda *row: told.append(row))
-    assert runs_of(scanned) == at_once(*functions(binaries / "baseline/codec.dll"))
-    assert told == [(0, len(rows))]
-    assert runs_of(scan_runs(image, rows.begin[:0], rows.end[:0])) == []
+    monkeypatch.setattr(scanning, "BATCH", 1 << 9)
+    scan_runs(image, rows.begin.astype(np.int64), rows.end.astype(np.int64), lambda *row: told.append(row))
+    assert told[0] == (0, len(rows))
+    assert len(told) > 2
+    assert told == sorted(set(told))
 
 
 @given(st.lists(st.integers(-(1 << 31), (1 << 31) - 1) | st.integers(-16, 16), max_size=6))
@@ -209,10 +246,6 @@ def test_lone_jumps(blank: Image, distances: list[int]) -> None:
     codes = [b"\xe9" + struct.pack("<i", distance) for distance in distances]
     codes = [code for jump in codes for code in (jump, b"\x90\xc3", jump + b"\xc3")] + [b"\xe9\0\0\0\0"]
     starts = np.arange(len(codes)) * 16 + 0x1000
-    memory = blank.memory.copy()
-    for start, code in zip(starts.tolist(), codes, strict=True):
-        memory[start : start + len(code)] = np.frombuffer(code, dtype=np.uint8)
-    ends = starts + np.array([len(code) for code in codes])
-    found = scan_runs(replace(blank, memory=memory), starts, ends)
+    found = scanned(blank, codes, starts.tolist())
     assert runs_of(found) == one_by_one(codes, starts.tolist())
-    assert not found.wide.any()
+    assert not len(found.wide_at)

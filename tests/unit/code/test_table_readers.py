@@ -9,11 +9,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from hpbuild.code.address_tables import address_tables
 from hpbuild.code.decode import RefKind
 from hpbuild.code.model import FieldForm, Fragments, Program, References
 from hpbuild.code.program import load_program
 from hpbuild.code.table_readers import read_tables
-from hpbuild.code.tables import address_tables, relative_tables
+from hpbuild.code.tables import relative_tables
 from hpbuild.pe.image import Image
 from hpbuild.pe.symbols import load_symbols
 

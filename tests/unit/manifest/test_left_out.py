@@ -46,3 +46,22 @@ def test_the_cause_says_what_and_how_much() -> None:
     assert cause_of("same", "rodata", ranges).endswith(", leads into a function that is left out")
     assert cause_of("same", "function", ranges).endswith(", leads into one that is left out")
     assert FUNCTIONS.part(0).cause == "changed function at 0x1000, 20 bytes"
+
+
+def test_rows_say_what_the_parts_say() -> None:
+    new = LeftOut(
+        what="data", change="new", ranges=1, kept=0, fixed=(0x10, 0x20, 0x30, 0x40), names=("a", "b")
+    )
+    for item in (FUNCTIONS, new):
+        rows = [
+            (place, cause, tuple(fixed), tuple(baseline)) for place, cause, fixed, baseline in item.rows()
+        ]
+        assert rows == [
+            (
+                part.place,
+                part.cause,
+                tuple(border for run in part.fixed for border in (run.start, run.end)),
+                tuple(border for run in part.baseline for border in (run.start, run.end)),
+            )
+            for part in item.parts()
+        ]

@@ -3,7 +3,7 @@
 from difflib import SequenceMatcher
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from hpbuild.match import common_runs as module
@@ -41,3 +41,14 @@ def test_too_many_pairs_go_the_long_way(monkeypatch: pytest.MonkeyPatch) -> None
     short = common_runs(left, right)
     monkeypatch.setattr(module, "MAX_PAIRS", 3)
     assert pairs(common_runs(left, right)) == pairs(short) == by_library(left, right)
+
+
+@pytest.mark.parametrize("gram", [2, 4])
+@given(left=LETTERS, right=LETTERS)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_blocks_by_grams_are_those_of_the_library(
+    monkeypatch: pytest.MonkeyPatch, gram: int, left: list[bytes], right: list[bytes]
+) -> None:
+    monkeypatch.setattr(module, "FEW_PAIRS", 0)
+    monkeypatch.setattr(module, "GRAM", gram)
+    assert pairs(common_runs(left, right)) == by_library(left, right)

@@ -1,10 +1,13 @@
 """The levels one by one (form, surroundings, reference, layout, likeness, order) and the whole funnel."""
 
+import copy
+
 import numpy as np
 import pytest
 
 from hpbuild.match.changed import pair_by_layout, pair_by_order, pair_by_reference, pair_by_similarity
 from hpbuild.match.colours import Colouring, final_colours, pair_by_colour, pair_by_form
+from hpbuild.match.data_testimony import DataTestimony
 from hpbuild.match.funnel import pair_fragments
 from hpbuild.match.mixing import mix
 from hpbuild.match.pairing import Level, Pairing
@@ -203,3 +206,48 @@ def test_funnel_is_deterministic() -> None:
     again = pair_fragments(both.fixed, both.baseline)
     assert again.fixed.tolist() == both.pairing.fixed.tolist()
     assert again.level.tolist() == both.pairing.level.tolist()
+
+
+def changing(pair: str) -> tuple[Side, Side, list[Pairing]]:
+    """Pairings of an example pair, one after the other: some of what the funnel finds, more, others, less."""
+    both, choice = compared(pair, "none"), np.random.default_rng(7)
+    found = both.pairing
+    paired = choice.permutation(np.flatnonzero(found.fixed >= 0))
+    pairing = Pairing(len(found.fixed), len(found.baseline))
+    steps = [copy.deepcopy(pairing)]
+    for part in np.array_split(paired, 4):
+        pairing.add(part, found.fixed[part], Level.FORM)
+        steps.append(copy.deepcopy(pairing))
+        some = part[::2]
+        pairing.drop(some)
+        pairing.add(some, np.roll(found.fixed[some], 1), Level.FORM)
+        steps.append(copy.deepcopy(pairing))
+    pairing.drop(paired[::3])
+    return both.fixed, both.baseline, [*steps, pairing]
+
+
+@pytest.mark.parametrize("pair", PAIRS)
+def test_colours_do_not_depend_on_what_was_paired_before(pair: str) -> None:
+    """What one pairing told of references is kept for the next one, and forgotten when pairs were undone."""
+    left, right, pairings = changing(pair)
+    known = Colouring(left, right)
+    for pairing in pairings:
+        other = copy.deepcopy(pairing)
+        pair_by_colour(known, other, 6)
+        again = copy.deepcopy(pairing)
+        pair_by_colour(Colouring(left, right), again, 6)
+        assert other.fixed.tolist() == again.fixed.tolist()
+        colours = final_colours(known, pairing, 6), final_colours(Colouring(left, right), pairing, 6)
+        for one, two in zip(*colours, strict=True):
+            assert one.tolist() == two.tolist()
+
+
+@pytest.mark.parametrize("pair", PAIRS)
+def test_testimony_about_data_does_not_depend_on_what_was_paired_before(pair: str) -> None:
+    left, right, pairings = changing(pair)
+    known, most = DataTestimony(left, right), 0
+    for pairing in pairings:
+        kept, fresh = known.pairs(pairing), DataTestimony(left, right).pairs(pairing)
+        assert [side.tolist() for side in kept] == [side.tolist() for side in fresh]
+        most = max(most, len(kept[0]))
+    assert most

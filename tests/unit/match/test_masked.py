@@ -3,11 +3,21 @@
 import numpy as np
 import pytest
 
-from hpbuild.match.atoms import masked_memory
+from hpbuild.code.model import U8, FieldForm, Program
 from hpbuild.match.masked import Masked
 from hpbuild.match.sides import prepare
 from tests.assembled import RET, Dll, datum, function
 from tests.comparing import PAIRS, example, program
+
+
+def masked_memory(program: Program) -> U8:
+    """All of the image at once."""
+    memory, references, fields = program.image.memory.copy(), program.references, program.fields
+    for site, width in zip(references.site.tolist(), references.width.tolist(), strict=True):
+        memory[site : site + width] = 0
+    for site, form in zip(fields.site.tolist(), fields.form.tolist(), strict=True):
+        memory[site : site + (8 if form == FieldForm.ADDR64 else 4)] = 0
+    return memory
 
 
 @pytest.mark.parametrize("pair", PAIRS)

@@ -125,3 +125,19 @@ def test_keys_that_both_sides_have_alone_join(left: list[int], right: list[int])
         if left.count(value) == right.count(value) == 1
     ]
     assert list(zip(*(side.tolist() for side in found), strict=True)) == expected
+
+
+def test_pairs_by_what_made_them() -> None:
+    pairing = Pairing(4, 4)
+    for number, level in enumerate((Level.FORM, Level.ORDER, Level.LAYOUT)):
+        pairing.add_one(number, number, level)
+    assert pairing.made_by((Level.LAYOUT, Level.FORM)).tolist() == [0, 2]
+    pairing.drop(column(2))
+    assert pairing.made_by((Level.LAYOUT, Level.FORM)).tolist() == [0]
+
+
+def test_fragments_that_are_free_pair_without_a_look() -> None:
+    pairing = Pairing(3, 3)
+    assert pairing.add_distinct(column(2, 0), column(0, 1), Level.FORM) == 2
+    assert_one_to_one(pairing)
+    assert pairing.fixed.tolist() == [1, -1, 0]

@@ -1,10 +1,18 @@
 """Functions that never return keep their old body."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
+
+import numpy as np
+import pytest
 
 from hpbuild.codes import traps
 from hpbuild.errors import Severity
+from hpbuild.plan.endless import Seen, look, old_code
+from hpbuild.plan.planner import decide
+from hpbuild.plan.selection import select
+from tests.assembled import RET, Dll, Item, against, function
 
 Pair = Callable[..., Any]
 
@@ -33,3 +41,52 @@ def test_the_old_body_counts_not_the_new_one(dll: Callable[[str], Any], planned:
     ended = dll(name).write(start, b"\x33\xc0\xc3").program()
     assert traps.ENDLESS.id in planned(program, ended).codes
     assert traps.ENDLESS.id not in planned(ended, program).codes
+
+
+def looping(number: int, *more: Item) -> Dll:
+    """``loops`` calls ``quit`` for ever; ``number`` is in it."""
+    body = b"\x05" + number.to_bytes(4, "little")  # add eax, number
+    return Dll(
+        code=(
+            function("loops", body, ("call", "quit"), b"\xeb\xf4"),  # jmp to the add
+            function("quit", b"\x8b\xc1", RET, exported=False),
+            *more,
+        )
+    )
+
+
+def test_a_call_that_does_not_return_leads_out() -> None:
+    """What calls do not return is asked only where something seems to go round for ever."""
+    ends = function("ends", b"\x8b\xd1", ("call", "quit"))  # nothing is behind it
+    for more, found in (((), {traps.ENDLESS}), ((ends,), set())):
+        findings = decide(against(looping(1, *more), looping(2, *more))).findings
+        assert {item.code for item in findings if item.code is traps.ENDLESS} == found
+
+
+@pytest.mark.parametrize("trap", ["traps/endless", "traps/ending"])
+def test_what_was_seen_before_is_not_looked_at_again(pair: Pair, trap: str) -> None:
+    comparison = pair(trap, "snare").comparison
+    selection = select(comparison)
+    plain = old_code(comparison, selection)
+    roots = np.array(sorted({selection.facts[root].partner for root in plain.heads}), dtype=np.int64)
+    assert old_code(comparison, selection, look(comparison, roots)) == plain
+    lies = Seen(dict.fromkeys(roots.tolist(), "seen"), dict.fromkeys(roots.tolist(), 7))  # type: ignore[arg-type]
+    told = old_code(comparison, selection, lies)
+    assert (set(told.heads.values()), set(told.endless.values())) == ({"seen"}, {7})
+
+
+@pytest.mark.parametrize(("size", "begun"), [(1 << 10, False), (1 << 20, True)])
+def test_large_old_code_is_looked_at_meanwhile(size: int, begun: bool) -> None:
+    def dll(number: int) -> Dll:
+        return Dll(code=(function("large", b"\x05" + bytes([number, 0, 0, 0]), b"\x90" * size, RET),))
+
+    given: list[Callable[[], Any]] = []
+
+    @contextmanager
+    def aside(work: Callable[[], Any]) -> Iterator[Callable[[], Any]]:
+        given.append(work)
+        yield work
+
+    comparison = against(dll(1), dll(2))
+    assert decide(comparison, aside=aside).findings == decide(comparison).findings
+    assert len(given) == begun

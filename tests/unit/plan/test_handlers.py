@@ -91,10 +91,11 @@ def test_a_long_chain_of_pointers_is_followed_without_recursion() -> None:
             offset=np.zeros(count + 1),
         ),
         targets=SimpleNamespace(code=rows[:0], offset=rows[:0]),
+        links=SimpleNamespace(rows=rows[:0], first=np.array([0]), last=np.array([0])),
         program=SimpleNamespace(
             references=SimpleNamespace(kind=rows[:0], target=rows[:0], fragment=rows[:0]),
             fields=SimpleNamespace(site=np.append(4, rows[:count] * 8 + 100)),
-            exceptions=SimpleNamespace(records=((2, 8),), funclets=frozenset({1})),
+            exceptions=SimpleNamespace(starts=np.array([2]), sizes=np.array([8]), funclets=frozenset({1})),
             fragments=SimpleNamespace(start=np.array([1]), root=np.array([0]), unwind=np.array([2])),
         ),
     )

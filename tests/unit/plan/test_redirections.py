@@ -45,7 +45,7 @@ def program(dll: Callable[..., Any]) -> Callable[[dict[int, bytes]], Program]:
 def choose(program: Program, root: int) -> RedirectionSite | Finding:
     (found,) = bodies(program, [(root,)])
     (head,) = heads(found, np.array([root]))
-    return Entries(program, branch_targets(program), [root]).choose(0, head, 7, "f")
+    return Entries(program, [root]).choose(0, head, 7, "f")
 
 
 def chosen(program: Program, entry: int = ENTRY) -> RedirectionSite | Finding:
@@ -123,7 +123,7 @@ def test_fail_branch_into_the_first_instruction(program: Maker) -> None:
     distance = ENTRY + 1 - (SPARE + 5)
     other = b"\xe9" + distance.to_bytes(4, "little", signed=True)
     made = program({ENTRY: LONG, SPARE: other})
-    named = branch_targets(made)
+    named = branch_targets(made, np.array([ENTRY]))
     assert named.inside(ENTRY + 1, ENTRY + 2)
     root = made.fragment_at(ENTRY)
     # The fragment may have been cut at the target; what is chosen is for the entry's own bytes.
@@ -154,7 +154,7 @@ def test_filler_that_somebody_names_is_not_written(program: Maker) -> None:
     site = SPARE + 3
     lea = bytes.fromhex("488d05") + (ENTRY - 3 - site - 4).to_bytes(4, "little", signed=True) + RETURN
     made = program({ENTRY: LONG, SPARE: lea})
-    assert branch_targets(made).inside(ENTRY - 3, ENTRY - 2)
+    assert branch_targets(made, np.array([ENTRY])).inside(ENTRY - 3, ENTRY - 2)
     accepted(made, RedirectionKind.ENTRY_JUMP, jump())
 
 
@@ -171,7 +171,7 @@ def test_a_call_of_itself_is_no_loop(program: Maker) -> None:
 def test_a_jump_from_another_function_is_no_loop(program: Maker) -> None:
     other = b"\xe9" + (ENTRY - SPARE - 5).to_bytes(4, "little", signed=True)
     made = program({ENTRY: LONG, SPARE: other})
-    assert branch_targets(made).inside(ENTRY, ENTRY + 1)
+    assert branch_targets(made, np.array([ENTRY])).inside(ENTRY, ENTRY + 1)
     accepted(made, RedirectionKind.PAD_JUMP, pad())
 
 

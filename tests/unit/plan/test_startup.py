@@ -3,6 +3,7 @@
 import struct
 from dataclasses import replace
 
+import numpy as np
 import pytest
 
 from hpbuild.match.sides import prepare
@@ -174,6 +175,42 @@ def test_functions_that_call_each_other_do_not_hang() -> None:
         entry="start",
     )
     assert only(made) == {"start", "one", "two"}
+
+
+@pytest.mark.parametrize("length", [3, 200])
+@pytest.mark.parametrize("later", [False, True])
+def test_callers_behind_each_other(length: int, later: bool) -> None:
+    """From a caller to its caller, however many there are."""
+    chain = [
+        function(
+            f"f{number}",
+            b"\x05" + number.to_bytes(4, "little"),
+            ("call", f"f{number + 1}"),
+            RET,
+            exported=False,
+        )
+        for number in range(length)
+    ]
+    made = Dll(
+        code=(
+            function("start", ("call", "f0"), RET, exported=False),
+            *chain,
+            function(f"f{length}", b"\x8b\xc1", RET, exported=False),
+            function("api", b"\x8b\xd1", *((("call", "f0"),) if later else ()), RET),
+        ),
+        entry="start",
+    )
+    side = prepare(made.program())
+    last = side.program.fragment_at(made.labels()[f"f{length}"])
+    assert startup(side).only(last) is not later
+    assert only(made) == ({"start"} if later else {"start", *(f"f{number}" for number in range(length + 1))})
+
+
+def test_many_are_asked_at_once() -> None:
+    side = prepare(program(BOTH, LIST).program())
+    answers = startup(side)
+    roots = np.unique(side.program.fragments.root)
+    assert answers.only_of(roots).tolist() == [startup(side).only(root) for root in roots.tolist()]
 
 
 def test_an_image_without_an_entry_point_has_none() -> None:

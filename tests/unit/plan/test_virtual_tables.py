@@ -2,12 +2,16 @@
 
 import struct
 
+import numpy as np
 import pytest
 
 from hpbuild.codes import traps
+from hpbuild.dataclass import replace
 from hpbuild.match.vtables import table_heads
-from hpbuild.plan.model import Plan
+from hpbuild.plan.model import Plan, Reason
 from hpbuild.plan.planner import make_plan
+from hpbuild.plan.selection import select
+from hpbuild.plan.virtual_tables import torn_tables
 from tests.assembled import RET, Dll, Item, Part, against, datum, function
 
 
@@ -130,3 +134,21 @@ def test_filler_in_front_is_no_difference() -> None:
         sides.append(Dll(code=(*NEW, user), constants=constants))
     plan = make_plan(against(*sides))
     assert [item.name for item in plan.functions] == ["g"]
+
+
+@pytest.mark.parametrize(
+    ("front", "label", "offset", "cause"),
+    [(40, "table", 24, "the words from"), (0, "numbers", 0, "may reach")],
+)
+def test_fail_other_ways_to_tear_a_table_apart(front: int, label: str, offset: int, cause: str) -> None:
+    """A table without the words in front of it, and data that may reach into zeros in front of them."""
+    numbers = datum("numbers", word(5, 1 << 40))
+    user = function("f", ("lea", "table+24"), ("lea rcx", "numbers"), RET)
+    constants = (*BASES, *typed("New", ("Base", 1)), numbers, table(word(front)))
+    made = Dll(code=(user, BODY), constants=constants)
+    comparison = against(Dll(code=OLD, constants=BASES), made)
+    atom = comparison.fixed.atoms.one(made.labels()[label] + offset)
+    column = np.array([atom])
+    alone = replace(select(comparison), objects={atom: ((atom,), Reason.ADDED)}, first=column, last=column)
+    (finding,) = torn_tables(comparison, alone)
+    assert cause in finding.cause

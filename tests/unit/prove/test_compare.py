@@ -109,5 +109,31 @@ def test_only_what_is_declared_may_differ() -> None:
     assert len(_compare(ROWS, bytes(here), bytes(there), lines=(0x13,))) == 1
 
 
+@pytest.mark.parametrize("line", [(1 << 20) - 4, (1 << 20) - 2, 1 << 20])
+def test_declared_bytes_at_the_border_of_what_is_compared_at_once(line: int) -> None:
+    here = bytes(LARGE)
+    for at in range(line - 1, line + 5):
+        there = bytearray(LARGE)
+        there[at] = 1
+        found = _compare([(0, LARGE, 0)], here, bytes(there), lines=(line,))
+        assert len(found) == (not line <= at < line + 4), at
+
+
+def test_runs_with_counterparts_at_all_distances() -> None:
+    """What is compared at once is one run each; a field in each may differ, and the byte behind it not."""
+    rows: Rows = [(at, at + 8, 0x4000 + 2 * at) for at in range(0x10, 0x100, 0x10)]
+    here, there = bytearray(range(256)), bytearray(0x8000)
+    for low, high, other in rows:
+        there[other : other + high - low] = here[low:high]
+        there[other + 1 : other + 5] = b"\xff\xfe\xfd\xfc"
+    lines = tuple(low + 1 for low, _, _ in rows)
+    assert _compare(rows, bytes(here), bytes(there), lines=lines) == []
+    for low, _, other in rows:
+        touched = bytearray(there)
+        touched[other + 5] ^= 1
+        found = _compare(rows, bytes(here), bytes(touched), lines=lines)
+        assert [cause.split(":")[0] for cause in found] == [f"run {low:#x}"]
+
+
 def test_no_runs() -> None:
     assert _compare([], b"\0" * 8, b"\1" * 8) == []

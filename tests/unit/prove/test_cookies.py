@@ -1,12 +1,13 @@
 """Which handlers take the place of a stack cookie, read from the frames."""
 
+import random
 import struct
 
 import numpy as np
 import pytest
 
-from hpbuild.prove.cookies import frame_size, number_handlers
-from hpbuild.prove.records import read_record
+from hpbuild.prove.cookies import frame_size, frame_sizes, number_handlers
+from hpbuild.prove.records import read_record, read_records
 from hpbuild.prove.space import Space
 
 START, HANDLER = 0x2000, 0x1040
@@ -48,6 +49,24 @@ def test_frame(codes: str, version: int, size: int) -> None:
     found = read_record(made, place)
     assert found is not None
     assert frame_size(found) == size
+
+
+def test_frames_of_many_records() -> None:
+    """Codes of all kinds, with their slots or cut short, and what one record says of itself."""
+    chance = random.Random(5)
+    records = []
+    for _ in range(400):
+        codes = b"".join(
+            bytes((chance.randrange(256), chance.randrange(11) | chance.choice((0, 0x10, 0x50))))
+            for _ in range(chance.randrange(9))
+        )
+        records.append(record(codes.hex(), 0x20, version=chance.choice((1, 2))))
+    made, places = space(*records)
+    found = read_records(made, np.array(places, dtype=np.int64))
+    assert found.sound.all()
+    alone = [read_record(made, place) for place in places]
+    assert frame_sizes(made, found).tolist() == [frame_size(one) for one in alone if one is not None]
+    assert len(set(frame_sizes(made, found).tolist())) > 40
 
 
 @pytest.mark.parametrize(

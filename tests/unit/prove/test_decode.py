@@ -8,7 +8,8 @@ import pytest
 
 from hpbuild.pe.reader import read_image
 from hpbuild.pe.unwind import runtime_functions
-from hpbuild.prove.decode import Decoded, Pieces, references
+from hpbuild.prove.decode import Decoded, Known, references
+from hpbuild.prove.pieces import Pieces
 from hpbuild.prove.references import Form, Use
 
 BASE = 0x1000
@@ -180,3 +181,62 @@ def test_image_base_reaches_all_parts_of_a_function() -> None:
     )
     rvas = found.references.row[found.references.form == Form.RVA]
     assert rvas.tolist() == [1]
+
+
+def _said(found: Decoded) -> tuple[object, ...]:
+    refs = found.references
+    columns = (refs.site, refs.width, refs.anchor, refs.form, refs.use, refs.row)
+    return [column.tolist() for column in columns], found.undecodable, found.instructions
+
+
+@pytest.mark.parametrize(
+    "known",
+    [
+        [(0, 7), (7, 15), (15, 23), (23, 30)],
+        [(7, 15)],
+        [(0, 7), (15, 23)],
+        [(0, 23)],
+        [(0, 7), (3, 9), (7, 15)],
+        [(23, 30), (30, 31), (31, 40)],
+        [(7, 15), (7, 15), (0, 7)],
+        [(0, 4000)],
+        [],
+    ],
+    ids=["all", "the use alone", "two", "other", "overlapping", "bad ones", "twice", "too long", "none"],
+)
+@pytest.mark.parametrize("functions", [(1, 1, 1, 1), (1, 1, 2, 2), (2, 1, 1, 2)])
+def test_what_was_decoded_before_changes_nothing(
+    known: list[tuple[int, int]], functions: tuple[int, ...]
+) -> None:
+    """The part that takes the image base, two that use it, and a branch with a byte behind that is none."""
+    use = bytes.fromhex("418b8c8200300000")
+    code = _base("r10") + use + use + bytes.fromhex("4e" + "e8fb0f0000" + "c3" + "06")
+    memory = np.frombuffer(bytes(BASE) + code, dtype=np.uint8)
+    parts = [(0, 7), (7, 15), (15, 23), (23, 31)]
+    pieces = Pieces.of(
+        (BASE + low, BASE + high, BASE + low, BASE + high, function)
+        for (low, high), function in zip(parts, functions, strict=True)
+    )
+    owner = dict(zip((low for low, _ in parts), functions, strict=True))
+    ahead = Pieces.of(
+        (BASE + low, BASE + high, BASE + low, BASE + high, owner.get(low, 7)) for low, high in known
+    )
+    alone = references(memory, pieces, LIMITS)
+    assert alone.undecodable == ((BASE + 30, 3),)
+    assert _said(references(memory, pieces, LIMITS, Known.of(memory, ahead, LIMITS))) == _said(alone)
+    for one in range(len(pieces)):  # of a function there is less than what is known
+        rows = np.delete(np.arange(len(pieces)), one)
+        some = pieces.take(rows)
+        assert _said(references(memory, some, LIMITS, Known.of(memory, ahead, LIMITS))) == _said(
+            references(memory, some, LIMITS)
+        )
+
+
+def test_what_was_decoded_of_a_part_is_not_that_of_the_fragment() -> None:
+    """A branch out of the piece stays in the fragment: decoded with other borders it would be a reference."""
+    code = bytes.fromhex("eb02" + "9090" + "c3")
+    memory = np.frombuffer(bytes(BASE) + code, dtype=np.uint8)
+    piece = Pieces.of([(BASE, BASE + 2, BASE, BASE + 5, 0)])
+    known = Known.of(memory, Pieces.of([(BASE, BASE + 2, BASE, BASE + 2, 0)]), LIMITS)
+    assert len(known.found.references) == 1
+    assert len(references(memory, piece, LIMITS, known).references) == 0

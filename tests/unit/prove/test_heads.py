@@ -6,7 +6,7 @@ from collections.abc import Iterator
 import numpy as np
 import pytest
 
-from hpbuild.prove.heads import BRANCH, NOTHING, RELATIVE, SIZE, UNKNOWN, Heads, number
+from hpbuild.prove.heads import BRANCH, INDEX, NOTHING, RELATIVE, SIZE, UNKNOWN, Heads
 from hpbuild.prove.references import Numbers
 
 PREFIXES = ("", "66", "f2", "f3", "67", "48", "4c", "6648", "f348", "2e", "6667", "6666662e")
@@ -36,8 +36,8 @@ def _samples(seed: int, count: int, tails: int) -> bytes:
 def _facts(heads: Heads, packed: int) -> Fact:
     if packed == NOTHING:
         return (NOTHING,)
-    row = heads.facts()[int(number(np.array([packed], dtype=np.int32))[0])]
-    return (packed & ((1 << 10) - 1), *row.tolist())
+    facts = heads.facts(np.array([packed], dtype=np.int32))
+    return (packed & (2 * UNKNOWN - 1), *(int(facts[column][0]) for column in range(INDEX + 1)))
 
 
 @pytest.mark.parametrize("seed", [1, 2, 3])

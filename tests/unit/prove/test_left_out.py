@@ -114,6 +114,20 @@ def test_what_stays_may_not_be_the_version_of_something_else(limited: Story, sym
     assert codes.LEFT_OUT_UNSOUND.id in failed(proved(limited))
 
 
+def test_what_stays_is_the_version_of_one_part(limited: Story, symbols: Symbols) -> None:
+    """Two functions that are left out, and one old version for both."""
+    rotate = symbols["codec_rotate"]
+    limited.rows["code"] = [row for row in limited.rows["code"] if row[0] != rotate.start]
+    own = _both(limited.left_out[0], part("codec_rotate", rotate))
+    limited.left_out = [own]
+    assert codes.LEFT_OUT_UNSOUND.id not in failed(proved(limited))
+    limited.left_out = [replace(own, baseline=own.baseline[:2] * 2)]
+    proof = proved(limited)
+    assert codes.LEFT_OUT_UNSOUND.id in failed(proof)
+    unsound = [found for found in proof.findings if found.code == codes.LEFT_OUT_UNSOUND]
+    assert [found.place for found in unsound] == [own.place(1)]
+
+
 def test_what_stays_lies_in_memory_of_the_same_kind(limited: Story, symbols: Symbols) -> None:
     limited.left_out = [stays(symbols, "crc_table")]
     assert codes.LEFT_OUT_UNSOUND.id in failed(proved(limited))
