@@ -1,12 +1,14 @@
 """Operands that count from the image base: RVAs without a base relocation, as MSVC makes them for tables.
 
-Nearly all use a register that holds the image base in all of the function. Where that is so it is enough to
-decode the instructions that may have such an operand; else registers are followed through the code.
+Nearly all use a register that holds the image base in all of the function. Where that is so, or no copy is
+made of such a register, it is enough to decode the instructions that may have such an operand; else registers
+are followed through the code.
 """
 
-from collections.abc import Iterator, Sequence
+import re
+from collections.abc import Iterable, Iterator, Sequence
 
-from iced_x86 import Decoder, Instruction, Mnemonic, OpKind
+from iced_x86 import Decoder, Instruction, Mnemonic, OpKind, Register
 
 from hpbuild.code.decode import ADDRESS_ONLY, FULL_REGISTER, RefKind, memory_access, pack
 
@@ -47,17 +49,29 @@ def image_base_operands(
 def _of_all(
     code: memoryview, start: int, registers: frozenset[int], limit: int, places: Sequence[int]
 ) -> list[Row] | None:
-    """The operands of the instructions at ``places``, if all that may be RVAs use one of ``registers``."""
+    """The operands of the instructions at ``places``, if all that may be RVAs use one of ``registers``, or
+    the others are operands of no LEA and no register is copied."""
     found: list[Row] = []
-    decoder = Decoder(64, bytes(code))
+    octets, alone = bytes(code), True
+    decoder = Decoder(64, octets)
     for place in places:
         decoder.position, decoder.ip = place - start, place
         insn = decoder.decode()
-        if may_be_based(insn) and insn.memory_displacement < limit:
-            if insn.memory_base not in registers and insn.memory_index not in registers:
-                return None
+        if not may_be_based(insn) or insn.memory_displacement >= limit:
+            continue
+        if insn.memory_base in registers or insn.memory_index in registers:
             found.append(_row(insn, decoder))
+        elif insn.mnemonic == _LEA or (alone and _copied(octets, registers)):
+            return None
+        else:
+            alone = False
     return found
+
+
+def _copied(code: bytes, registers: frozenset[int]) -> bool:
+    """Whether ``code`` may copy one of ``registers``: its bytes are looked through, wherever instructions
+    begin."""
+    return any(register not in _COPIES or _COPIES[register].search(code) for register in registers)
 
 
 def _row(insn: Instruction, decoder: Decoder) -> Row:
@@ -77,12 +91,13 @@ def _followed(
     decoder = Decoder(64, bytes(code), ip=start)
     for insn in decoder:
         mnemonic, place = insn.mnemonic, insn.ip
-        if place in wide and may_be_based(insn) and insn.memory_displacement < limit:
-            if insn.memory_base in bases or insn.memory_index in bases:
+        if place in wide:
+            based = insn.memory_base in bases or insn.memory_index in bases
+            if (based or mnemonic == _LEA) and may_be_based(insn) and insn.memory_displacement < limit:
+                if not based:
+                    waiting[insn.op0_register] = place
+                    continue
                 yield _row(insn, decoder)
-            elif mnemonic == _LEA:
-                waiting[insn.op0_register] = place
-                continue
         if waiting:
             # An index that is added leaves the RVA in the sum.
             sum_of_two = mnemonic == _ADD and insn.op1_kind == _REGISTER
@@ -107,3 +122,19 @@ def _summed(insn: Instruction, sum_of_two: bool, bases: set[int]) -> list[int]:
     else:
         one, other = insn.memory_base, insn.memory_index
     return [] if one == other else [one] * (other in bases) + [other] * (one in bases)
+
+
+def _copies(number: int) -> re.Pattern[bytes]:
+    """What every MOV from the 64-bit register of this number to another register holds: REX.W 89 /r with the
+    register in ModRM.reg, or REX.W 8B /r with it in ModRM.rm."""
+    high, low = number >> 3, number & 7
+    stored = _one_of(range(0x48 + 4 * high, 0x4C + 4 * high)), _one_of(range(0xC0 + 8 * low, 0xC8 + 8 * low))
+    loaded = _one_of(range(0x48 + high, 0x50, 2)), _one_of(range(0xC0 + low, 0x100, 8))
+    return re.compile(rb"\x89".join(stored) + b"|" + rb"\x8b".join(loaded))
+
+
+def _one_of(octets: Iterable[int]) -> bytes:
+    return b"[" + re.escape(bytes(octets)) + b"]"
+
+
+_COPIES = {int(Register.RAX) + number: _copies(number) for number in range(16)}

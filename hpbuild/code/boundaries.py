@@ -13,6 +13,7 @@ from hpbuild.code.layout import Layout, add_rows, cut_heads
 from hpbuild.code.model import I64, U32
 from hpbuild.code.scanned import Scanned
 from hpbuild.code.survey import Survey
+from hpbuild.pe.access import distinct as distinct_words
 from hpbuild.pe.image import Image
 
 _INT3 = 0xCC
@@ -82,9 +83,9 @@ def _united(*columns: I64) -> I64:
     return distinct(np.concatenate(columns))
 
 
-def _named(references: U32) -> I64:
+def _named(references: Iterable[U32]) -> I64:
     """Every address that ``references`` (site, target, meta) name, as candidates for a start inside a gap.
     Image-base operands are none: the tables are known, and code that folds the lowest case into an operand
     names what lies before them."""
     _, target, meta = references
-    return distinct(target[meta & KIND_MASK != RefKind.IMAGE_BASE].astype(np.int64))
+    return distinct_words(target[meta & KIND_MASK != RefKind.IMAGE_BASE]).astype(np.int64)

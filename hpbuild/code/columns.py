@@ -34,5 +34,6 @@ def members(begin: I64, end: I64) -> I64:
     """All numbers of the runs ``[begin, end)``, one run behind the other."""
     sizes = end - begin
     before = np.cumsum(sizes) - sizes
-    found: I64 = np.arange(sizes.sum(), dtype=np.int64) + np.repeat(begin - before, sizes)
+    found: I64 = np.repeat(begin - before, sizes)
+    found += np.arange(len(found))
     return found

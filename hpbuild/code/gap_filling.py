@@ -9,7 +9,7 @@ from hpbuild.code.columns import among, distinct
 from hpbuild.code.cutter import CODE, PADDING
 from hpbuild.code.cutting import Parts
 from hpbuild.code.gap_runs import Cut, Spans, first_cut, recut
-from hpbuild.code.gaps import split_gap
+from hpbuild.code.gaps import Runs, split_gap
 from hpbuild.code.layout import Layout, add_code, tell_places
 from hpbuild.code.model import I64
 from hpbuild.code.pieces import Columns, Piece
@@ -31,6 +31,8 @@ class _Gap:
     tables: list[int] = field(default_factory=list)
     pieces: list[int] = field(default_factory=list)
     padding: list[tuple[int, int]] = field(default_factory=list)
+    runs: Runs = field(default_factory=dict)
+    """What its runs were cut into so far: a new start changes only the one in which it lies."""
 
 
 class Gaps:
@@ -218,7 +220,8 @@ def _rebuilt(image: Image, layout: Layout, gap: _Gap, readers: _Earlier) -> list
 
 
 def _build_run(image: Image, layout: Layout, gap: _Gap, run: tuple[int, int]) -> None:
-    made = split_gap(image.read(run[0], run[1] - run[0]), run[0], set(gap.cuts))
+    cuts = gap.cuts[bisect_left(gap.cuts, run[0]) : bisect_left(gap.cuts, run[1])]
+    made = split_gap(image.read(run[0], run[1] - run[0]), run[0], cuts, gap.runs)
     gap.padding += [(part.start, part.end) for part in made if part.kind == "padding"]
     for part in made:
         if part.kind != "padding":

@@ -6,7 +6,7 @@ where the table of a jump through a register begins.
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from enum import Enum
 
 from iced_x86 import Decoder, FlowControl, Instruction, Mnemonic, OpKind
@@ -16,7 +16,7 @@ from hpbuild.code.tables import first_table
 from hpbuild.dataclass import dataclass
 
 _BRANCH_FLOWS = frozenset((int(FlowControl.CONDITIONAL_BRANCH), int(FlowControl.UNCONDITIONAL_BRANCH)))
-_INDIRECT = int(FlowControl.INDIRECT_BRANCH)
+_NEXT, _INDIRECT = int(FlowControl.NEXT), int(FlowControl.INDIRECT_BRANCH)
 _LONG_JUMP = 5
 _INT3S = re.compile(rb"\xcc+")
 _FILLER = frozenset((int(Mnemonic.INT3), int(Mnemonic.NOP)))
@@ -31,14 +31,21 @@ class Piece:
     kind: str
 
 
-def split_gap(code: bytes, start: int, starts: frozenset[int] | set[int]) -> list[Piece]:
+Runs = dict[tuple[int, int, bool], list[Piece]]
+"""What runs of one image were cut into: by start, end, and whether something names the first byte."""
+
+
+def split_gap(code: bytes, start: int, starts: Collection[int], known: Runs | None = None) -> list[Piece]:
     """Cut the gap ``code`` at RVA ``start`` into pieces. ``starts`` are addresses known to begin a
-    function or datum; they always cut."""
+    function or datum; they always cut. What is in ``known`` is not cut again, what is not joins it."""
     pieces: list[Piece] = []
-    end = start + len(code)
-    bounds = sorted(address for address in starts if start < address < end)
+    end, runs, named = start + len(code), {} if known is None else known, frozenset(starts)
+    bounds = sorted(address for address in named if start < address < end)
     for begin, stop in zip([start, *bounds], [*bounds, end], strict=True):
-        pieces.extend(split_run(code[begin - start : stop - start], begin, begin in starts))
+        run = begin, stop, begin in named
+        if run not in runs:
+            runs[run] = list(split_run(code[begin - start : stop - start], begin, run[2]))
+        pieces.extend(runs[run])
     return pieces
 
 
@@ -122,23 +129,26 @@ def _code_end(code: bytes, at: int, start: int) -> tuple[int, End]:
     position = tail = at
     table = len(code) + 1
     for insn in _decoder(code, at, start):
-        if position + insn.len > table:
+        length, flow = insn.len, insn.flow_control
+        if position + length > table:
             return tail, End.TABLE
         if insn.code == 0:
             return position, End.INVALID
-        position += insn.len
+        position += length
         tail = tail if insn.mnemonic in _FILLER else position
-        if insn.flow_control == _INDIRECT and insn.op0_kind == OpKind.REGISTER:
+        if flow == _NEXT:  # nearly all
+            continue
+        if flow == _INDIRECT and insn.op0_kind == OpKind.REGISTER:
             table = min(table, first_table(code[at:position], start + at, start + len(code)) - start)
             furthest = max(furthest, start + table) if table <= len(code) else furthest
-        if insn.flow_control in _BRANCH_FLOWS and insn.op0_kind == OpKind.NEAR_BRANCH64:
+        if flow in _BRANCH_FLOWS and insn.op0_kind == OpKind.NEAR_BRANCH64:
             target = insn.near_branch_target
             if start + at <= target < start + len(code):
                 furthest = max(furthest, target)
         if not is_final(insn) or position >= len(code):
             continue
         address = start + position
-        if position - insn.len == at and _leaves(insn, start, start + len(code)):
+        if position - length == at and _leaves(insn, start, start + len(code)):
             return position, End.CODE
         if address > furthest and (address % 16 == 0 or _is_filler(code, position)):
             return position, End.CODE

@@ -4,15 +4,18 @@ from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
 
-from hpbuild.code.columns import among, members
+from hpbuild.code.columns import among
 from hpbuild.code.decode import ReferenceColumns, scan
 from hpbuild.code.model import I64, U32
-from hpbuild.code.pieces import Columns, Piece, columns_of
+from hpbuild.code.pieces import Columns, Mask, Piece, columns_of
 from hpbuild.code.scanned import Scanned
 from hpbuild.code.scanning import scan_runs
 from hpbuild.code.survey import Rows
 from hpbuild.dataclass import dataclass, field, replace
 from hpbuild.pe.image import Image
+
+Block = tuple[U32, U32, U32]
+"""References: their sites, targets and meta as in ``ReferenceColumns``."""
 
 
 def _none() -> Columns:
@@ -29,8 +32,8 @@ class Layout:
     gaps: Columns = field(default_factory=_none)
     padding: I64 = field(default_factory=lambda: np.zeros((0, 2), dtype=np.int64))
     """Rows (start, end)."""
-    blocks: list[U32] = field(default_factory=list)
-    """References: columns of three rows (site, target, meta), as they were found."""
+    blocks: list[Block] = field(default_factory=list)
+    """As they were found."""
     count: int = 0
     """References in ``blocks``."""
     tables: dict[int, tuple[int, int]] = field(default_factory=dict)
@@ -40,18 +43,20 @@ class Layout:
 
     def add(self, scanned: Scanned) -> int:
         """Keep what was found; how many rows there were before."""
-        return self.append(np.stack([scanned.site, scanned.target, scanned.meta]))
+        return self.append((scanned.site, scanned.target, scanned.meta))
 
-    def append(self, rows: U32) -> int:
+    def append(self, block: Block) -> int:
         """The same of references."""
-        begin, self.count = self.count, self.count + rows.shape[1]
-        self.blocks.append(rows)
+        begin, self.count = self.count, self.count + len(block[0])
+        self.blocks.append(block)
         return begin
 
-    def merged(self) -> U32:
+    def merged(self) -> Block:
         """All of ``blocks`` as one."""
         if len(self.blocks) != 1:
-            self.blocks = [np.concatenate([np.zeros((3, 0), dtype=np.uint32), *self.blocks], axis=1)]
+            none = np.zeros(0, dtype=np.uint32)
+            site, target, meta = zip((none, none, none), *self.blocks, strict=True)
+            self.blocks = [(np.concatenate(site), np.concatenate(target), np.concatenate(meta))]
         return self.blocks[0]
 
     def starts(self) -> I64:
@@ -87,17 +92,35 @@ class Layout:
         rows = [np.array([piece.rows for piece in chosen], dtype=np.int64).reshape(-1, 2)]
         if pieces is None:
             rows += [np.stack([table.first, table.last], axis=1) for table in (self.rows, self.gaps)]
-        first, last = np.concatenate(rows).T
-        own = self.merged().take(members(first, last), axis=1)
-        more = ReferenceColumns.joined(piece.more for piece in chosen if piece.more is not None)
-        return np.concatenate([own, more.rows().astype(np.uint32)], axis=1)
+        more = ReferenceColumns.joined(piece.more for piece in chosen if piece.more is not None).rows()
+        used = _held(np.concatenate(rows), self.count)
+        found = np.empty((3, np.count_nonzero(used) + more.shape[1]), dtype=np.uint32)
+        before, at = 0, 0
+        for block in self.blocks:  # merged ones would take room once more
+            own = used[before : before + len(block[0])]
+            before, begin, at = before + len(own), at, at + int(np.count_nonzero(own))
+            for column, into in zip(block, found, strict=True):
+                into[begin:at] = column[own]
+        found[:, at:] = more
+        return found
 
-    def since(self, count: int) -> Iterator[U32]:
+    def since(self, count: int) -> Iterator[Block]:
         """The references that were found when there were ``count`` of them, and later."""
         before = 0
         for block in self.blocks:
-            yield block[:, max(count - before, 0) :]
-            before += block.shape[1]
+            site, target, meta = block
+            first = max(count - before, 0)
+            yield site[first:], target[first:], meta[first:]
+            before += len(site)
+
+
+def _held(runs: I64, count: int) -> Mask:
+    """Which of ``count`` numbers the disjoint ``runs`` (rows of first and behind) hold."""
+    first, last = runs[runs[:, 0] < runs[:, 1]].T
+    steps = np.zeros(count + 1, dtype=np.int8)
+    steps[first] += 1
+    steps[last] -= 1
+    return np.cumsum(steps[:-1], dtype=np.int8).view(np.bool_)
 
 
 def add_rows(layout: Layout, rows: Rows, root: I64, scanned: Scanned) -> None:

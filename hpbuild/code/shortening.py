@@ -11,9 +11,9 @@ import numpy as np
 
 from hpbuild.code.columns import members
 from hpbuild.code.decode import KIND_MASK, RefKind
-from hpbuild.code.layout import Layout, rescan
+from hpbuild.code.layout import Block, Layout, rescan
 from hpbuild.code.leaps import SHORT, may_lead
-from hpbuild.code.model import I64, U32
+from hpbuild.code.model import I64
 from hpbuild.code.pieces import Piece
 from hpbuild.code.scanning import scan_runs
 from hpbuild.dataclass import dataclass
@@ -49,9 +49,10 @@ def rescan_ends(image: Image, layout: Layout, pieces: Sequence[Piece], before: S
     leaves = ~into | (meta & KIND_MASK != RefKind.BRANCH)
     found = np.stack([tails.site[new], target, meta])[:, leaves]
     owner = np.concatenate([before_end, owner[leaves]])
-    found = np.concatenate([rows[:, kept], found], axis=1)[:, np.argsort(owner, kind="stable")]
+    before_those = np.stack([column[kept] for column in rows])
+    found = np.concatenate([before_those, found], axis=1)[:, np.argsort(owner, kind="stable")]
     counts = np.bincount(owner, minlength=len(pieces))
-    last = np.cumsum(counts) + layout.append(found)
+    last = np.cumsum(counts) + layout.append((found[0], found[1], found[2]))
     facts = zip(pieces, (last - counts).tolist(), last.tolist(), tails.falls_through.tolist(), strict=True)
     for piece, low, high, falls in facts:
         piece.rows, piece.falls_through = (low, high), falls
@@ -60,14 +61,14 @@ def rescan_ends(image: Image, layout: Layout, pieces: Sequence[Piece], before: S
     rescan(image, layout, [pieces[index] for index in np.flatnonzero(again).tolist()])
 
 
-def _cuts(rows: U32, pieces: Sequence[Piece], before: Sequence[int]) -> _Cuts:
+def _cuts(rows: Block, pieces: Sequence[Piece], before: Sequence[int]) -> _Cuts:
     """An end has all short jumps that reach the cut. It begins behind a reference, and in front of another
     one that no no-operation makes: else it could have none but those, and control come from before them."""
     start, stop, first, last = np.array(
         [(piece.start, piece.end, *piece.rows) for piece in pieces], dtype=np.int64
     ).T
     index, owner = members(first, last), np.repeat(np.arange(len(pieces)), last - first)
-    chosen = (rows[2, index] & KIND_MASK <= RefKind.LEA) & (_behind(rows, index) <= stop[owner] - SHORT)
+    chosen = (rows[2][index] & KIND_MASK <= RefKind.LEA) & (_behind(rows, index) <= stop[owner] - SHORT)
     kept = first.copy()
     kept[owner[chosen]] = index[chosen]  # the last counts
     begin, some = start.copy(), np.flatnonzero(kept > first)
@@ -76,8 +77,8 @@ def _cuts(rows: U32, pieces: Sequence[Piece], before: Sequence[int]) -> _Cuts:
     return _Cuts(start=start, stop=stop, before=ends, begin=begin, first=first, last=kept)
 
 
-def _behind(rows: U32, numbers: I64) -> I64:
+def _behind(rows: Block, numbers: I64) -> I64:
     """Where the instructions end that make these references."""
-    meta = rows[2, numbers]
-    found: I64 = rows[0, numbers] + (meta >> 4 & 15).astype(np.int64) + (meta >> 8 & 15)
+    meta = rows[2][numbers]
+    found: I64 = rows[0][numbers] + (meta >> 4 & 15).astype(np.int64) + (meta >> 8 & 15)
     return found

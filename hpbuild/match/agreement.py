@@ -62,7 +62,7 @@ def named_alike(fixed: Side, baseline: Side, pairing: Pairing, alike: Bool, rows
     """Those of ``rows`` of the fixed references that fragments which are ``alike`` have to the start of
     something, and that are so in the baseline too; and the baseline's rows."""
     owner = fixed.program.references.fragment[rows]
-    kept = alike[owner] & (fixed.targets.offset[rows] == 0)
+    kept = np.flatnonzero(alike[owner] & (fixed.targets.offset[rows] == 0))
     rows, owner = rows[kept], owner[kept]
     if not len(rows):
         return rows, rows
@@ -71,8 +71,8 @@ def named_alike(fixed: Side, baseline: Side, pairing: Pairing, alike: Bool, rows
     else:
         # Where a fragment has no partner the distance means nothing, and is not asked for.
         others = rows + (baseline.first[pairing.fixed] - fixed.first)[owner]
-    start = baseline.targets.offset[others] == 0
-    return rows[start], others[start]
+    start = np.flatnonzero(baseline.targets.offset[others] == 0)
+    return (rows, others) if len(start) == len(rows) else (rows[start], others[start])
 
 
 def same_forms(fixed: Side, baseline: Side, pairing: Pairing) -> I64:

@@ -42,7 +42,7 @@ class Colouring:
         both(
             partial(self.left.refine, pairing.fixed),
             partial(self.right.refine, pairing.baseline),
-            _free(pairing),
+            min(len(self.left.nodes), len(self.right.nodes)),
         )
 
 
@@ -78,7 +78,8 @@ class _Edges:
 
 class _Colours:
     """Colours of one side's fragments ``nodes``, which were not paired when they were last counted.
-    ``column`` are their colours after the last round."""
+    ``column`` are their colours after the last round, ``free`` the numbers of those of them that are code and
+    had no partner in it."""
 
     __slots__ = (
         "_callers",
@@ -89,6 +90,7 @@ class _Colours:
         "_partners",
         "_side",
         "column",
+        "free",
         "nodes",
     )
 
@@ -97,7 +99,7 @@ class _Colours:
         self._side, self._numbered = side, numbered
         self._labels = side.forms.view(np.uint64).copy()
         self._partners = np.full(len(side.forms), -1, dtype=np.int64)
-        self.nodes = self.column = np.zeros(0, dtype=np.int64)
+        self.nodes = self.column = self.free = np.zeros(0, dtype=np.int64)
         self._own = self.nodes.view(np.uint64)
         self._named = self._callers = _Edges(self.nodes, self._own, np.zeros(1, dtype=np.int64), self._own)
 
@@ -124,12 +126,10 @@ class _Colours:
         if 4 * len(paired) > len(kept):
             self._partners[paired] = partners[paired]
             self._keep(kept)
+            kept = kept[kept]
+        self.free = np.flatnonzero(kept & (self._own != 0))
         outgoing, incoming = self._named.gathered(self._labels), self._callers.gathered(self._labels)
         self.column = mix(mix(self._own, outgoing), incoming).view(np.int64)
-
-    def free(self, partners: I64) -> I64:
-        """Numbers of the ``nodes`` that are code and have no partner."""
-        return np.flatnonzero((partners[self.nodes] < 0) & (self._own != 0))
 
     def everywhere(self) -> I64:
         """Colours by fragment, 0 where there is none."""
@@ -202,9 +202,7 @@ def pair_by_colour(colouring: Colouring, pairing: Pairing, rounds: int) -> int:
     left, right = colouring.left, colouring.right
     for number in range(rounds):
         colouring.refine(pairing)
-        rows, others = join_unique(
-            left.column, right.column, left.free(pairing.fixed), right.free(pairing.baseline)
-        )
+        rows, others = join_unique(left.column, right.column, left.free, right.free)
         found = pairing.add_distinct(left.nodes[rows], right.nodes[others], Level.CONTEXT)
         made += found
         if number and not found:
@@ -214,11 +212,9 @@ def pair_by_colour(colouring: Colouring, pairing: Pairing, rounds: int) -> int:
 
 def pair_by_form(fixed: Side, baseline: Side, pairing: Pairing) -> int:
     """Pair fragments that are alone with their form on both sides."""
+    free, others = np.flatnonzero(pairing.fixed < 0), np.flatnonzero(pairing.baseline < 0)
     left, right = join_unique(
-        fixed.forms,
-        baseline.forms,
-        np.flatnonzero((pairing.fixed < 0) & (fixed.forms != 0)),
-        np.flatnonzero((pairing.baseline < 0) & (baseline.forms != 0)),
+        fixed.forms, baseline.forms, free[fixed.forms[free] != 0], others[baseline.forms[others] != 0]
     )
     return pairing.add_distinct(left, right, Level.FORM)
 

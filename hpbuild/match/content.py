@@ -45,8 +45,10 @@ def agreed_length(fixed: Side, baseline: Side, atom: int, place: int) -> int:
     length = end - start
     if length <= room:
         return length
-    content = fixed.masked[start:end].tobytes()
-    used = max(len(content.rstrip(b"\0")), _fields_end(fixed, atom) - start)
+    # What is more than this from the end is no filler, whatever it is.
+    tail = min(length, MAX_PADDING + 1)
+    content = fixed.masked[end - tail : end].tobytes()
+    used = max(length - tail + len(content.rstrip(b"\0")), _fields_end(fixed, atom) - start)
     return max(used, min(room, length)) if length - max(used, room) <= MAX_PADDING else length
 
 

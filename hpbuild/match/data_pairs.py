@@ -20,6 +20,8 @@ from hpbuild.match.sides import Side
 Bool = np.ndarray[tuple[int], np.dtype[np.bool_]]
 _Edges = tuple[I64, I64, Bool]
 """Rows (number of the parent among the pairs, key of the child or -1, agreed)."""
+_AT_ONCE = 16
+"""Steps from pairs to those that follow from them whose pairs are put in order together."""
 _RIGHT = 0xFFFFFFFF
 """The bits of the key of a pair of atoms that number the baseline's; the others number the fixed one's."""
 
@@ -80,6 +82,7 @@ class DataClosure:
     def _grow(self, keys: I64) -> None:
         """Add pairs, ascending and distinct, and all that follow from them."""
         parents, children = [self._parents], [np.zeros(0, dtype=np.int64)]
+        found, count = list[tuple[I64, Bool]](), len(self._keys)
         fresh = keys[~among(keys, self._ordered)]
         while len(fresh):
             same = contents_agree(self._fixed, self._baseline, fresh >> 32, fresh & _RIGHT)
@@ -88,16 +91,26 @@ class DataClosure:
             parent = equal[number]
             same[parent[~agreed]] = False
             rows = np.flatnonzero(agreed & (child >= 0))
-            parents.append(parent[rows] + len(self._keys))
+            parents.append(parent[rows] + count)
             children.append(child[rows])
-            self._add(fresh, same)
-            found = distinct(child[rows])
-            fresh = found[~among(found, self._ordered)]
+            count += len(fresh)
+            found.append((fresh, same))
+            if len(found) == _AT_ONCE:
+                self._add(found)
+                found = []
+            fresh = distinct(child[rows])
+            for known in (self._ordered, *(pairs for pairs, _ in found)):
+                fresh = fresh[~among(fresh, known)]
+        self._add(found)
         self._parents = np.concatenate(parents)
         place = np.searchsorted(self._ordered, np.concatenate(children))
         self._children = np.concatenate([self._children, self._numbers[place]])
 
-    def _add(self, keys: I64, same: Bool) -> None:
+    def _add(self, found: list[tuple[I64, Bool]]) -> None:
+        """Number pairs, with whether their contents agree, in their order."""
+        if not found:
+            return
+        keys, same = np.concatenate([keys for keys, _ in found]), np.concatenate([same for _, same in found])
         numbers = np.arange(len(self._keys), len(self._keys) + len(keys))
         ordered = np.concatenate([self._ordered, keys])
         order = np.argsort(ordered, kind="stable")

@@ -76,14 +76,14 @@ class DataTestimony:
         if not len(self._keys):
             self._keys, self._steps = keys, np.full(len(keys), steps, dtype=np.int8)
             return keys
-        place = np.minimum(np.searchsorted(self._keys, keys), len(self._keys) - 1)
+        behind = np.searchsorted(self._keys, keys)
+        place = np.minimum(behind, len(self._keys) - 1)
         known = self._keys[place] == keys
         nearer = known & (self._steps[place] > steps)
         self._steps[place[nearer]] = steps
-        fresh = keys[~known]
-        every = np.concatenate([self._keys, fresh])
-        order = np.argsort(every, kind="stable")
-        self._keys = every[order]
-        self._steps = np.concatenate([self._steps, np.full(len(fresh), steps, dtype=np.int8)])[order]
+        fresh = np.flatnonzero(~known)
+        if len(fresh):
+            self._keys = np.insert(self._keys, behind[fresh], keys[fresh])
+            self._steps = np.insert(self._steps, behind[fresh], np.int8(steps))
         closer: I64 = keys[~known | nearer]
         return closer

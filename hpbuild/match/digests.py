@@ -47,6 +47,9 @@ def digests(masked: Masked, pieces: Pieces) -> I64:
     short = [np.flatnonzero(kinds == kind) for kind in range(len(WORDS))]
     rows = [Rows(words, sizes[numbers]) for words, numbers in zip(WORDS, short, strict=True)]
     for batch in _batches(pieces):
+        if sizes[batch.start] > _BATCH:
+            found[batch.start] = _large(masked, pieces, batch.start)
+            continue
         low, high = int(pieces.start[batch.start]), int(pieces.end[batch.stop - 1])
         data, marks = masked[low : high + LONGEST], _marks(pieces, batch)
         numbers = np.arange(batch.start, batch.stop)
@@ -81,6 +84,17 @@ def _marks(pieces: Pieces, batch: slice) -> U8 | None:
     found = np.zeros(high + LONGEST - low, dtype=np.uint8)
     found[pieces.sites[rows] - low] = pieces.marks[rows]
     return found
+
+
+def _large(masked: Masked, pieces: Pieces, number: int) -> int:
+    """The digest of one piece, of which there is never a copy as a whole: it may be most of an image."""
+    start, end = int(pieces.start[number]), int(pieces.end[number])
+    state = blake2b(digest_size=8)
+    for at in range(start, end, _BATCH):
+        state.update(masked[at : min(at + _BATCH, end)].data)
+    low, high = int(pieces.first[number]) * pieces.tail, int(pieces.last[number]) * pieces.tail
+    state.update(pieces.tails.data[low:high])
+    return int.from_bytes(state.digest(), "little", signed=True)
 
 
 def _hashed(data: U8, places: I64, pieces: Pieces, numbers: I64) -> I64:

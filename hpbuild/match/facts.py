@@ -2,18 +2,19 @@
 
 from bisect import bisect_left
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 
 from hpbuild.code.decode import RefKind
+from hpbuild.code.model import I64
 from hpbuild.dataclass import replace
 from hpbuild.match.address_map import Evidence
 from hpbuild.match.alignment import first_difference
 from hpbuild.match.atoms import Memory
 from hpbuild.match.comparison import Comparison
 from hpbuild.match.content import agreed_length
-from hpbuild.match.functions import FunctionFact, FunctionFacts, Groups, ranges
+from hpbuild.match.functions import FunctionFact, FunctionFacts, Groups, ranges, ranges_of_each
 from hpbuild.match.model import Change, DatumChange, Difference, FunctionChange, Summary
 from hpbuild.match.names import named_apart
 from hpbuild.match.pairing import Level
@@ -35,12 +36,14 @@ def describe(comparison: Comparison) -> Difference:
     others = facts.differing
     changes = [
         change
-        for fact in others
-        for change in _renamed(comparison, _function_change(comparison, fact, theirs), fact)
+        for fact, made in zip(others, _function_changes(comparison, others, theirs), strict=True)
+        for change in _renamed(comparison, made, fact)
     ]
     changes += _removed(comparison, facts, theirs)
-    data = data_changes(comparison)
-    account, mapped = byte_account(comparison, others)
+    named = referenced(comparison.fixed)
+    aside = _set_aside(comparison.fixed, np.flatnonzero(comparison.data.baseline < 0), named)
+    data = _new_data(comparison, named, aside) + _removed_data(comparison)
+    account, mapped = _byte_account(comparison, others, aside)
     count = Counter(change.change for change in changes if not change.line_only)
     numbers = np.bincount(comparison.pairing.level, minlength=len(Level)).tolist()
     levels = {level.label: numbers[level] for level in Level if level and numbers[level]}
@@ -63,22 +66,26 @@ def describe(comparison: Comparison) -> Difference:
     )
 
 
-def _function_change(
-    comparison: Comparison, fact: FunctionFact, theirs: Mapping[int, tuple[int, ...]]
-) -> FunctionChange:
+def _function_changes(
+    comparison: Comparison, others: Sequence[FunctionFact], theirs: Mapping[int, tuple[int, ...]]
+) -> Iterator[FunctionChange]:
+    """Of each of ``others``, functions that are not identical, or but for line numbers."""
     program = comparison.fixed.program
-    added = fact.partner < 0
-    return FunctionChange(
-        name=program.name_of(fact.root),
-        change=Change.ADDED if added else Change.CHANGED,
-        baseline=()
-        if added
-        else ranges(comparison.baseline.program, theirs.get(fact.partner, (fact.partner,))),
-        fixed=ranges(program, fact.fragments),
-        level="" if added else _LEVELS[int(comparison.pairing.level[fact.root])],
-        reason="no counterpart in the baseline" if added else reason(comparison, fact),
-        line_only=fact.line_only,
-    )
+    parts = [theirs.get(fact.partner, (fact.partner,)) if fact.partner >= 0 else () for fact in others]
+    old = ranges_of_each(comparison.baseline.program, parts)
+    new = ranges_of_each(program, [fact.fragments for fact in others])
+    levels = comparison.pairing.level[np.array([fact.root for fact in others], dtype=np.int64)].tolist()
+    for fact, baseline, fixed, level in zip(others, old, new, levels, strict=True):
+        added = fact.partner < 0
+        yield FunctionChange(
+            name=program.name_of(fact.root),
+            change=Change.ADDED if added else Change.CHANGED,
+            baseline=baseline,
+            fixed=fixed,
+            level="" if added else _LEVELS[level],
+            reason="no counterpart in the baseline" if added else reason(comparison, fact),
+            line_only=fact.line_only,
+        )
 
 
 def _renamed(
@@ -135,7 +142,7 @@ def _reason(comparison: Comparison, fact: FunctionFact) -> str:
         partner = pairing.fixed.item(fragment)
         if partner < 0:
             return f"the part at {int(fixed.program.fragments.start[fragment]):#x} has no counterpart"
-        if fixed.forms[fragment] != baseline.forms[partner]:
+        if fixed.forms.item(fragment) != baseline.forms.item(partner):
             ours, theirs = first_difference(fixed, baseline, fragment, partner)
             return f"code differs, first at {_place(ours)} (baseline {_place(theirs)})"
         row = comparison.agreement.first_bad.item(fragment)
@@ -172,88 +179,93 @@ def _reference_reason(fixed: Side, baseline: Side, row: int, other: int) -> str:
     kind, site = _KINDS[references.kind.item(row)], references.site.item(row)
     ours, theirs = references.target.item(row), baseline.program.references.target.item(other)
     atom = fixed.targets.atom.item(row)
-    constant = atom >= 0 and fixed.atoms.memory[atom] == _RODATA
+    constant = atom >= 0 and fixed.atoms.memory.item(atom) == _RODATA
     what = "content of a constant" if constant else "target"
     return f"{what} differs: {kind} at {site:#x} names {ours:#x}, in the baseline {theirs:#x}"
 
 
-def data_changes(comparison: Comparison) -> list[DatumChange]:
-    """Changed, added and removed data."""
+def _set_aside(side: Side, atoms: I64, named: Bool) -> dict[int, str]:
+    """Those of some atoms that are no data of the program, with their class: 'padding' for filler, else as in
+    ``reserved_class``. What is named is never one."""
+    found = {}
+    for atom in atoms[~named[atoms]].tolist():
+        klass = "padding" if is_filler(side, atom, named) else reserved_class(side, atom, named)
+        if klass:
+            found[atom] = klass
+    return found
+
+
+def _new_data(comparison: Comparison, named: Bool, aside: Mapping[int, str]) -> list[DatumChange]:
+    """Changed and added data. ``aside`` are the atoms without counterpart that are no data."""
     fixed, baseline, data = comparison.fixed, comparison.baseline, comparison.data
-    named, found = referenced(fixed), []
     atoms = np.flatnonzero((data.baseline < 0) | ~data.same)
     places = data.baseline[atoms]
-    ends = np.append(baseline.atoms.end, -1)[baseline.atoms.at(places)]
-    for atom, place, end in zip(atoms.tolist(), places.tolist(), ends.tolist(), strict=True):
-        if place < 0 and is_filler(fixed, atom, named):
-            continue
-        if reserved_class(fixed, atom, named):
-            continue
-        found.append(_datum_change(comparison, atom, place, end))
-    kept = np.zeros(len(baseline.atoms) + 1, dtype=np.bool_)
-    kept[baseline.atoms.at(data.baseline[data.baseline >= 0])] = True
-    theirs, covered = referenced(baseline), _Covered(comparison)
-    start, behind = baseline.atoms.start.item, baseline.atoms.end.item
-    for atom in np.flatnonzero(~kept[:-1]).tolist():
-        if is_filler(baseline, atom, theirs) or reserved_class(baseline, atom, theirs):
-            continue
-        if covered.holds(start(atom)):
+    behind = np.append(baseline.atoms.end, -1)[baseline.atoms.at(places)]
+    columns = (fixed.atoms.start, fixed.atoms.end, fixed.atoms.memory, data.evidence)
+    found = []
+    for atom, place, end, start, stop, memory, evidence in zip(
+        *(column.tolist() for column in (atoms, places, behind, *(part[atoms] for part in columns))),
+        strict=True,
+    ):
+        added = place < 0
+        if atom in aside if added else reserved_class(fixed, atom, named):
             continue
         found.append(
             DatumChange(
-                name=baseline.atoms.names.get(atom, ""),
-                change=Change.REMOVED,
-                kind=_MEMORY[baseline.atoms.memory.item(atom)],
-                baseline=Interval(start(atom), behind(atom)),
-                fixed=None,
-                reason="no counterpart in the fixed image",
+                name=fixed.atoms.names.get(atom, ""),
+                change=Change.ADDED if added else Change.CHANGED,
+                kind=_MEMORY[memory],
+                baseline=None if added else Interval(place, end if end >= 0 else place + stop - start),
+                fixed=Interval(start, stop),
+                reason="no counterpart in the baseline"
+                if added
+                else f"content differs (paired by {_EVIDENCE[evidence]})",
             )
         )
     return found
 
 
-class _Covered:
-    """Which places lie inside the counterpart of a longer fixed atom with equal content, filler at its end
-    aside."""
-
-    __slots__ = ("_atoms", "_comparison", "_places")
-
-    def __init__(self, comparison: Comparison) -> None:
-        self._comparison, data = comparison, comparison.data
-        atoms = np.flatnonzero((data.baseline >= 0) & data.same)
-        self._atoms = atoms[np.argsort(data.baseline[atoms], kind="stable")]
-        self._places = data.baseline[self._atoms]
-
-    def holds(self, rva: int) -> bool:
-        """Whether ``rva`` of the baseline does."""
-        index = int(np.searchsorted(self._places, rva, side="right"))
-        if not index:
-            return False
-        place = int(self._places[index - 1])
-        fixed, baseline = self._comparison.fixed, self._comparison.baseline
-        return any(
-            rva < place + agreed_length(fixed, baseline, atom, place)
-            for atom in self._atoms[int(np.searchsorted(self._places, place)) : index].tolist()
+def _removed_data(comparison: Comparison) -> list[DatumChange]:
+    baseline, data = comparison.baseline, comparison.data
+    kept = np.zeros(len(baseline.atoms) + 1, dtype=np.bool_)
+    kept[baseline.atoms.at(data.baseline[data.baseline >= 0])] = True
+    atoms = np.flatnonzero(~kept[:-1])
+    aside = _set_aside(baseline, atoms, referenced(baseline))
+    atoms = np.array([atom for atom in atoms.tolist() if atom not in aside], dtype=np.int64)
+    atoms = atoms[~_covered(comparison, baseline.atoms.start[atoms])]
+    columns = (baseline.atoms.start, baseline.atoms.end, baseline.atoms.memory)
+    return [
+        DatumChange(
+            name=baseline.atoms.names.get(atom, ""),
+            change=Change.REMOVED,
+            kind=_MEMORY[memory],
+            baseline=Interval(start, end),
+            fixed=None,
+            reason="no counterpart in the fixed image",
         )
+        for atom, start, end, memory in zip(
+            atoms.tolist(), *(column[atoms].tolist() for column in columns), strict=True
+        )
+    ]
 
 
-def _datum_change(comparison: Comparison, atom: int, place: int, end: int) -> DatumChange:
-    """``place`` of the counterpart or -1; ``end`` of what lies there or -1."""
-    atoms = comparison.fixed.atoms
-    run = Interval(atoms.start.item(atom), atoms.end.item(atom))
-    other = None
-    why = "no counterpart in the baseline"
-    if place >= 0:
-        other = Interval(place, end if end >= 0 else place + len(run))
-        why = f"content differs (paired by {_EVIDENCE[comparison.data.evidence.item(atom)]})"
-    return DatumChange(
-        name=atoms.names.get(atom, ""),
-        change=Change.ADDED if place < 0 else Change.CHANGED,
-        kind=_MEMORY[atoms.memory.item(atom)],
-        baseline=other,
-        fixed=run,
-        reason=why,
-    )
+def _covered(comparison: Comparison, rvas: I64) -> Bool:
+    """Which addresses of the baseline lie inside the counterpart of a longer fixed atom with equal content,
+    filler at its end aside."""
+    fixed, baseline, data = comparison.fixed, comparison.baseline, comparison.data
+    atoms = np.flatnonzero((data.baseline >= 0) & data.same)
+    atoms = atoms[np.argsort(data.baseline[atoms], kind="stable")]
+    places = data.baseline[atoms]
+    last = places.searchsorted(rvas, side="right")
+    nearest = np.append(places, -1)[last - 1]  # of no place before it: of none at all, or behind it
+    first = places.searchsorted(nearest)
+    held = [
+        any(rva < place + agreed_length(fixed, baseline, atom, place) for atom in atoms[low:high].tolist())
+        for rva, place, low, high in zip(
+            *(column.tolist() for column in (rvas, nearest, first, last)), strict=True
+        )
+    ]
+    return np.array(held, dtype=np.bool_)
 
 
 def referenced(side: Side) -> Bool:
@@ -288,11 +300,12 @@ def reserved_class(side: Side, atom: int, named: Bool) -> str:
     return klass
 
 
-def byte_account(
-    comparison: Comparison, others: Sequence[FunctionFact]
+def _byte_account(
+    comparison: Comparison, others: Sequence[FunctionFact], aside: Mapping[int, str]
 ) -> tuple[tuple[tuple[str, int], ...], int]:
     """Bytes of the fixed image by class, and their total: headers and every section's virtual size.
-    ``others`` are the functions that are not identical, or but for line numbers."""
+    ``others`` are the functions that are not identical, or but for line numbers; ``aside`` the atoms without
+    counterpart that are no data."""
     fixed, data = comparison.fixed, comparison.data
     program, sizes = fixed.program, Counter[str]()
     fragments = program.fragments
@@ -309,12 +322,10 @@ def byte_account(
     mapped = data.baseline >= 0
     sizes["identical-data"] += int(span[mapped & data.same].sum())
     sizes["changed-data"] += int(span[mapped & ~data.same].sum())
-    named = referenced(fixed)
-    for atom in np.flatnonzero(~mapped).tolist():
-        klass = (
-            "padding" if is_filler(fixed, atom, named) else reserved_class(fixed, atom, named) or "added-data"
-        )
-        sizes[klass] += int(span[atom])
+    sizes["added-data"] += int(span[~mapped].sum())
+    for atom, klass in aside.items():
+        sizes[klass] += span.item(atom)
+        sizes["added-data"] -= span.item(atom)
     headers = (
         0 if any(name == "headers" for name, _, _ in program.metadata) else program.image.size_of_headers
     )

@@ -1,7 +1,8 @@
 """Functions: the fragments that belong together, and whether all of them are identical."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
+from itertools import chain, islice
 
 import numpy as np
 
@@ -175,3 +176,11 @@ def ranges(program: Program, fragments: tuple[int, ...]) -> tuple[Interval, ...]
     """Address ranges of fragments."""
     start, end = program.fragments.start.item, program.fragments.end.item
     return tuple([Interval(start(index), end(index)) for index in fragments])
+
+
+def ranges_of_each(program: Program, groups: Sequence[tuple[int, ...]]) -> list[tuple[Interval, ...]]:
+    """Address ranges of fragments, for many groups of them at once."""
+    rows = np.fromiter(chain.from_iterable(groups), dtype=np.int64)
+    fragments = program.fragments
+    found = map(Interval, fragments.start[rows].tolist(), fragments.end[rows].tolist())
+    return [tuple(islice(found, len(group))) for group in groups]

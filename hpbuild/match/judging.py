@@ -20,8 +20,9 @@ def judge(
     offset = ours.offset[row]
     alike = offset == theirs.offset[other]
     code, mate = ours.code[row], theirs.code[other]
-    # Where there is no code, -1, the partner is the one behind the last: nobody.
-    agreed = alike & (np.append(pairing.fixed, -1)[code] == mate) & (mate >= 0)
+    # Where there is no code, -1, some partner is asked, which says nothing.
+    partners = pairing.fixed if len(pairing.fixed) else np.full(1, -1)
+    agreed = alike & (partners[code] == mate) & ((code | mate) >= 0)
     inner = np.flatnonzero(agreed & (offset != 0))
     agreed[inner[fixed.forms[code[inner]] != baseline.forms[mate[inner]]]] = False
     atom_f, atom_b = ours.atom[row], theirs.atom[other]
@@ -34,8 +35,9 @@ def judge(
 
 def of_one_kind(fixed: Side, baseline: Side, left: I64, right: I64, rows: I64) -> I64:
     """Those of the rows where both atoms are variables, or both constants."""
-    ours, theirs = (side.atoms.memory != Memory.RODATA for side in (fixed, baseline))
-    return rows[np.flatnonzero(ours[left[rows]] == theirs[right[rows]])]
+    ours = fixed.atoms.memory[left[rows]] != Memory.RODATA
+    theirs = baseline.atoms.memory[right[rows]] != Memory.RODATA
+    return rows[np.flatnonzero(ours == theirs)]
 
 
 def _same_others(ours: Places, row: I64, theirs: Places, other: I64) -> Bool:

@@ -21,12 +21,9 @@ def pair_by_name(fixed: Side, baseline: Side, pairing: Pairing) -> int:
         (Level.EXPORT, _export_keys),
     ):
         left, right = _unique(keys(fixed.program)), _unique(keys(baseline.program))
-        common = sorted(left.keys() & right.keys())
-        made += pairing.add(
-            np.array([left[key] for key in common], dtype=np.int64),
-            np.array([right[key] for key in common], dtype=np.int64),
-            level,
-        )
+        common = [(index, right[key]) for key, index in left.items() if key in right]
+        table = np.array(common, dtype=np.int64).reshape(-1, 2)
+        made += pairing.add(table[:, 0], table[:, 1], level)
     return made
 
 
@@ -65,7 +62,7 @@ def _unique(rows: Iterable[tuple[Key, int]]) -> dict[Key, int]:
     for key, index in rows:
         if found.setdefault(key, index) != index:
             many.add(key)
-    return {key: index for key, index in found.items() if key not in many}
+    return {key: index for key, index in found.items() if key not in many} if many else found
 
 
 def named_apart(fixed: Side, baseline: Side, a: int, b: int) -> bool:

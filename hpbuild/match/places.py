@@ -1,10 +1,15 @@
 """What lies at addresses of one image: code, data, or something of the loader."""
 
+from functools import lru_cache
+
 import numpy as np
 
 from hpbuild.code.model import I64, Program
 from hpbuild.dataclass import dataclass
 from hpbuild.match.atoms import Atoms
+
+_LABELS = 4096
+"""Labels that are kept: more than most images import."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,13 +39,15 @@ def locate(program: Program, atoms: Atoms, rva: I64) -> Places:
     keys &= 0xFFFFFFFF
     number[keys] = np.cumsum(first) - 1
     found = _locate(program, atoms, ordered[first])
-    return Places(
-        code=found.code.take(number),
-        atom=found.atom.take(number),
-        offset=found.offset.take(number),
-        other=found.other.take(number),
-        edge=found.edge.take(number) if found.edge.any() else np.zeros(len(rva), dtype=np.int64),
-    )
+    code, atom = found.code.take(number), np.full(len(rva), -1, dtype=np.int64)
+    other, edge = np.zeros(len(rva), dtype=np.int64), np.zeros(len(rva), dtype=np.int64)
+    # Most is code: that is neither data nor anything else.
+    rest = np.flatnonzero(code < 0)
+    behind = number[rest]
+    atom[rest], other[rest] = found.atom[behind], found.other[behind]
+    if found.edge.any():
+        edge = found.edge.take(number)
+    return Places(code=code, atom=atom, offset=found.offset.take(number), other=other, edge=edge)
 
 
 def _locate(program: Program, atoms: Atoms, rva: I64) -> Places:
@@ -73,15 +80,20 @@ def _code(program: Program, rva: I64) -> tuple[I64, I64]:
 
 
 def _edges(program: Program, rva: I64) -> I64:
-    """Labels of addresses at which a section ends, as ``_labels`` gives them where nothing else begins."""
+    """Labels of addresses at which a section ends, as ``_labels`` gives them where nothing else begins. The
+    addresses are ascending and distinct."""
     labels = np.zeros(len(rva), dtype=np.int64)
     for section in program.image.sections:
-        labels[rva == section.rva + section.virtual_size] = label("behind", section.name, 0)
+        end = section.rva + section.virtual_size
+        row = int(rva.searchsorted(end))
+        if row < len(rva) and rva[row] == end:
+            labels[row] = label("behind", section.name, 0)
     return labels
 
 
-def label(*parts: object) -> int:
-    """A 63-bit label that is the same on both sides and in every run."""
+@lru_cache(maxsize=_LABELS)
+def label(*parts: str | int) -> int:
+    """A 63-bit label that is the same on both sides and in every run. Both sides ask for most of them."""
     text = "\0".join(str(part) for part in parts).encode("utf-8", "surrogateescape")
     value = 0xCBF29CE484222325
     for byte in text:

@@ -73,6 +73,19 @@ def _pointers(program: Program, atoms: Atoms) -> Places:
 
 
 def _origins(program: Program, atoms: Atoms) -> Places:
-    """Where the origins of tables lie; for fields of other forms what lies at address 0."""
-    tables = program.fields.form == FieldForm.TABLE32
-    return locate(program, atoms, np.where(tables, program.fields.origin, 0))
+    """Where the origins of tables lie; for fields of other forms, nothing: neither code nor data."""
+    rows = np.flatnonzero(program.fields.form == FieldForm.TABLE32)
+    found = locate(program, atoms, program.fields.origin[rows])
+
+    def spread(column: I64, other: int) -> I64:
+        every = np.full(len(program.fields), other, dtype=np.int64)
+        every[rows] = column
+        return every
+
+    return Places(
+        code=spread(found.code, -1),
+        atom=spread(found.atom, -1),
+        offset=spread(found.offset, 0),
+        other=spread(found.other, 0),
+        edge=spread(found.edge, 0),
+    )

@@ -54,12 +54,14 @@ class Surroundings:
 
 def pair_by_surroundings(around: Surroundings, pairing: Pairing) -> int:
     """Pair free fragments that are alone with their surroundings on both sides; the number of pairs made."""
-    made = 0
+    made, found = 0, True
     ours, theirs = around.free
     for left, right in around.rounds:
-        free = np.flatnonzero(pairing.fixed[ours] < 0), np.flatnonzero(pairing.baseline[theirs] < 0)
+        if found:
+            free = np.flatnonzero(pairing.fixed[ours] < 0), np.flatnonzero(pairing.baseline[theirs] < 0)
         rows, others = join_unique(left, right, *free)
-        made += pairing.add(ours[rows], theirs[others], Level.CONTEXT)
+        count = pairing.add(ours[rows], theirs[others], Level.CONTEXT)
+        made, found = made + count, count > 0
     return made
 
 
@@ -115,10 +117,17 @@ class _Walk:
 
     def pair(self, members: list[int], others: list[int]) -> None:
         """Pair nodes of one colour, as many on both sides, each with all that follows from it."""
-        fixed, baseline = self._fixed, self._baseline
+        fixed, baseline, alone = self._fixed, self._baseline, self._left.alone
+        ones, twos = self.made
         rest = filterfalse(baseline.__getitem__, others)
         for one in filterfalse(fixed.__getitem__, members):
-            self._follow(one, next(rest))
+            two = next(rest)
+            if alone[one]:
+                fixed[one] = baseline[two] = 1
+                ones.append(one)
+                twos.append(two)
+            else:
+                self._follow(one, two)
 
     def _follow(self, one: int, two: int) -> None:
         """Pair two nodes and all that follows: first what leaves no choice."""
@@ -156,9 +165,10 @@ class _Walk:
 
 class _Neighbours:
     """Who stands next to an open node, of the open nodes: groups of those that do so in one way, by one
-    place, and have one colour. ``single`` is whom a group has, -1 where it has several."""
+    place, and have one colour. ``single`` is whom a group has, -1 where it has several; ``alone`` says by
+    node that nobody stands next to it."""
 
-    __slots__ = ("_begins", "_ends", "_first", "_keys", "single")
+    __slots__ = ("_begins", "_ends", "_first", "_keys", "alone", "single")
 
     def __init__(self, graph: Graph, colours: U64) -> None:
         both = graph.naming, graph.named
@@ -177,7 +187,9 @@ class _Neighbours:
         self._ends: list[int] = end.tolist()
         self.single: list[int] = np.where(np.diff(begins) == 1, end[groups], -1).tolist()
         self._keys = key[groups].tobytes()
-        self._first: list[int] = np.searchsorted(node[groups], np.arange(len(graph.open) + 1)).tolist()
+        first = np.searchsorted(node[groups], np.arange(len(graph.open) + 1))
+        self._first: list[int] = first.tolist()
+        self.alone: list[bool] = (first[1:] == first[:-1]).tolist()
 
     def __len__(self) -> int:
         """The number of nodes."""
@@ -205,10 +217,8 @@ class _Neighbours:
 
 
 def _free(fixed: Side, baseline: Side, pairing: Pairing) -> tuple[I64, I64]:
-    return (
-        np.flatnonzero((pairing.fixed < 0) & (fixed.forms != 0)),
-        np.flatnonzero((pairing.baseline < 0) & (baseline.forms != 0)),
-    )
+    ours, theirs = np.flatnonzero(pairing.fixed < 0), np.flatnonzero(pairing.baseline < 0)
+    return ours[fixed.forms[ours] != 0], theirs[baseline.forms[theirs] != 0]
 
 
 def _twins(colours: tuple[U64, U64], nodes: tuple[I64, I64]) -> Iterator[tuple[list[int], list[int]]]:

@@ -60,7 +60,8 @@ def _through(fixed: Side, baseline: Side, pairing: Pairing, owners: I64, chosen:
     left, right, weights = ([np.zeros(0, dtype=np.int64)] for _ in range(3))
     alike = np.zeros(len(fixed.forms), dtype=np.bool_)
     alike[owners] = True
-    wanted, tables, unwind = _leads_to(fixed, chosen), fixed.links.tables, fixed.links.unwind
+    tables, unwind = fixed.links.tables, fixed.links.unwind
+    wanted = _leads_to(fixed, chosen) & np.append(telling_atoms(fixed.atoms), False)
     tables = tables[np.flatnonzero(wanted[fixed.targets.atom[tables]])]
     owners = owners[np.flatnonzero(wanted[unwind[owners]])]
     row, other = named_alike(fixed, baseline, pairing, alike, tables)
@@ -108,15 +109,17 @@ def _leads_to(side: Side, chosen: Bool) -> Bool:
     # Where there is no code, -1, the one behind the last is asked: nobody.
     leads[holder[np.append(chosen, False)[pointers.code[rows]]]] = True
     for _ in range(DEPTH - 1):
+        before = np.count_nonzero(leads)
         leads[holder[leads[atom]]] = True
+        if np.count_nonzero(leads) == before:
+            break
     return leads
 
 
 def _equal(fixed: Side, baseline: Side, wanted: Bool, pairs: Votes) -> Votes:
-    """The pairs of ``wanted`` atoms with fields and equal content, with their counts."""
+    """The pairs of ``wanted`` atoms and such of equal content, with their counts."""
     left, right, counts = pairs
-    telling = np.append(telling_atoms(fixed.atoms), False) & wanted
-    rows = np.flatnonzero(telling[left] & (right >= 0))
+    rows = np.flatnonzero(wanted[left] & (right >= 0))
     rows = rows[np.flatnonzero(fixed.atoms.digest[left[rows]] == baseline.atoms.digest[right[rows]])]
     return left[rows], right[rows], counts[rows]
 

@@ -2,9 +2,11 @@
 
 from bisect import bisect_right
 from collections.abc import Iterable
+from itertools import compress
 
 import numpy as np
 
+from hpbuild.code.columns import among
 from hpbuild.codes import plan as codes
 from hpbuild.errors import Finding
 from hpbuild.match.atoms import Memory
@@ -13,7 +15,7 @@ from hpbuild.match.functions import FunctionFacts
 from hpbuild.plan.arrays import arrays
 from hpbuild.plan.counterparts import Counterparts, changed_initialiser
 from hpbuild.plan.handlers import Handlers
-from hpbuild.plan.leads import Columns, Leads, Loud
+from hpbuild.plan.leads import Bools, Columns, Leads, Loud
 from hpbuild.plan.model import Reason
 from hpbuild.plan.objects import Objects, Users
 from hpbuild.plan.only import Limit, Via, not_closed
@@ -73,8 +75,11 @@ class Closure:
         """Carry the object that the atom belongs to; ``reason`` unless the facts know better."""
         if atom in self.object_of:
             return
-        members = tuple(member for member in self.objects_of.of(atom) if member not in self.object_of)
-        first = self.objects_of.body(members)
+        if self.objects_of.alone(atom):
+            first, members = atom, self.objects_of.of(atom)
+        else:
+            members = tuple(member for member in self.objects_of.of(atom) if member not in self.object_of)
+            first = self.objects_of.body(members)
         if self._columns.old[first] < 0 and not self.counterparts.has_old(members):
             reason = Reason.ADDED
         elif self.counterparts.differs(members, first):
@@ -87,7 +92,7 @@ class Closure:
     def run(self) -> None:
         """Follow what is carried until nothing new comes along."""
         telling = self.handlers.telling(self.leads.pointers.before)
-        functions = self.leads.functions(telling).data
+        functions, objects = self.leads.functions(telling).data, self._worth_following().data
         while self.pending:
             kind, key = self.pending.pop()
             if kind == "function":
@@ -95,8 +100,28 @@ class Closure:
                     self._function(key, telling)
             elif kind == "holder":
                 self._take_users(key)
-            else:
+            elif self.limit or objects[key]:
                 self._object(key)
+
+    def _worth_following(self) -> Bools:
+        """By atom, for the first of each object: all but those that are carried by now, and lead to nothing
+        and have no users that are not."""
+        found = np.ones(len(self.side.atoms), dtype=np.bool_)
+        atoms = np.fromiter(self.object_of, np.int64, len(self.object_of))
+        firsts = np.fromiter(self.object_of.values(), np.int64, len(self.object_of))
+        found[firsts] = False
+        found[firsts[self.leads.atoms[atoms]]] = True
+        changed = [reason is Reason.CHANGED for _, reason in self.objects.values()]
+        told = np.fromiter(compress(self.objects, changed), np.int64)
+        told = atoms[among(firsts, np.sort(told))]
+        staying = np.zeros(len(self.side.program.fragments), dtype=np.bool_)
+        staying[self.facts.roots] = True
+        staying[list(self.functions)] = False
+        heard = np.append(self.users.functions.touching(told, staying), told[self.users.atoms.present[told]])
+        first = np.zeros(len(found), dtype=np.int64)
+        first[atoms] = firsts
+        found[first[heard]] = True
+        return found
 
     def _function(self, root: int, telling: frozenset[int]) -> None:
         """``telling`` are the unwind records that may lead to something; with a limit all may."""

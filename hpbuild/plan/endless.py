@@ -1,12 +1,12 @@
 """The code of the baseline that is to be replaced, decoded once: how its functions begin, and which of them
 never end. The threads inside those keep the old code."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 
 import numpy as np
 
 from hpbuild.code.bodies import Head, bodies, heads
-from hpbuild.code.columns import distinct
+from hpbuild.code.columns import among, distinct
 from hpbuild.code.flow import Loops, final_callees
 from hpbuild.code.model import I64
 from hpbuild.codes import traps as codes
@@ -34,6 +34,10 @@ class Seen:
     heads: dict[int, Head]
     endless: dict[int, int]
 
+    def joined(self, other: "Seen") -> "Seen":
+        """These functions and ``other`` ones."""
+        return Seen(self.heads | other.heads, self.endless | other.endless)
+
 
 NOTHING = Seen({}, {})
 _WORTH = 1 << 20
@@ -52,12 +56,14 @@ def surely_old(comparison: Comparison) -> I64:
     return roots if size >= _WORTH else roots[:0]
 
 
-def look(comparison: Comparison, roots: I64, before: Seen = NOTHING) -> Seen:
-    """Decode the functions of the baseline with ``roots``, besides those seen ``before``."""
+def look(comparison: Comparison, roots: I64) -> Seen:
+    """Decode the functions of the baseline with ``roots``."""
+    if not len(roots):
+        return NOTHING
     program, known = comparison.baseline.program, comparison.baseline_functions
     partners = roots.tolist()
     functions = [known.get(partner, (partner,)) for partner in partners]
-    begins, endless = dict(before.heads), dict(before.endless)
+    begins, endless = dict[int, Head](), dict[int, int]()
     # As if every call returned: who has a way out then has one anyhow, and nearly all have.
     loops, stuck = Loops(program, frozenset()), set[int]()
     for found in bodies(program, functions):
@@ -72,11 +78,15 @@ def look(comparison: Comparison, roots: I64, before: Seen = NOTHING) -> Seen:
     return Seen(begins, endless)
 
 
-def old_code(comparison: Comparison, selection: Selection, seen: Seen = NOTHING) -> OldCode:
-    """Look at every function of the baseline that is redirected; ``seen`` are some of them, and others."""
-    partners = {root: selection.facts[root].partner for root in redirected(selection)}
-    rest = np.array(sorted(set(partners.values()) - seen.heads.keys()), dtype=np.int64)
-    seen = look(comparison, rest, seen)
+def look_at_others(comparison: Comparison, selection: Selection, seen: I64) -> Seen:
+    """``look`` at every function of the baseline that is redirected, but those with the roots ``seen``."""
+    replaced = distinct(np.fromiter(redirected(selection).values(), np.int64))
+    return look(comparison, replaced[~among(replaced, seen)])
+
+
+def old_code(selection: Selection, seen: Seen) -> OldCode:
+    """What was ``seen`` of the functions of the baseline that are redirected; there may be others."""
+    partners = redirected(selection)
     return OldCode(
         heads={root: seen.heads[partner] for root, partner in partners.items()},
         endless={
@@ -85,11 +95,14 @@ def old_code(comparison: Comparison, selection: Selection, seen: Seen = NOTHING)
     )
 
 
-def redirected(selection: Selection) -> Iterator[int]:
-    """Roots of the carried functions that the baseline's entries are sent to."""
-    for root, reason in selection.functions.items():
-        if selection.facts[root].partner >= 0 and reason is not Reason.HANDLER:
-            yield root
+def redirected(selection: Selection) -> dict[int, int]:
+    """Roots of the carried functions that the baseline's entries are sent to, with those in the baseline."""
+    functions = zip(selection.functions.items(), selection.partners.tolist(), strict=True)
+    return {
+        root: partner
+        for (root, reason), partner in functions
+        if partner >= 0 and reason is not Reason.HANDLER
+    }
 
 
 def endless(comparison: Comparison, old: OldCode) -> list[Finding]:

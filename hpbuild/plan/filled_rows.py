@@ -5,7 +5,7 @@ Source: Microsoft Learn, "x64 exception handling": the places of unwind codes co
 
 import numpy as np
 
-from hpbuild.code.columns import among, members
+from hpbuild.code.columns import among, distinct, members
 from hpbuild.code.model import I64, Program
 from hpbuild.codes import plan as codes
 from hpbuild.errors import Finding
@@ -41,8 +41,8 @@ def _filler(program: Program, fragments: I64) -> I64:
         return np.zeros(len(fragments), dtype=np.int64)
     start, found = program.fragments.start[fragments], np.zeros(len(fragments), dtype=np.int64)
     begin, end = table.begin.astype(np.int64), table.end.astype(np.int64)
-    filled = among(begin, program.padding[:, 0])  # few are
-    if not filled.any():
+    filled = _common(begin, program.padding[:, 0])  # few are
+    if not len(filled):
         return found
     begin, end, behind = begin[filled], end[filled], np.append(begin[1:], _NOWHERE)[filled]
     order = np.argsort(start, kind="stable")
@@ -50,3 +50,11 @@ def _filler(program: Program, fragments: I64) -> I64:
     inside = order[members(low, high)]
     found[inside] = start[inside] - np.repeat(begin, high - low)
     return found
+
+
+def _common(column: I64, other: I64) -> I64:
+    """The rows of a column that ascends, each value once, that are in ``other``, which does too: two such
+    runs are merged soon, and what is in both then stands twice."""
+    both = np.sort(np.concatenate([column, other]), kind="stable")
+    twice = distinct(both[1:][both[1:] == both[:-1]])
+    return column.searchsorted(twice[among(twice, column)])

@@ -62,8 +62,7 @@ def folded(comparison: Comparison, selection: Selection) -> list[Finding]:
     new, entries = _names(fixed), baseline.fragments.start
     ours = new.places(wanted)
     findings = []
-    for root in selection.functions:
-        partner = selection.facts[root].partner
+    for root, partner in zip(selection.functions, selection.partners.tolist(), strict=True):
         names = shared.get(int(entries[partner]), set()) if partner >= 0 else set()
         if len({ours[name] for name in names if name in ours}) > 1:
             cause = f"{int(entries[partner]):#x} is {', '.join(sorted(names)[:4])}"

@@ -8,6 +8,7 @@ start would send threads that are inside the old function into the new one.
 """
 
 from bisect import bisect_left
+from collections.abc import Collection
 
 import numpy as np
 import numpy.typing as npt
@@ -29,8 +30,8 @@ class Handlers:
     handler or part is."""
 
     __slots__ = (
-        "_begins", "_busy", "_first", "_high", "_jumps", "_known", "_last", "_low", "_owners", "_records",
-        "_roots", "_side", "_starts", "_tables",
+        "_begins", "_begun", "_busy", "_first", "_high", "_jumps", "_known", "_last", "_low", "_owners",
+        "_records", "_roots", "_side", "_starts", "_tables",
     )  # fmt: skip
 
     def __init__(self, side: Side, known: Records) -> None:
@@ -38,8 +39,9 @@ class Handlers:
         starts, sizes = known.starts, known.sizes
         sites = side.program.fields.site
         self._known, self._begins = starts, starts.data
-        self._low, self._high = sites.searchsorted(starts), sites.searchsorted(starts + sizes)
+        self._low, self._high = _bounds(sites, starts, starts + sizes)
         self._starts = side.program.exceptions.funclets
+        self._begun = _beginning_at(side.program.fragments.start, self._starts)
         self._owners: dict[int, set[int]] | None = None
         self._jumps = self._jumped_to()
         self._records = self._with_parts()
@@ -91,8 +93,7 @@ class Handlers:
         """Root -> roots of the split-off parts that its code jumps to."""
         references, places = self._side.program.references, self._side.targets
         table = self._side.program.fragments
-        links = self._side.links
-        parts = np.flatnonzero(among(table.start, np.array(sorted(self._starts), dtype=np.int64)))
+        links, parts = self._side.links, self._begun
         rows = links.rows[members(links.first[parts], links.last[parts])]
         rows = np.sort(rows[(references.kind[rows] == RefKind.BRANCH) & (places.offset[rows] == 0)])
         owners, parts = table.root[references.fragment[rows]], table.root[places.code[rows]]
@@ -152,8 +153,9 @@ class Handlers:
         """By row of the data fields: the root of the handler that it names, -1 for none."""
         pointers, table = self._side.pointers, self._side.program.fragments
         roots = np.full(len(pointers.code), -1, dtype=np.int64)
-        begun = among(table.start, np.array(sorted(self._starts), dtype=np.int64))
-        rows = np.flatnonzero(np.append(begun, False)[pointers.code])  # the last is that of -1
+        begun = np.zeros(len(table.start) + 1, dtype=np.bool_)  # the last is that of -1
+        begun[self._begun] = True
+        rows = np.flatnonzero(begun[pointers.code])
         rows = rows[pointers.offset[rows] == 0]
         roots[rows] = table.root[pointers.code[rows]]
         return roots
@@ -216,3 +218,19 @@ class Handlers:
         parts = np.array(sorted(self._records), dtype=np.int64)
         found: np.ndarray[tuple[int], np.dtype[np.bool_]] = among(unwind, some) | among(unwind, parts)
         return found
+
+
+def _bounds(sites: I64, starts: I64, ends: I64) -> tuple[I64, I64]:
+    """The rows of ``sites`` that lie in each of the runs from ``starts`` to ``ends``, ascending: the first,
+    and the one behind the last. Most runs end where the next begins."""
+    low = sites.searchsorted(starts)
+    high, apart = np.append(low, 0)[1:], np.ones(len(ends), dtype=np.bool_)
+    apart[:-1] = ends[:-1] != starts[1:]
+    high[apart] = sites.searchsorted(ends[apart])
+    return low, high
+
+
+def _beginning_at(starts: I64, places: Collection[int]) -> I64:
+    """The rows of ``starts``, which ascend, that are among the ``places``: those are few."""
+    few = np.array(sorted(places), dtype=np.int64)
+    return members(starts.searchsorted(few), starts.searchsorted(few, side="right"))

@@ -8,7 +8,7 @@ from hpbuild.code.model import I64
 from hpbuild.codes import traps as codes
 from hpbuild.errors import Finding
 from hpbuild.match.comparison import Comparison
-from hpbuild.plan.model import Reason
+from hpbuild.plan.endless import redirected
 from hpbuild.plan.selection import Selection
 
 
@@ -18,17 +18,12 @@ def into_middle(comparison: Comparison, selection: Selection) -> list[Finding]:
     side = comparison.baseline
     program, places, links = side.program, side.targets, side.links
     table, references = program.fragments, program.references
-    carried = {selection.facts[root].partner for root in selection.functions}
-    names = {
-        selection.facts[root].partner: comparison.fixed.program.name_of(root)
-        for root, why in selection.functions.items()
-        if why is not Reason.HANDLER and selection.facts[root].partner >= 0
-    }
+    replaced = {partner: root for root, partner in redirected(selection).items()}
     staying = np.zeros(len(table) + 1, dtype=np.bool_)  # the last is that of -1
     staying[selection.facts.partner] = True
-    staying[list(carried)] = False
+    staying[selection.partners] = False
     entered = np.zeros(len(table), dtype=np.bool_)
-    entered[list(names)] = True
+    entered[list(replaced)] = True
     parts = np.flatnonzero(entered[table.root])
     rows = np.sort(links.rows[members(links.first[parts], links.last[parts])])
     rows = rows[references.kind[rows] != RefKind.IMAGE_BASE]
@@ -39,4 +34,7 @@ def into_middle(comparison: Comparison, selection: Selection) -> list[Finding]:
     for row, owner in zip(rows.tolist(), owners.tolist(), strict=True):
         cause = f"{program.name_of(owner)} leads to {int(references.target[row]):#x} in it"
         found.setdefault(int(table.root[places.code[row]]), cause)
-    return [Finding(codes.INTO_MIDDLE, names[root], cause) for root, cause in sorted(found.items())]
+    name_of = comparison.fixed.program.name_of
+    return [
+        Finding(codes.INTO_MIDDLE, name_of(replaced[root]), cause) for root, cause in sorted(found.items())
+    ]

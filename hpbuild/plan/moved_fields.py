@@ -2,6 +2,9 @@
 
 from collections import Counter
 
+import numpy as np
+import numpy.typing as npt
+
 from hpbuild.code.displacements import displacement_changes
 from hpbuild.codes import builds as codes
 from hpbuild.errors import Finding
@@ -19,11 +22,11 @@ def moved_fields(comparison: Comparison, selection: Selection) -> list[Finding]:
     from pointers, and share a distance."""
     counts: Counter[int] = Counter()
     named: dict[int, str] = {}
-    for root, why in selection.functions.items():
-        fact = selection.facts[root]
-        if why is not Reason.CHANGED or fact.partner < 0:
+    worth = (selection.partners >= 0) & _differing(comparison)[selection.roots]
+    for root in selection.roots[worth].tolist():
+        if selection.functions[root] is not Reason.CHANGED:
             continue
-        distances = {new - old for old, new in _changes(comparison, fact.fragments)}
+        distances = {new - old for old, new in _changes(comparison, selection.facts[root].fragments)}
         for distance in sorted(distances):
             counts[distance] += 1
             named.setdefault(distance, comparison.fixed.program.name_of(root))
@@ -36,6 +39,16 @@ def moved_fields(comparison: Comparison, selection: Selection) -> list[Finding]:
         for distance, count in sorted(counts.items())
         if count >= MIN_FUNCTIONS
     ]
+
+
+def _differing(comparison: Comparison) -> npt.NDArray[np.bool_]:
+    """By fragment, for the first of each function: some part of it has a counterpart of another form."""
+    fixed, mates = comparison.fixed, comparison.pairing.fixed
+    paired = np.flatnonzero(mates >= 0)
+    parts = paired[fixed.forms[paired] != comparison.baseline.forms[mates[paired]]]
+    found = np.zeros(len(mates), dtype=np.bool_)
+    found[fixed.program.fragments.root[parts]] = True
+    return found
 
 
 def _changes(comparison: Comparison, fragments: tuple[int, ...]) -> set[tuple[int, int]]:

@@ -20,6 +20,7 @@ _RODATA = int(Memory.RODATA)
 _PLAIN_HEAD = 16
 """Offset to top, and the pointer to the type information."""
 _LETTERS = re.compile(rb"[\t\n\r\x20-\xff]*+")
+_WIDE = re.compile(rb"(?:[\t\n\r\x20-\xff]\0)*+\0\0")
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +95,10 @@ class Objects:
         lone[list(self._named)] = False
         other._lone = lone.data
         return other
+
+    def alone(self, atom: int) -> bool:
+        """The atom surely is an object of its own; others may be too."""
+        return self._lone is not None and bool(self._lone[atom])
 
     def of(self, atom: int) -> tuple[int, ...]:
         """All atoms of the object that ``atom`` belongs to, ascending: the symbol's extent; in code the whole
@@ -246,12 +251,7 @@ class Objects:
         image = self._side.program.image
         section = image.section_at(rva)
         stop = section.range.end if section is not None else rva
-        while rva + 2 <= stop:
-            low, high = image.read(rva, 2)
-            if high or (low < 0x20 and low not in b"\t\n\r"):
-                return not low and not high
-            rva += 2
-        return False
+        return _WIDE.match(image.memory.data, rva, stop) is not None
 
     def is_string(self, atom: int) -> bool:
         """A run of text that ends inside the atom: nothing behind its end mark belongs to it."""

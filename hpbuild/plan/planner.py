@@ -2,7 +2,6 @@
 
 from collections.abc import Callable
 from functools import partial
-from itertools import pairwise
 
 import numpy as np
 
@@ -14,10 +13,12 @@ from hpbuild.match.facts import reason
 from hpbuild.match.functions import ranges
 from hpbuild.match.pairing import Level
 from hpbuild.plan.aside import Aside, at_hand
+from hpbuild.plan.beforehand import beforehand
 from hpbuild.plan.builds import Builds, build_findings
 from hpbuild.plan.chunks import FieldRows, chunks, field_rows, unwind_entries
-from hpbuild.plan.endless import OldCode, endless, look, old_code, surely_old
+from hpbuild.plan.endless import OldCode, endless, look_at_others, old_code, redirected, surely_old
 from hpbuild.plan.exclusions import declared_exclusions
+from hpbuild.plan.initialisers import initialisers
 from hpbuild.plan.model import (
     BaselineUse,
     CarriedDatum,
@@ -108,10 +109,10 @@ def decide(
 ) -> Decision:
     """Decide for one pair of images; with ``limit`` for the listed functions and what they need. ``builds``
     tells how the images were made. The findings say whether the plan may become a package. With ``aside``
-    what is replaced is decoded meanwhile."""
+    what is known ``beforehand`` is found out meanwhile."""
     surely = surely_old(comparison) if aside is not None and limit is None else NO_ROOTS
     begin = aside if aside is not None and len(surely) else at_hand
-    with begin(partial(look, comparison, surely)) as seen:
+    with begin(partial(beforehand, comparison, surely)) as meanwhile:
         selection = select(comparison, limit)
         numbering, unfit = number(comparison.fixed, selection)
         resolver = Resolver(comparison, numbering)
@@ -120,8 +121,12 @@ def decide(
         findings = [*selection.findings, *unfit, *resolver.findings.values(), *notes]
         findings += [*trapped(comparison, selection), *_build_findings(comparison, selection, builds)]
         findings += [*_weak(comparison, selection), *_removed(comparison, selection)]
-        old = old_code(comparison, selection, seen())
-    redirections, no_room = _redirect(comparison, selection, old)
+        others = look_at_others(comparison, selection, surely)
+        entries = Entries(comparison.baseline.program, list(redirected(selection).values()))
+        known = meanwhile()
+    old = old_code(selection, others.joined(known.seen))
+    findings += [*known.findings, *initialisers(comparison, selection, known.lists)]
+    redirections, no_room = _redirect(comparison, selection, old, entries)
     findings += [*no_room, *endless(comparison, old)]
     return Decision(
         comparison=comparison,
@@ -188,24 +193,26 @@ def _datum(decision: Decision, made: tuple[Chunk, ...], first: int) -> CarriedDa
 
 
 def _redirect(
-    comparison: Comparison, selection: Selection, old: OldCode
+    comparison: Comparison, selection: Selection, old: OldCode, entries: Entries
 ) -> tuple[tuple[RedirectionSite, ...], list[Finding]]:
-    program, name_of = comparison.baseline.program, comparison.fixed.program.name_of
+    """``entries`` are those of the ``old`` code, in its order."""
+    name_of = comparison.fixed.program.name_of
     sites: list[RedirectionSite] = []
     findings: list[Finding] = []
     roots = list(selection.functions)
     numbers = dict(zip(roots, range(len(roots)), strict=True))
-    partners = [selection.facts[root].partner for root in old.heads]
-    entries = Entries(program, partners)
     for place, (root, head) in enumerate(old.heads.items()):
         chosen = entries.choose(place, head, numbers[root], name_of(root))
         if isinstance(chosen, Finding):
             findings.append(chosen)
         else:
             sites.append(chosen)
-    ordered = sorted(sites, key=lambda site: (site.window.start, site.window.end))
-    for one, other in pairwise(ordered):
-        if one.window.end > other.window.start and one.window.overlaps(other.window):
+    start = np.fromiter([site.window.start for site in sites], np.int64, len(sites))
+    end = np.fromiter([site.window.end for site in sites], np.int64, len(sites))
+    order = np.lexsort((end, start))
+    for row in np.flatnonzero(end[order[:-1]] > start[order[1:]]).tolist():
+        one, other = sites[order[row]], sites[order[row + 1]]
+        if one.window.overlaps(other.window):
             cause = f"the filler at {other.window.start:#x} is needed for another function's entry too"
             findings.append(Finding(codes.NO_ROOM, name_of(roots[one.function]), cause))
     return tuple(sites), findings
@@ -245,9 +252,9 @@ def _level(comparison: Comparison, root: int) -> Level:
 
 
 def _weak(comparison: Comparison, selection: Selection) -> list[Finding]:
-    roots = np.fromiter(selection.functions, np.int64, len(selection.functions))
-    level = comparison.pairing.level[roots]
-    weak = roots[(level == Level.SIMILARITY) | (level == Level.ORDER)].tolist()
+    level = comparison.pairing.level[selection.roots]
+    unsure = (level == Level.SIMILARITY) | (level == Level.ORDER)
+    weak = selection.roots[unsure & (selection.partners >= 0)].tolist()
     return [
         Finding(
             codes.WEAK_PAIR,
@@ -255,5 +262,5 @@ def _weak(comparison: Comparison, selection: Selection) -> list[Finding]:
             f"paired by {_level(comparison, root).label}",
         )
         for root in weak
-        if selection.facts[root].partner >= 0 and selection.functions[root] is not Reason.HANDLER
+        if selection.functions[root] is not Reason.HANDLER
     ]

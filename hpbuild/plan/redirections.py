@@ -23,6 +23,8 @@ _LONGEST = 15
 """Most bytes of an instruction."""
 _SHORT = 2
 """Bytes of ``EB F9``: no call is shorter, so none returns between them."""
+_PAD = _JUMP + _SHORT
+"""Bytes of the window of a pad jump."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +90,8 @@ class Entries:
         self.filler_used: list[bool] = (at(start) > at(start - _JUMP)).tolist()
         self.pad_hit: list[bool] = (at(start + _SHORT) > at(start + 1)).tolist()
         self.jump_hit: list[bool] = (at(start + _JUMP) > at(start + 1)).tolist()
+        rows = np.clip(start[:, None] + np.arange(-_JUMP, _SHORT), 0, len(program.image.memory) - 1)
+        self._pads = program.image.memory[rows].tobytes()
         # An address that the loader writes may begin up to seven bytes before.
         at = named.relocated.searchsorted
         self.pad_relocated: list[bool] = (at(start + _SHORT) > at(start - _JUMP - 7)).tolist()
@@ -124,13 +128,17 @@ class Entries:
             used = self.filler_used[place] or self.pad_hit[place] or start + 1 in head.inner
             if not used and not self.pad_relocated[place]:
                 pad = Interval(start - _JUMP, start + _SHORT)
-                return _site(self._program, function, RedirectionKind.PAD_JUMP, start, pad)
+                old = self._pads[place * _PAD : (place + 1) * _PAD]
+                return _site(function, RedirectionKind.PAD_JUMP, start, pad, old)
         if start + _JUMP > end + self.after[place]:
             cause = f"{end - start} bytes at {start:#x}, {'' if before else 'no '}filler before"
             return Finding(codes.NO_ROOM, name, cause)
         entry = Interval(start, start + _JUMP)
         trap = self._trap(place, head, entry, name)
-        return trap or _site(self._program, function, RedirectionKind.ENTRY_JUMP, start, entry)
+        if trap is not None:
+            return trap
+        old = self._program.image.read(start, _JUMP)
+        return _site(function, RedirectionKind.ENTRY_JUMP, start, entry, old)
 
     def _trap(self, place: int, head: Head, entry: Interval, name: str) -> Finding | None:
         """Why there cannot be an entry jump, where there is room for one."""
@@ -165,10 +173,7 @@ def _parts_jump_to(program: Program, named: BranchTargets, roots: I64) -> Bools:
     return found
 
 
-def _site(
-    program: Program, function: int, kind: RedirectionKind, entry: int, window: Interval
-) -> RedirectionSite:
-    old = program.image.read(window.start, len(window))
+def _site(function: int, kind: RedirectionKind, entry: int, window: Interval, old: bytes) -> RedirectionSite:
     return RedirectionSite(function=function, kind=kind, entry=Rva(entry), window=window, old=old)
 
 

@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping
 
 import numpy as np
 
+from hpbuild.code.columns import members
 from hpbuild.code.model import I64
 
 _NOTHING = frozenset[int]()
@@ -34,6 +35,13 @@ class Relation(Mapping[int, frozenset[int]]):
         others, first = np.append(self._others, 0), np.asarray(self._first)
         low, high = others[first[:-1]], others[first[1:] - 1]
         return np.where(self._keys, low, 0), np.where(self._keys, high, 0)
+
+    def touching(self, numbers: I64, marked: np.ndarray[tuple[int], np.dtype[np.bool_]]) -> I64:
+        """Those of ``numbers`` whose sets have one that is ``marked``, each once for every such."""
+        first = np.asarray(self._first)
+        low, high = first[numbers], first[numbers + 1]
+        found: I64 = np.repeat(numbers, high - low)[marked[np.asarray(self._others)[members(low, high)]]]
+        return found
 
     def of(self, number: int) -> frozenset[int]:
         """The set of ``number``, empty when it is no key."""

@@ -28,12 +28,15 @@ _RODATA = int(Memory.RODATA)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Selection:
-    """``functions``: root -> reason; ``objects``: first atom -> (atoms, reason), in columns too: their
-    ``first`` and ``last`` atoms; ``object_of``: atom -> first atom of its carried object; ``shapes``: which
-    atoms form one with another; ``limit``: the listed functions, None when all changes are carried."""
+    """``functions``: root -> reason, in columns too: their ``roots``, ascending, and their ``partners`` in
+    the baseline, -1 for none; ``objects``: first atom -> (atoms, reason), in columns too: their ``first`` and
+    ``last`` atoms; ``object_of``: atom -> first atom of its carried object; ``shapes``: which atoms form one
+    with another; ``limit``: the listed functions, None when all changes are carried."""
 
     facts: FunctionFacts
     functions: dict[int, Reason]
+    roots: I64
+    partners: I64
     objects: dict[int, tuple[tuple[int, ...], Reason]]
     object_of: dict[int, int]
     first: I64
@@ -61,11 +64,14 @@ def select(comparison: Comparison, limit: Limit | None = None) -> Selection:
     if limit is not None:
         for finding in idle(comparison, limit, closure.functions):
             closure.refuse(finding)
-    objects = dict(sorted(closure.objects.items()))
+    functions, objects = dict(sorted(closure.functions.items())), dict(sorted(closure.objects.items()))
+    roots = np.fromiter(functions, np.int64, len(functions))
     return Selection(
         limit=limit,
         facts=facts,
-        functions=dict(sorted(closure.functions.items())),
+        functions=functions,
+        roots=roots,
+        partners=facts.partner[facts.roots.searchsorted(roots)],
         objects=objects,
         first=np.fromiter(objects, np.int64, len(objects)),
         last=np.fromiter((item[0][-1] for item in objects.values()), np.int64, len(objects)),

@@ -1,12 +1,11 @@
-"""All further checks of a selection: changes that look harmless and are not."""
+"""Further checks of a selection: changes that look harmless and are not. That of what ran at the start is
+not among them: it comes last (``hpbuild.plan.initialisers``)."""
 
 from hpbuild.errors import Finding
 from hpbuild.match.comparison import Comparison
-from hpbuild.plan.filled_rows import filled_rows
 from hpbuild.plan.folding import folded
 from hpbuild.plan.hidden import hidden
 from hpbuild.plan.hooks import patched_already
-from hpbuild.plan.initialisers import initialisers
 from hpbuild.plan.interfaces import moved_exports
 from hpbuild.plan.interior import into_middle
 from hpbuild.plan.modules import found_by_module
@@ -23,9 +22,7 @@ def trapped(comparison: Comparison, selection: Selection) -> list[Finding]:
         *hidden(comparison, selection),
         *into_middle(comparison, selection),
         *thread_local(comparison, selection),
-        *initialisers(comparison, selection),
         *patched_already(comparison, selection),
         *found_by_module(comparison, selection),
         *torn_tables(comparison, selection),
-        *filled_rows(comparison),
     ]

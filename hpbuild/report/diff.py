@@ -22,7 +22,6 @@ from hpbuild.report.document import (
 )
 from hpbuild.report.explanation import blocks as explanation_blocks
 from hpbuild.report.explanation import explanation
-from hpbuild.values import Interval
 
 if TYPE_CHECKING:
     from hpbuild.match.explanation import Explanation
@@ -137,19 +136,23 @@ def _summary(summary: Summary) -> Document:
     }
 
 
-def _entry(ranges: tuple[Interval, ...]) -> Document | None:
+def _entry(parts: list[Document]) -> Document | None:
     """Entry RVA and the size of all ranges together."""
-    return {"rva": int(ranges[0].start), "size": sum(map(len, ranges))} if ranges else None
+    if not parts:
+        return None
+    size = parts[0]["size"] if len(parts) == 1 else sum([part["size"] for part in parts])
+    return {"rva": parts[0]["rva"], "size": size}
 
 
 def _function(entry: FunctionChange) -> Document:
+    baseline, fixed = extents(entry.baseline), extents(entry.fixed)
     return {
         "name": entry.name,
-        "change": entry.change.value,
-        "baseline": _entry(entry.baseline),
-        "fixed": _entry(entry.fixed),
-        "baseline_ranges": extents(entry.baseline),
-        "fixed_ranges": extents(entry.fixed),
+        "change": str(entry.change),
+        "baseline": _entry(baseline),
+        "fixed": _entry(fixed),
+        "baseline_ranges": baseline,
+        "fixed_ranges": fixed,
         "match_level": entry.level,
         "reason": entry.reason,
         "line_only": entry.line_only,
@@ -159,7 +162,7 @@ def _function(entry: FunctionChange) -> Document:
 def _datum(entry: DatumChange) -> Document:
     return {
         "name": entry.name,
-        "change": entry.change.value,
+        "change": str(entry.change),
         "kind": entry.kind,
         "baseline": extent(entry.baseline),
         "fixed": extent(entry.fixed),

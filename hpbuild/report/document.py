@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from itertools import chain, islice, repeat
 from json.encoder import encode_basestring_ascii as _text
 
 from hpbuild import __version__
@@ -19,6 +20,7 @@ if TYPE_CHECKING:  # as in typing, which is not imported for it
 else:
     Document = dict
 
+_NONE = type(None)
 _INDENT = "  "
 TOOL = f"hpbuild {__version__}"
 SHOWN_ROWS = 40
@@ -37,37 +39,71 @@ def start(name: str) -> Document:
 
 def json_text(document: Document) -> str:
     """The document as indented ASCII JSON with a final newline, keys in the order they were entered."""
-    return _written(document, "\n") + "\n"
+    (text,) = _written([document], "\n")
+    text += "\n"
+    return text
 
 
-def _written(value: Any, line: str) -> str:
-    """The value as ``json.dumps(value, indent=2)`` writes it, which is several times slower: with indents the
-    library's quick encoder is not used. ``line`` is a new line with the indent of what the value is in."""
-    kind = type(value)
+def _written(values: Sequence[Any], line: str) -> list[str]:
+    """Each value as ``json.dumps(value, indent=2)`` writes it, which is several times slower: with indents
+    the library's quick encoder is not used. Long documents are lists of objects with the same keys, so all
+    values under one key are written together. ``line`` is a new line with the indent of what the values
+    are in."""
+    kinds = set(map(type, values))
+    if _NONE in kinds:
+        others = iter(_written([value for value in values if value is not None], line))
+        return ["null" if value is None else next(others) for value in values]
+    if len(kinds) > 1:
+        return _apart(values, list(map(type, values)), line)
+    kind = kinds.pop() if kinds else None
     if kind is str:
-        return _text(value)
+        return list(map(_text, values))
     if kind is int:
-        return f"{value}"
-    if value is None:
-        return "null"
-    if isinstance(value, dict):
-        return _object(value, line)
-    if isinstance(value, list | tuple):
-        inner = line + _INDENT
-        parts = f",{inner}".join([_written(item, inner) for item in value])
-        return f"[{inner}{parts}{line}]" if value else "[]"
-    return json.dumps(value, ensure_ascii=True, allow_nan=False)
+        return list(map(repr, values))
+    if kind is bool:
+        return ["true" if value else "false" for value in values]
+    if kind is not None and issubclass(kind, dict):
+        return _objects(values, line)
+    if kind is not None and issubclass(kind, list | tuple):
+        return _lists(values, line)
+    return [json.dumps(value, ensure_ascii=True, allow_nan=False) for value in values]
 
 
-def _object(fields: Document, line: str) -> str:
+def _apart(values: Sequence[Any], groups: Sequence[object], line: str) -> list[str]:
+    """Each value as text; those of one of ``groups``, which stand beside the values, are written together."""
+    together: dict[object, list[Any]] = {}
+    for group, value in zip(groups, values, strict=True):
+        together.setdefault(group, []).append(value)
+    texts = {group: iter(_written(members, line)) for group, members in together.items()}
+    return [next(texts[group]) for group in groups]
+
+
+def _objects(values: Sequence[Document], line: str) -> list[str]:
+    keys = tuple(values[0])
+    # One after another they are the keys of the first again and again, and as many: no object has more of
+    # them, for a key would come twice in it, and so none has fewer.
+    if list(chain.from_iterable(values)) != [*keys] * len(values):
+        return _apart(values, list(map(tuple, values)), line)
+    if not keys:
+        return ["{}"] * len(values)
+    fields = list(chain.from_iterable([value.values() for value in values]))
     inner = line + _INDENT
-    parts = f",{inner}".join(
-        [
-            f"{_text(key)}: {_text(value) if type(value) is str else _written(value, inner)}"
-            for key, value in fields.items()
-        ]
-    )
-    return f"{{{inner}{parts}{line}}}" if fields else "{}"
+    columns: list[Iterable[str]] = []
+    before = "{"
+    for number, key in enumerate(keys):
+        columns.append(repeat(f"{before}{inner}{_text(key)}: "))
+        columns.append(_written(fields[number :: len(keys)], inner))
+        before = ","
+    return list(map("".join, zip(*columns, repeat(f"{line}}}"))))
+
+
+def _lists(values: Sequence[Sequence[Any]], line: str) -> list[str]:
+    inner = line + _INDENT
+    items = iter(_written(list(chain.from_iterable(values)), inner))
+    between = f",{inner}"
+    return [
+        f"[{inner}{between.join(islice(items, len(value)))}{line}]" if value else "[]" for value in values
+    ]
 
 
 def extent(interval: Interval | None) -> Document | None:

@@ -90,17 +90,43 @@ def test_rva_that_meets_the_image_base_later(code: str, sites: list[int]) -> Non
 USES = ("8b848200200000", "80bc020020000007", "488d8a00200000")
 """Operands with RDX: a load, a comparison, an address."""
 OTHERS = ("4989d0", "4889d0", "31c9", "4883f900", "488b4910", "c3", "90", "8b8200800000", "8b82f0ffffff")
+ELSEWHERE = "8b8100200000"
+"""`mov eax, [rcx+d]`: an offset in a structure."""
 UNDECIDED = "488d8900200000"
 """`lea rcx, [rcx+d]`: an RVA if the image base is added."""
 
 
-@given(st.lists(st.sampled_from((*USES, *OTHERS)), max_size=12))
+@given(st.lists(st.sampled_from((*USES, *OTHERS, ELSEWHERE)), max_size=12))
 def test_what_is_found_at_once_is_found_by_following(parts: list[str]) -> None:
     """An address of which it is not known whether it is an RVA, behind everything, changes nothing else."""
     code = "".join(parts)
     at_once = operands(code)
     assert operands(code + UNDECIDED) == at_once
     assert [row[1] for row in at_once] == [0x2000] * sum(part in USES for part in parts)
+
+
+GENERAL = ("RAX", "RCX", "RDX", "RBX", "RSP", "RBP", "RSI", "RDI", *(f"R{number}" for number in range(8, 16)))
+
+
+@pytest.mark.parametrize("number", [number for number in range(16) if number != 4])  # RSP takes a SIB byte
+@pytest.mark.parametrize("loads", [False, True])
+def test_copy_of_every_register(number: int, loads: bool) -> None:
+    """`mov rsi, register` in both encodings, between an offset in a structure and an operand with RSI."""
+    high, low = number >> 3, number & 7
+    copy = (0x48 | high, 0x8B, 0xF0 | low) if loads else (0x48 | high << 2, 0x89, 0xC6 | low << 3)
+    octets = bytes.fromhex("418b8700200000" if number != 15 else "8b8700200000") + bytes(copy)
+    octets += bytes.fromhex("8b8600300000")
+    places = [insn.ip for insn in instructions(octets, AT) if may_be_based(insn)]
+    register = frozenset({int(getattr(Register, GENERAL[number]))})
+    rows = image_base_operands(memoryview(octets), AT, register, LIMIT, places)
+    assert [target for _, target, _ in rows] == [0x3000]
+
+
+def test_copies_of_narrower_registers_count() -> None:
+    octets = bytes.fromhex("8b8700200000 89d1 678b8100300000")  # mov ecx, edx; mov eax, [ecx+d]
+    places = [insn.ip for insn in instructions(octets, AT) if may_be_based(insn)]
+    rows = image_base_operands(memoryview(octets), AT, frozenset({int(Register.EDX)}), LIMIT, places)
+    assert [target for _, target, _ in rows] == [0x3000]
 
 
 @given(st.lists(st.sampled_from((*USES, *OTHERS, UNDECIDED, "4801d1", "0fb60411")), max_size=12))

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hpbuild.code.gaps import split_gap
+from hpbuild.code.gaps import Runs, split_gap
 
 AT = 0x1000
 NOP16 = "66662e0f1f840000000000 0f1f440000"
@@ -157,6 +157,19 @@ def test_pieces_partition_the_gap(code: bytes, starts: set[int]) -> None:
     assert not code or (found[0].start, found[-1].end) == (AT, AT + len(code))
     borders = {piece.start for piece in found}
     assert {start for start in starts if AT < start < AT + len(code)} <= borders
+
+
+NEAR = st.sets(st.integers(AT - 1, AT + 120), max_size=4)
+
+
+@given(st.binary(max_size=120), NEAR, NEAR)
+def test_runs_that_were_cut_before(code: bytes, first: set[int], later: set[int]) -> None:
+    known: Runs = {}
+    assert split_gap(code, AT, first, known) == split_gap(code, AT, first)
+    assert split_gap(code, AT, first | later, known) == split_gap(code, AT, first | later)
+    before = dict(known)
+    split_gap(bytes(len(code)), AT, first | later, known)  # none is looked at again
+    assert known == before
 
 
 @given(st.binary(max_size=120), st.sets(st.integers(AT, AT + 120), max_size=4))

@@ -160,6 +160,33 @@ def test_constants_are_followed_through_tables_that_refer_to_each_other() -> Non
     }
 
 
+def long_chain(length: int, text: bytes) -> Dll:
+    """Tables each of which names the next one, the last the first one and a text."""
+    links = [
+        datum(f"link{number}", ("pointer", f"link{number + 1}"), ("pointer", "table"))
+        for number in range(length)
+    ]
+    last = datum(f"link{length}", ("pointer", "text"), ("pointer", "link0"))
+    return Dll(
+        code=(READS, OTHER),
+        constants=(datum("table", ("pointer", "link0")), *links, last, datum("text", text)),
+    )
+
+
+@pytest.mark.parametrize("length", [13, 14, 15, 16, 40])
+def test_chains_of_tables_are_followed_to_their_end(length: int) -> None:
+    """Also those with more steps than are put in order at once."""
+    baseline = long_chain(length, b"north")
+    found = against(baseline, long_chain(length, b"north"))
+    labels, atoms = baseline.labels(), found.fixed.atoms
+    names = [atoms.one(labels[name]) for name in ("table", "text", *(f"link{n}" for n in range(length + 1)))]
+    pairs = set(zip(found.agreement.data.fixed.tolist(), found.agreement.data.baseline.tolist(), strict=True))
+    assert pairs == {(name, name) for name in names}
+    assert len(found.agreement.data) == len(pairs), "each once"
+    assert found.agreement.data.same.all()
+    assert changed(diff(baseline, long_chain(length, b"south"))) == ["reads"]
+
+
 def pointer_variable(target: str, exported: bool = False) -> Dll:
     return Dll(
         code=(READS, function("left", b"\x31\xc0", RET), function("right", b"\x31\xc9", RET)),

@@ -40,6 +40,12 @@ def test_more_zeros_than_an_alignment_leaves_are_content() -> None:
     assert not agree(dll(b"status" + bytes(MAX_PADDING + 1)), dll(b"status"))
 
 
+@pytest.mark.parametrize(("more", "same"), [(MAX_PADDING, True), (MAX_PADDING + 1, False)])
+def test_of_many_zeros_only_the_last_may_be_filler(more: int, same: bool) -> None:
+    zeros = 3 * MAX_PADDING
+    assert agree(dll(b"status" + bytes(zeros + more)), dll(b"status" + bytes(zeros))) is same
+
+
 def test_filler_that_is_not_zero_is_content() -> None:
     assert not agree(dll(b"status\0\1"), dll(b"status"))
 

@@ -56,14 +56,15 @@ def test_large_pieces_and_many_batches() -> None:
             datum("plain", noise, exported=True),
             datum("small", b"abc", exported=True),
             datum("table", noise, ("pointer", "f"), noise, exported=True),
+            datum("across", noise[: (1 << 20) - 4], ("pointer", "f"), b"abcd", exported=True),
             *(datum(f"part {number}", noise[: 1 << 19], exported=True) for number in range(4)),
             datum("again", b"abc", exported=True),
         ),
     ).program()
     found = contents(one)
     sizes = found.atoms.end - found.atoms.start
-    assert np.count_nonzero(sizes > 1 << 20) == 2
-    assert (found.atoms.last_field - found.atoms.first_field)[sizes > 1 << 20].tolist() == [0, 1]
+    assert np.count_nonzero(sizes > 1 << 20) == 3
+    assert (found.atoms.last_field - found.atoms.first_field)[sizes > 1 << 20].tolist() == [0, 1, 1]
     assert found.atoms.digest.tolist() == atom_digests(one)
     assert found.forms.tolist() == form_list(one)
 

@@ -12,6 +12,7 @@ from hpbuild.match.model import Change
 from hpbuild.match.places import label
 from hpbuild.match.sides import prepare
 from hpbuild.pe.symbols import SymbolKind
+from hpbuild.values import Interval
 from tests.assembled import RET, Dll, against, datum, diff, function, symbol
 from tests.comparing import PAIRS, assert_complete, compared, difference, example, program
 
@@ -90,6 +91,41 @@ def test_account_has_every_class_with_its_size() -> None:
     assert account["padding"] == 8 + (-(len(BODY) + 13)) % 16
     assert "added-data" not in account
     assert sorted(item.kind for item in found.data) == ["data", "rodata"]
+
+
+def test_data_that_a_longer_one_takes_in_is_not_removed() -> None:
+    """Without ``b`` nothing begins at its text: what ``a`` names goes on to its end."""
+
+    def made(text: bytes, *more: object) -> Dll:
+        code = (function("a", ("lea", "first"), RET), *more)
+        return Dll(code=code, constants=(datum("first", b"one text"), datum("second", text)))  # type: ignore[arg-type]
+
+    baseline = made(b"two text", function("b", b"\x0f\xa2" * 3, ("lea", "second"), RET))
+    assert diff(baseline, made(b"two text")).data == ()
+    other = diff(baseline, made(b"TWO text")).data
+    assert [item.change for item in other] == [Change.CHANGED, Change.REMOVED]
+    assert [item.baseline for item in other] == [Interval(0x2000, 0x2008), Interval(0x2008, 0x2010)]
+    assert [item.fixed for item in other] == [Interval(0x2000, 0x2010), None]
+    new = diff(made(b"two text"), baseline)
+    assert [(item.change, item.baseline, item.fixed) for item in new.data] == [
+        (Change.ADDED, None, Interval(0x2008, 0x2010))
+    ]
+    assert dict(new.account)["added-data"] == 8
+
+
+def test_zeros_that_nothing_names_are_neither_added_nor_removed() -> None:
+    def made(*content: bytes) -> Dll:
+        return Dll(code=(A,), variables=tuple(datum("state", item) for item in content))
+
+    zeros, other = diff(made(), made(bytes(8))), diff(made(), made(b"\0\0\0\1"))
+    assert (zeros.data, diff(made(bytes(8)), made()).data) == ((), ())
+    assert "added-data" not in dict(zeros.account)
+    assert dict(zeros.account)["padding"] == dict(diff(made(), made()).account).get("padding", 0) + 8
+    assert [item.change for item in other.data] == [Change.ADDED]
+    assert dict(other.account)["added-data"] == 4
+    assert [item.change for item in diff(made(b"\0\0\0\1"), made()).data] == [Change.REMOVED]
+    assert_complete(zeros)
+    assert_complete(other)
 
 
 def test_zeros_are_filler_only_where_nothing_names_them() -> None:

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from hpbuild.match.functions import FunctionFact
+from hpbuild.match.functions import FunctionFact, ranges, ranges_of_each
 from tests.comparing import PAIRS, compared
 
 
@@ -48,3 +48,13 @@ def test_parts_are_no_roots() -> None:
     assert not any(part in groups for part in parts)
     assert groups.roots.tolist() == [members[0] for members in groups.values()]
     assert np.int64(groups.roots[0]) in groups
+
+
+def test_ranges_of_many_are_those_of_each() -> None:
+    both = compared("codec", "none")
+    program, wanted = both.fixed.program, [*both.facts.every[-1:], *both.facts.every[:5]]
+    several = [(), *(fact.fragments for fact in wanted), (2, 0, 1), ()]
+    found = ranges_of_each(program, several)
+    assert found == [ranges(program, parts) for parts in several]
+    assert {type(run.start) for part in found for run in part} == {int}
+    assert ranges_of_each(program, []) == []

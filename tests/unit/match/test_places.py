@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from hpbuild.match.places import locate
+from hpbuild.code.model import FieldForm
+from hpbuild.match.places import label, locate
 from tests.comparing import PAIRS, compared
 
 
@@ -23,3 +24,32 @@ def test_every_address_of_an_image(pair: str) -> None:
         assert found.offset[number] == address - start
         if code >= 0 or atom >= 0:
             assert found.other[number] == 0
+
+
+@pytest.mark.parametrize("pair", PAIRS)
+def test_ends_of_sections_have_labels(pair: str) -> None:
+    side = compared(pair, "none").fixed
+    sections = side.program.image.sections
+    ends = {section.rva + section.virtual_size: section.name for section in sections}
+    rva = np.array([place + step for place in sorted(ends, reverse=True) for step in (1, 0, -1)])
+    found = locate(side.program, side.atoms, rva)
+    for number, address in enumerate(rva.tolist()):
+        name = ends.get(address)
+        assert found.edge[number] == (label("behind", name, 0) if name is not None else 0)
+    assert np.count_nonzero(found.edge) >= len(ends)
+
+
+def test_origins_of_tables_are_located_and_nothing_else() -> None:
+    located = 0
+    for pair in PAIRS:
+        side = compared(pair, "none").fixed
+        fields, origins = side.program.fields, side.origins
+        tables = np.flatnonzero(fields.form == FieldForm.TABLE32)
+        plain = locate(side.program, side.atoms, fields.origin)
+        for name in ("code", "atom", "offset", "other", "edge"):
+            assert np.array_equal(getattr(origins, name)[tables], getattr(plain, name)[tables])
+        others = np.flatnonzero(fields.form != FieldForm.TABLE32)
+        assert (origins.code[others] < 0).all()
+        assert (origins.atom[others] < 0).all()
+        located += len(tables)
+    assert located, "some example has such a table"

@@ -9,7 +9,7 @@ import pytest
 
 from hpbuild.codes import traps
 from hpbuild.errors import Severity
-from hpbuild.plan.endless import Seen, look, old_code
+from hpbuild.plan.endless import NOTHING, Seen, look, look_at_others, old_code
 from hpbuild.plan.planner import decide
 from hpbuild.plan.selection import select
 from tests.assembled import RET, Dll, Item, against, function
@@ -67,11 +67,22 @@ def test_a_call_that_does_not_return_leads_out() -> None:
 def test_what_was_seen_before_is_not_looked_at_again(pair: Pair, trap: str) -> None:
     comparison = pair(trap, "snare").comparison
     selection = select(comparison)
-    plain = old_code(comparison, selection)
-    roots = np.array(sorted({selection.facts[root].partner for root in plain.heads}), dtype=np.int64)
-    assert old_code(comparison, selection, look(comparison, roots)) == plain
-    lies = Seen(dict.fromkeys(roots.tolist(), "seen"), dict.fromkeys(roots.tolist(), 7))  # type: ignore[arg-type]
-    told = old_code(comparison, selection, lies)
+    everything = look_at_others(comparison, selection, np.zeros(0, dtype=np.int64))
+    roots = np.array(sorted(everything.heads), dtype=np.int64)
+    assert len(roots)
+    for count in range(len(roots) + 1):
+        others = look_at_others(comparison, selection, roots[:count])
+        assert list(others.heads) == roots[count:].tolist()
+        assert others.joined(look(comparison, roots[:count])) == everything
+    assert look_at_others(comparison, selection, roots) == NOTHING
+
+
+def test_old_code_is_what_was_seen_of_the_redirected_functions(pair: Pair) -> None:
+    selection = select(pair("traps/endless", "snare").comparison)
+    partners = {selection.facts[root].partner for root in selection.functions} - {-1}
+    lies = Seen(dict.fromkeys((*partners, 1 << 20), "seen"), dict.fromkeys(partners, 7))  # type: ignore[arg-type]
+    told = old_code(selection, lies)
+    assert told.heads.keys() == told.endless.keys() <= selection.functions.keys()
     assert (set(told.heads.values()), set(told.endless.values())) == ({"seen"}, {7})
 
 

@@ -38,3 +38,15 @@ def test_what_has_no_row_is_no_key() -> None:
     assert [key in found for key in (2, -1, COUNT, "3", None)] == [False] * 5
     assert found.get(2) is None
     assert found.get(-1, frozenset()) == frozenset()
+
+
+@given(ROWS, st.sets(st.integers(0, COUNT)))
+def test_touching_are_those_with_a_marked_one_in_their_sets(
+    rows: list[tuple[int, int]], chosen: set[int]
+) -> None:
+    found = relation([(number, other % COUNT) for number, other in rows])
+    marked = np.zeros(COUNT + 1, dtype=np.bool_)
+    marked[list(chosen)] = True
+    for numbers in (np.arange(COUNT), np.arange(0, COUNT, 3), np.zeros(0, dtype=np.int64)):
+        touching = {number for number in numbers.tolist() if any(marked[list(found.of(number))])}
+        assert set(found.touching(numbers, marked).tolist()) == touching

@@ -1,4 +1,5 @@
 import json
+from collections import OrderedDict
 from enum import IntEnum, StrEnum
 from typing import Any, NamedTuple
 
@@ -45,6 +46,43 @@ VALUES = st.recursive(
 @given(st.dictionaries(st.text(max_size=5), VALUES, max_size=5))
 def test_documents_are_written_as_the_library_writes_them(document: dict[str, Any]) -> None:
     assert json_text(document) == json.dumps(document, indent=2, ensure_ascii=True, allow_nan=False) + "\n"
+
+
+ROWS = st.lists(
+    st.fixed_dictionaries(
+        {"name %s": SCALARS, "place": st.none() | st.fixed_dictionaries({"rva": st.integers()})},
+        optional={"ranges": st.lists(st.fixed_dictionaries({"rva": st.integers(), "size": SCALARS}))},
+    ),
+    max_size=6,
+)
+
+
+@given(ROWS)
+def test_rows_are_written_as_the_library_writes_them(rows: list[dict[str, Any]]) -> None:
+    assert json_text({"rows": rows}) == json.dumps({"rows": rows}, indent=2) + "\n"
+
+
+@pytest.mark.parametrize(
+    "rows",
+    [
+        [{"a": 1, "b": 2}, {"b": 3, "a": 4}],
+        [{"a": 1, "b": 2}, {"a": 3}, {"b": 4}],
+        [{"a": 1, "b": 2}, {"a": 3}, {"b": 4, "a": 5}, {"b": 6}],
+        [{"a": 1}, {}, {"a": 2, "b": 3}],
+        [{}, {}, {"a": None}],
+        [{}, {}],
+        [{"a": 1}, {"a": True}, {"a": 1.0}, {"a": None}, {"a": Level.LOW}, {"a": [{}]}, {"a": ((), [])}],
+    ],
+)
+def test_each_row_keeps_its_own_keys_and_their_order(rows: list[dict[str, Any]]) -> None:
+    assert json_text({"rows": rows}) == json.dumps({"rows": rows}, indent=2) + "\n"
+
+
+def test_a_dictionary_that_was_put_in_order_keeps_it() -> None:
+    turned = OrderedDict(a=1, b="x")
+    turned.move_to_end("a")
+    rows = [turned, OrderedDict(b="y", a=2)]
+    assert json_text({"rows": rows}) == json.dumps({"rows": rows}, indent=2) + "\n"
 
 
 def test_lone_surrogates_and_controls_are_spelled_out() -> None:
