@@ -5,8 +5,6 @@ from collections.abc import Callable
 from threading import Thread
 from typing import TypeVar
 
-from hpbuild.errors import HpbuildError
-
 LARGE = 1 << 16
 """Rows from which a thread is worth its start."""
 First = TypeVar("First")
@@ -19,12 +17,12 @@ def both(first: Callable[[], First], second: Callable[[], Second], rows: int) ->
     if rows < LARGE:
         return first(), second()
     made: list[Second] = []
-    failed: list[HpbuildError | MemoryError] = []
+    failed: list[Exception] = []
 
     def aside() -> None:
         try:
             made.append(second())
-        except (HpbuildError, MemoryError) as error:
+        except Exception as error:  # noqa: BLE001 - raised below, in the thread that waits for it
             failed.append(error)
 
     thread = Thread(target=aside)

@@ -9,7 +9,6 @@ from pathlib import Path
 
 import pytest
 
-from hpbuild.cli.huge_pages import begin_again
 from hpbuild.errors import ExitStatus
 
 ROOT = Path(__file__).parents[3]
@@ -131,13 +130,9 @@ def test_fail_interrupted_in_between(run: Runner, large: tuple[Path, Path]) -> N
     assert "Traceback" not in found.stderr
 
 
-def test_a_watched_process_does_not(large: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch) -> None:
-    """This process would be gone."""
-    words = ["diff", *map(str, large)]
-    monkeypatch.setattr(sys, "orig_argv", [sys.executable, "-c", "raise SystemExit(3)", *words])
-    before = sys.getprofile()
-    sys.setprofile(lambda *_: None)
-    try:
-        begin_again(words)
-    finally:
-        sys.setprofile(before)
+@pytest.mark.parametrize("watch", ["setprofile", "settrace"])
+def test_a_watched_process_does_not(run: Runner, large: tuple[Path, Path], watch: str) -> None:
+    program = f"import sys; sys.{watch}(lambda *_: None); from hpbuild.cli.main import run; run()"
+    assert len(run("-c", program, "diff", *large, "--no-cache").begins) == 1
+    program = "import sys; from hpbuild.cli.main import run; run()"
+    assert len(run("-c", program, "diff", *large, "--no-cache").begins) == 2

@@ -52,6 +52,13 @@ def test_a_refusal_of_either_comes_out(
     assert caught.value.finding.place == place
 
 
+@pytest.mark.parametrize("rows", [0, LARGE])
+def test_what_nobody_foresaw_comes_out_as_it_is(rows: int, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(ZeroDivisionError):
+        both(str, lambda: 1 // 0, rows)
+    assert capsys.readouterr().err == "", "no traceback of a thread"
+
+
 @pytest.mark.parametrize("pair", PAIRS)
 def test_a_comparison_in_threads_is_the_same(pair: str, monkeypatch: pytest.MonkeyPatch) -> None:
     alone = difference(pair, "none")

@@ -421,6 +421,12 @@ def tell_throwing(binaries: Path) -> Callable[..., Story]:
     return make
 
 
+def rewrite(story: Story, name: str, old: tuple[int, ...], *new: tuple[int, ...]) -> None:
+    """Replace one row of the claims."""
+    assert old in story.rows[name]
+    story.rows[name] = sorted([row for row in story.rows[name] if row != old] + list(new))
+
+
 def failed(proof: Proof) -> set[str]:
     """Ids of the codes of all findings."""
     return {finding.code.id for finding in proof.findings}
