@@ -2,7 +2,9 @@
 
 Such a command asks the system for a gigabyte, 4 KiB at a time, and a tenth of its time goes into that. glibc
 asks for 2 MiB at a time when the tunable ``glibc.malloc.hugetlb`` is 1 (glibc 2.35 and later; others pass
-over it), but it looks at its tunables only where a program begins: so the command begins once more.
+over it), but it looks at its tunables only where a program begins: so the command begins once more. While it
+is at it: memory of one array serves the next instead of going back to the system, and threads share one heap,
+for only the first one's is made of huge pages.
 """
 
 import os
@@ -10,7 +12,14 @@ import stat
 import sys
 
 _TUNABLES = "GLIBC_TUNABLES"
-_HUGE = "glibc.malloc.hugetlb=1"
+_TUNED = ":".join(
+    (
+        "glibc.malloc.hugetlb=1",
+        "glibc.malloc.arena_max=1",
+        "glibc.malloc.mmap_threshold=33554432",  # the most it would become by itself
+        "glibc.malloc.trim_threshold=268435456",
+    )
+)
 _AGAIN = "begun-again"
 """An option -X of the interpreter that means nothing to it, and cannot get lost as a variable may."""
 _COMMANDS = ("diff", "build", "prove")
@@ -25,7 +34,7 @@ def begin_again(arguments: list[str]) -> None:
     Ctrl-C is held back in between, when nobody would heed it, until ``heed``.
     """
     if _AGAIN in sys._xoptions:
-        if os.environ.get(_TUNABLES) == _HUGE:
+        if os.environ.get(_TUNABLES) == _TUNED:
             del os.environ[_TUNABLES]
         return
     if arguments[:1] and arguments[0] in _COMMANDS and _can() and any(map(_is_large, arguments[1:])):
@@ -80,6 +89,6 @@ def _replace(command: list[str]) -> None:
 
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
-        os.execve(command[0], command, {**os.environ, _TUNABLES: _HUGE})  # noqa: S606 - this very program
+        os.execve(command[0], command, {**os.environ, _TUNABLES: _TUNED})  # noqa: S606 - this very program
     except OSError:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
