@@ -18,6 +18,10 @@ DONE = (0, 1)
 START_ROUNDS = 15
 LARGE = 100
 """Megabytes of a pair from which on slow tools run once."""
+IN_USE = 1536
+"""MiB of memory that have just been used when a command begins: as much as the largest one may take."""
+REST = 10.0
+"""Seconds after which a machine that lay idle is used, for the one race about that."""
 QUIET = ("--quiet", "--format", "json")
 IDENTITY = ("--id", "bench", "--sequence", "1")
 NODE_FUNCTIONS = ("--only", f"@{ROOT / 'bench' / 'live' / 'node-22.13.1.txt'}")
@@ -35,13 +39,15 @@ class Subject:
     only: tuple[str, ...] = ()
     reading: bool = True
     """Whether tools that read PE files are measured as well; they are too slow for the largest."""
+    rest: bool = False
+    """Whether ``diff`` is measured once more, on a machine that lay idle."""
 
 
 QUICK_SUBJECTS = (Subject(key=EXAMPLE, name="codec.dll"),)
 SUBJECTS = (
     Subject(key=QT, name="Qt6Core.dll", carried=False),
     Subject(key=NUMPY, name="_multiarray_umath.pyd"),
-    Subject(key=NODE, name="node.exe", only=NODE_FUNCTIONS, reading=False),
+    Subject(key=NODE, name="node.exe", only=NODE_FUNCTIONS, reading=False, rest=True),
 )
 
 
@@ -51,6 +57,11 @@ def races(inputs: Inputs, hpbuild: Hpbuild, folder: Path) -> tuple[tuple[str, Ma
     return (
         (START, lambda: start_up(inputs, hpbuild, folder)),
         *((subject.name, partial(of_subject, subject, inputs, hpbuild, folder)) for subject in subjects),
+        *(
+            (rested(subject), partial(at_rest, subject, inputs, hpbuild))
+            for subject in subjects
+            if subject.rest
+        ),
         (LINEAR, lambda: linearity(series(inputs), hpbuild)),
         (TREE, lambda: of_tree(inputs, hpbuild, folder)),
     )
@@ -88,9 +99,7 @@ def _package(hpbuild: Hpbuild, pair: Pair, package: Path, folder: Path, only: tu
 def of_subject(subject: Subject, inputs: Inputs, hpbuild: Hpbuild, folder: Path) -> Race:
     """Everything that is done with one pair: compare, build, prove, verify; what limits that; its peers.
     Raises Missing."""
-    pair = inputs.pair(subject.key)
-    if pair is None:
-        raise Missing(f"{subject.key[1]} is not there: make corpus ONLY={subject.key[0]}")
+    pair = _pair(subject, inputs)
     files = (pair.baseline, pair.fixed)
     large = megabytes(files) > LARGE
     lanes = (
@@ -109,7 +118,33 @@ def of_subject(subject: Subject, inputs: Inputs, hpbuild: Hpbuild, folder: Path)
         "code_bytes": sum(map(code_size, files)),
     }
     about = f"{pair.group}: {subject.name} of two consecutive releases"
-    return Race(name=subject.name, about=about, lanes=lanes, warm=files, facts=facts)
+    before = commands.touched(IN_USE)
+    return Race(name=subject.name, about=about, lanes=lanes, warm=files, before=before, facts=facts)
+
+
+def rested(subject: Subject) -> str:
+    """The name of the race of the ``subject`` on a machine that lay idle."""
+    return f"{subject.name}, after a rest"
+
+
+def at_rest(subject: Subject, inputs: Inputs, hpbuild: Hpbuild) -> Race:
+    """``diff`` and what limits it on a machine that lay idle before each of them. Raises Missing."""
+    pair = _pair(subject, inputs)
+    files = (pair.baseline, pair.fixed)
+    lanes = (
+        commands.decoding(pair, "iced", LIMIT),
+        hpbuild.lane("diff", "hpbuild diff", "diff", *map(str, files), *QUIET, expected=DONE),
+    )
+    about = f"{pair.group}: {subject.name}, {REST:.0f} s of rest before each command"
+    before = commands.rested(REST)
+    return Race(name=rested(subject), about=about, lanes=lanes, warm=files, before=before)
+
+
+def _pair(subject: Subject, inputs: Inputs) -> Pair:
+    pair = inputs.pair(subject.key)
+    if pair is None:
+        raise Missing(f"{subject.key[1]} is not there: make corpus ONLY={subject.key[0]}")
+    return pair
 
 
 def _package_lanes(subject: Subject, pair: Pair, hpbuild: Hpbuild, folder: Path) -> tuple[Lane, ...]:
@@ -159,7 +194,13 @@ def linearity(pairs: tuple[Pair, ...], hpbuild: Hpbuild) -> Race:
         sizes = {"bytes": sum(path.stat().st_size for path in files), "code": sum(map(code_size, files))}
         lanes.append(commands.extended(lane, facts=sizes))
     warm = tuple(path for pair in pairs for path in (pair.baseline, pair.fixed))
-    return Race(name=LINEAR, about="hpbuild diff of pairs by size", lanes=tuple(lanes), warm=warm)
+    return Race(
+        name=LINEAR,
+        about="hpbuild diff of pairs by size",
+        lanes=tuple(lanes),
+        warm=warm,
+        before=commands.touched(IN_USE),
+    )
 
 
 def of_tree(inputs: Inputs, hpbuild: Hpbuild, folder: Path) -> Race:
@@ -194,4 +235,6 @@ def of_tree(inputs: Inputs, hpbuild: Hpbuild, folder: Path) -> Race:
     )
     files = sorted(path for side in (laid.baseline, laid.fixed) for path in side.rglob("*") if path.is_file())
     facts = {"files": laid.files, "different": laid.different, "bytes": laid.size}
-    return Race(name=TREE, about="hpbuild diff of two trees", lanes=lanes, warm=tuple(files), facts=facts)
+    before = commands.touched(IN_USE)
+    about = "hpbuild diff of two trees"
+    return Race(name=TREE, about=about, lanes=lanes, warm=tuple(files), before=before, facts=facts)

@@ -42,12 +42,14 @@ class Lane:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Race:
     """Lanes in the order in which they run. ``warm`` are files that are read before, so that nobody waits
-    for the disk; ``rounds`` replaces the number asked for."""
+    for the disk; ``before`` is a command that precedes each run and is not measured; ``rounds`` replaces the
+    number asked for."""
 
     name: str
     about: str
     lanes: tuple[Lane, ...]
     warm: tuple[Path, ...] = ()
+    before: tuple[str, ...] = ()
     rounds: int = 0
     facts: Mapping[str, Any] = field(default_factory=dict)
 
@@ -76,7 +78,7 @@ def held(race: Race, track: Track) -> Document:
         for lane in race.lanes:
             if lane.name in out or (lane.rounds and number >= lane.rounds):
                 continue
-            done = _one(lane, track)
+            done = _one(lane, track, race.before)
             if why := trouble(lane, done):
                 out[lane.name] = why
                 track.say(f"{race.name}, {lane.name}: {why}")
@@ -100,12 +102,16 @@ def trouble(lane: Lane, done: Run) -> str:
     return f"exit status {done.status}" + (f": {said}" if said else "")
 
 
-def _one(lane: Lane, track: Track) -> Run:
+def _one(lane: Lane, track: Track, before: tuple[str, ...]) -> Run:
     for path in lane.fresh:
         if path.is_dir():
             shutil.rmtree(path)
         path.unlink(missing_ok=True)
     environment = {**plain_environment(), **lane.environment}
+    if before:
+        first = run(before, folder=track.folder, environment=environment, limit=LONGEST)
+        if first.status != 0:
+            return first
     done = run(lane.command, folder=track.folder, environment=environment, limit=LONGEST)
     for command in lane.afterwards if done.status in lane.expected else ():
         after = run(command, folder=track.folder, environment=environment, limit=LONGEST)

@@ -39,6 +39,7 @@ AIMS = (
     Aim("node.exe", "prove", TIMES, None, "iced, bare"),
     Aim("node.exe", "verify", HASH, 1.3, "sha256sum"),
     Aim("node.exe", "verify", HASH, None, "openssl sha256"),
+    Aim("node.exe, after a rest", "diff", TIMES, None, "iced, bare"),
     Aim("Qt6Core.dll", "diff", SECONDS, 1.0),
     Aim("Qt6Core.dll", "diff", TIMES, None, "iced, bare"),
     Aim("_multiarray_umath.pyd", "diff", TIMES, None, "iced, bare"),
