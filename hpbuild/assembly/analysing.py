@@ -16,6 +16,7 @@ from hpbuild.code.scanned import Scanned, joined
 from hpbuild.code.scanning import Tick, scan_runs
 from hpbuild.code.survey import Survey, survey
 from hpbuild.dataclass import replace
+from hpbuild.errors import HpbuildError
 from hpbuild.match.sides import Contents, contents
 from hpbuild.pe.image import Image
 from hpbuild.pe.symbols import Symbols
@@ -55,10 +56,14 @@ def _at_once(old: Survey, baseline: Part, fixed: Part, progress: Progress) -> tu
     with beside(partial(_other, old, image, symbols), image.name) as line:
         half = _half(old)
         scanned = scan_runs(old.image, old.rows.start[:half], old.rows.end[:half], _told(old.image, progress))
-        outside = outside_of_code(old, baseline[1])
-        target = Target(image, *line.receive())
+        try:
+            target = Target(image, *line.receive())
+        except HpbuildError:
+            outside_of_code(old, baseline[1])  # what is wrong with the baseline is said first
+            raise
         line.send(carried_part(scanned, old, target, target.shares(half, FIRST_SHARE)[0]))
         del target
+        outside = outside_of_code(old, baseline[1])  # not before: the other waits for what was sent
         scanned = joined([scanned, line.receive()])
         first = _known(outside, scanned)
         del scanned, outside

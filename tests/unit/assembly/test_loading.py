@@ -1,6 +1,7 @@
 """Reading both images of a pair, in one process or two."""
 
 import pickle
+import struct
 import subprocess
 import sys
 from pathlib import Path
@@ -11,7 +12,7 @@ import pytest
 from hpbuild.assembly.loading import PARALLEL_SIZE, load_pair
 from hpbuild.cache.store import open_store
 from hpbuild.code.program import load_program
-from hpbuild.codes.pe import NOT_A_PE
+from hpbuild.codes.pe import NOT_A_PE, PDATA_SIZE, RELOCATION_BLOCK
 from hpbuild.errors import HpbuildError
 from hpbuild.pe.reader import read_image
 from hpbuild.pe.symbols import load_symbols
@@ -128,3 +129,39 @@ def test_the_cache_gives_back_what_was_analysed(
         assert list(side.names.items()) == list(
             (fresh.baseline if side is second.baseline else fresh.fixed).names.items()
         )
+
+
+FIRST_ERROR = """
+import sys
+from pathlib import Path
+from hpbuild.assembly import loading
+from hpbuild.errors import HpbuildError
+loading.PARALLEL_SIZE = int(sys.argv[3])
+try:
+    loading.load_pair(Path(sys.argv[1]), Path(sys.argv[2]), "none", lambda *row: None)
+except HpbuildError as error:
+    print(error.code.id, error.finding.place)
+"""
+EXCEPTION, BASERELOC = 3, 5
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux forks soundly")
+@pytest.mark.parametrize("parallel_size", [0, 1 << 30])
+def test_fail_what_is_wrong_with_the_baseline_is_said_first(
+    tmp_path: Path, binaries: Path, root: Path, parallel_size: int
+) -> None:
+    """Although what is wrong with the fixed image, its exception directory, is looked at earlier than the
+    base relocations."""
+    paths = [tmp_path / f"{side}.dll" for side in ("baseline", "fixed")]
+    for path, directory in zip(paths, (BASERELOC, EXCEPTION), strict=True):
+        content = bytearray((binaries / path.stem / "codec.dll").read_bytes())
+        (header,) = struct.unpack_from("<I", content, 0x3C)
+        size = header + 24 + 112 + 8 * directory + 4
+        struct.pack_into("<I", content, size, struct.unpack_from("<I", content, size)[0] - 2)
+        path.write_bytes(content)
+    command = [sys.executable, "-c", FIRST_ERROR, *map(str, paths), str(parallel_size)]
+    found = subprocess.run(command, cwd=root, capture_output=True, check=True, text=True).stdout
+    assert found == f"{RELOCATION_BLOCK.id} baseline.dll\n"
+    swapped = [sys.executable, "-c", FIRST_ERROR, *map(str, reversed(paths)), str(parallel_size)]
+    found = subprocess.run(swapped, cwd=root, capture_output=True, check=True, text=True).stdout
+    assert found == f"{PDATA_SIZE.id} fixed.dll\n"
