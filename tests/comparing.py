@@ -52,7 +52,7 @@ def difference(pair: str, symbols: str) -> Difference:
 
 def patched(image: Image, changes: Mapping[int, bytes]) -> bytes:
     """The file with other bytes at the given RVAs."""
-    data = bytearray(image.data)
+    data = bytearray(image.data.whole())
     for rva, content in changes.items():
         section = image.section_at(rva)
         assert section is not None, f"no section at {rva:#x}"

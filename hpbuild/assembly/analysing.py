@@ -18,6 +18,7 @@ from hpbuild.code.survey import Survey, survey
 from hpbuild.dataclass import replace
 from hpbuild.errors import HpbuildError
 from hpbuild.match.sides import Contents, contents
+from hpbuild.pe.file_bytes import FileBytes
 from hpbuild.pe.image import Image
 from hpbuild.pe.symbols import Symbols
 
@@ -85,8 +86,8 @@ def _other(old: Survey, image: Image, symbols: Symbols, line: Line) -> None:
         del scanned, target
         outside = outside_of_code(new, symbols)
         program, parts = _known(outside, completed([line.receive(), own]))
-    bare = replace(image, data=b"", memory=np.zeros(0, dtype=np.uint8))
-    line.send((replace(program, image=bare, symbols=replace(symbols, items=())), parts))
+    bare = replace(image, data=FileBytes.of(b""), memory=np.zeros(0, dtype=np.uint8))
+    line.hand_over((replace(program, image=bare, symbols=replace(symbols, items=())), parts))
 
 
 def _half(old: Survey) -> int:

@@ -1,7 +1,8 @@
 """Half of a work in a second process, with everything that this one knows: both go on at once and tell each
 other what they find.
 
-What is told travels as columns: through a file in memory that the other side maps, never through a pipe.
+What is told travels as columns, never through a pipe: through a file in memory that the other side maps; or,
+what is told last, from the one's memory into the other's.
 """
 
 import os
@@ -11,18 +12,41 @@ import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
-from io import FileIO
+from io import BytesIO, FileIO
 from mmap import ACCESS_COPY, PAGESIZE, mmap
 from multiprocessing import current_process, get_context, parent_process
 from multiprocessing.connection import Connection
 from typing import Any
 
+import numpy as np
+
+from hpbuild.assembly.other_memory import copied, place_of
 from hpbuild.codes import work as codes
+from hpbuild.dataclass import dataclass
 from hpbuild.errors import HpbuildError
 from hpbuild.interruption import interruption_held
 
 _ALIGNED = 64
 """Columns begin at multiples of so many bytes."""
+
+
+@dataclass(frozen=True, slots=True)
+class _InFile:
+    """A pickled value whose columns are at ``places`` (first byte, end) of ``size`` bytes of the file."""
+
+    head: bytes
+    begin: int
+    size: int
+    places: list[tuple[int, int]]
+
+
+@dataclass(frozen=True, slots=True)
+class _InMemory:
+    """A pickled value whose columns are at ``places`` (address, size) of the memory of ``process``."""
+
+    head: bytes
+    process: int
+    places: list[tuple[int, int]]
 
 
 class Line:
@@ -34,12 +58,10 @@ class Line:
     def send(self, value: object) -> None:
         """Send a value that can be pickled. Does not wait for the other side: where that has ended, it is
         ``receive`` that tells why."""
-        columns: list[pickle.PickleBuffer] = []
-        head = pickle.dumps(value, protocol=5, buffer_callback=columns.append)
+        head, columns = _apart(value)
         begin = at = -(-os.fstat(self._out.fileno()).st_size // PAGESIZE) * PAGESIZE
         places = []
-        for column in columns:
-            octets = column.raw()
+        for octets in columns:
             places.append((at - begin, at - begin + octets.nbytes))
             self._out.seek(at)
             at += -(-octets.nbytes // _ALIGNED) * _ALIGNED
@@ -47,24 +69,58 @@ class Line:
                 octets = octets[self._out.write(octets) :]
         self._out.truncate(at + PAGESIZE)
         with suppress(ConnectionError):
-            self._connection.send((head, begin, at + PAGESIZE - begin, places))
+            self._connection.send(_InFile(head, begin, at + PAGESIZE - begin, places))
+
+    def hand_over(self, value: object) -> None:
+        """Send the last value of the forked process. The columns stay where they are until the other side has
+        copied them from there; where it may not, they go through the file.
+
+        Raises EOFError or ConnectionError when the other process has ended."""
+        head, columns = _apart(value)
+        self._connection.send(_InMemory(head, os.getpid(), list(map(place_of, columns))))
+        if not self._connection.recv():
+            self.send(value)
 
     def receive(self) -> Any:
-        """Wait for a value. Its columns lie in the file, not in this process; they may be changed here.
+        """Wait for a value. Its columns may be changed here.
 
         Raises EOFError or ConnectionError when the other process has ended, HpbuildError when that ended it.
         """
         message = self._connection.recv()
         if isinstance(message, HpbuildError):
             raise message
-        head, begin, size, places = message
-        view = memoryview(mmap(self._into.fileno(), size, access=ACCESS_COPY, offset=begin))
-        buffers = [view[low:high] for low, high in places]
-        return pickle.loads(head, buffers=buffers)  # noqa: S301 - from the other half of this work
+        if isinstance(message, _InMemory):
+            try:
+                copies = copied(message.process, message.places)
+            except OSError:
+                self._connection.send(False)
+                return self.receive()
+            self._connection.send(True)
+            return pickle.loads(message.head, buffers=copies)  # noqa: S301 - from the other half of this work
+        view = memoryview(mmap(self._into.fileno(), message.size, access=ACCESS_COPY, offset=message.begin))
+        columns = [view[low:high] for low, high in message.places]
+        return pickle.loads(message.head, buffers=columns)  # noqa: S301 - as above
 
     def refuse(self, error: HpbuildError) -> None:
         """Let the other side's ``receive`` raise ``error``."""
         self._connection.send(error)
+
+
+class _Apart(pickle.Pickler):
+    """Pickles a value without the columns in it: of what is one number everywhere, that number is kept."""
+
+    def reducer_override(self, value: object) -> Any:
+        if type(value) is np.ndarray and value.size and not any(value.strides):
+            return np.broadcast_to, (value.flat[0], value.shape)
+        return NotImplemented
+
+
+def _apart(value: object) -> tuple[bytes, list[memoryview]]:
+    """A value as it is pickled, and the columns in it."""
+    columns: list[pickle.PickleBuffer] = []
+    head = BytesIO()
+    _Apart(head, protocol=5, buffer_callback=columns.append).dump(value)
+    return head.getvalue(), [column.raw() for column in columns]
 
 
 def can_fork() -> bool:

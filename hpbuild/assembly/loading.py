@@ -18,7 +18,6 @@ from hpbuild.pe.evidence import Build, Evidence, load_evidence
 from hpbuild.pe.image import Image
 from hpbuild.pe.reader import read_image
 from hpbuild.plan.builds import Builds
-from hpbuild.values import Digest
 
 if TYPE_CHECKING:
     from hpbuild.cache.store import Store
@@ -160,7 +159,7 @@ def _source(image: Image, path: Path, choice: str) -> Source | None:
     except HpbuildError:  # it comes again when the symbols are read, in its turn
         return None
     state = files.state(path)
-    return Source(Digest.of(image.data).hex, files, state) if state else None
+    return Source(image.data.digest().hex, files, state) if state else None
 
 
 def _key(store: "Store", source: Source) -> str:

@@ -19,7 +19,7 @@ from hpbuild.pe.reader import parse_image, read_image
 from hpbuild.report.compare import Package
 from hpbuild.report.disassembly import function
 from hpbuild.report.document import Document
-from hpbuild.values import Digest, Interval
+from hpbuild.values import Interval
 
 if TYPE_CHECKING:
     from hpbuild.assembly.work import Work
@@ -98,7 +98,7 @@ def disassembled(bundle: Bundle, manifest: Manifest, baseline: Path | None) -> l
 def _baseline_image(baseline: Path, module: Module) -> Image:
     path = baseline / module.path if baseline.is_dir() else baseline
     image = read_image(path)
-    if (found := Digest.of(image.data)) != module.baseline.sha256:
+    if (found := image.data.digest()) != module.baseline.sha256:
         cause = f"SHA-256 {found.hex}, the package is for {module.baseline.sha256.hex}"
         raise HpbuildError(codes.BASELINE_DIFFERS, str(path), cause)
     return image

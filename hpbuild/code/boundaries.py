@@ -9,8 +9,9 @@ from hpbuild.code.decode import KIND_MASK, RefKind
 from hpbuild.code.gap_filling import Gaps, fill_gaps
 from hpbuild.code.gaps import leading_filler
 from hpbuild.code.image_base import add_image_base_operands
-from hpbuild.code.layout import Layout, add_rows, cut_heads
-from hpbuild.code.model import I64, U32
+from hpbuild.code.layout import Block, Layout, add_rows, cut_heads
+from hpbuild.code.model import I64
+from hpbuild.code.pieces import Mask
 from hpbuild.code.scanned import Scanned
 from hpbuild.code.survey import Survey
 from hpbuild.pe.access import distinct as distinct_words
@@ -33,7 +34,7 @@ def find_fragments(surveyed: Survey, scanned: Scanned, roots: I64, starts: I64) 
     add_rows(layout, rows, roots, scanned)
     add_image_base_operands(image, layout, list(layout.pieces.values()), cut=True)
     gaps = Gaps(*_complement(surveyed))
-    named, known = [starts, _named(layout.references())], list[I64]()
+    named, known = [starts, *(_named(*part) for part in layout.parts())], list[I64]()
     for _ in range(12):
         known.append(_united(*named, _column(layout.tables)))
         count = layout.count
@@ -83,9 +84,12 @@ def _united(*columns: I64) -> I64:
     return distinct(np.concatenate(columns))
 
 
-def _named(references: Iterable[U32]) -> I64:
-    """Every address that ``references`` (site, target, meta) name, as candidates for a start inside a gap.
-    Image-base operands are none: the tables are known, and code that folds the lowest case into an operand
-    names what lies before them."""
+def _named(references: Block, chosen: Mask | None = None) -> I64:
+    """Every address that the ``chosen`` of the ``references``, or all, name, as candidates for a start inside
+    a gap. Image-base operands are none: the tables are known, and code that folds the lowest case into an
+    operand names what lies before them."""
     _, target, meta = references
-    return distinct_words(target[meta & KIND_MASK != RefKind.IMAGE_BASE]).astype(np.int64)
+    named = meta.astype(np.uint8) & KIND_MASK != RefKind.IMAGE_BASE  # the kind is in the lowest bits
+    if chosen is not None:
+        named &= chosen
+    return distinct_words(target[named]).astype(np.int64)

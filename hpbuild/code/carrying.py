@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from hpbuild.code.carried_heads import REACH, Heads, completed_heads, joined_heads
-from hpbuild.code.columns import distinct, members
+from hpbuild.code.columns import among, distinct, members
 from hpbuild.code.decode import KIND_MASK, MAX_TARGET, RefKind
 from hpbuild.code.model import I64, U8, U32
 from hpbuild.code.partners import partners
@@ -229,10 +229,10 @@ def _scanned(known: Scanned, old: _Side, start: I64, found: _References, kept: M
     runs, owner = np.flatnonzero(size > 0), found.owner[kept]
     counts, numbers = np.bincount(owner, minlength=len(size))[runs], old.numbers[runs]
     ends, begin = np.cumsum(counts), old.start()[runs]
+    takers = np.flatnonzero(among(numbers, np.sort(np.fromiter(known.image_base, dtype=np.int64))))
     bases = {
         number: known.image_base[run]
-        for number, run in enumerate(numbers.tolist())
-        if run in known.image_base
+        for number, run in zip(takers.tolist(), numbers[takers].tolist(), strict=True)
     }
     return Scanned(
         site=(found.within[kept] + start[owner]).astype(np.uint32),
@@ -250,7 +250,7 @@ def _scanned(known: Scanned, old: _Side, start: I64, found: _References, kept: M
 def _forget(differs: Mask, fields: I64) -> None:
     """Overlook what differs in the fields at these places."""
     for byte in range(_FIELD):
-        differs[fields + byte] = False
+        differs[byte:][fields] = False
 
 
 def _displacements(known: Scanned, old: _Side, rows: I64, place: I64, code: U8) -> I64:

@@ -18,7 +18,7 @@ from hpbuild.pe.image import Image
 
 BATCH = 1 << 20
 """Bytes of code cut in one go, and most bytes of a run that is cut with others."""
-TOGETHER = 1 << 22
+TOGETHER = 1 << 21
 """Bytes whose outline is told in one go: most of them are filler."""
 _INT3 = 0xCC
 _KINDS = {"padding": PADDING, "code": CODE, "opaque": OPAQUE}
@@ -131,9 +131,9 @@ class _Found:
 
     def told(self) -> CutRuns:
         """All that was found."""
-        rows = np.concatenate(self.rows, axis=1)
-        rows = rows[:, np.argsort(rows[0], kind="stable")]
-        parts = Parts(rows[0], rows[1], rows[2].astype(np.uint8))
+        start, end, kind = (np.concatenate(column) for column in zip(*self.rows, strict=True))
+        order = np.argsort(start, kind="stable")
+        parts = Parts(start[order], end[order], kind.astype(np.uint8)[order])
         code = parts.only(parts.kind == CODE)
         rest = ~among(code.start, np.sort(np.concatenate([code.start[:0], *self.starts])))
         starts = np.concatenate([*self.starts, code.start[rest]])

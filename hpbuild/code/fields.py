@@ -7,6 +7,7 @@ import numpy.typing as npt
 
 from hpbuild.code.columns import members
 from hpbuild.code.decode import RefKind
+from hpbuild.code.field_columns import filled_fields, last_of_each
 from hpbuild.code.layout import Layout
 from hpbuild.code.model import I64, U32, DataFields, FieldForm, Fragments, References
 from hpbuild.code.rtti import locator_sites, throw_sites
@@ -19,8 +20,7 @@ from hpbuild.pe.image import Image
 _RELOCATED = 8
 """Bytes of a field that the image relocates; all others have 4."""
 _NOBODY = -1
-_SITE, _TARGET, _FORM, _ORIGIN = range(4)
-"""Columns of rows of fields."""
+_NOWHERE = 0xFFFFFFFF
 
 
 def data_fields(
@@ -30,37 +30,34 @@ def data_fields(
     references: References,
     sites: I64,
     pointers: I64,
-    unwind: I64,
+    unwind: DataFields,
 ) -> DataFields:
     """Base relocations outside of code, jump tables, relative tables, unwind records, type information.
-    ``unwind`` are the rows of the unwind records. Of two fields at one address that of the later source
+    ``unwind`` are the fields of the unwind records. Of two fields at one address that of the later source
     counts; base relocations, which are never in doubt, come last."""
     taken = references.target[references.kind == RefKind.LEA]
     types = np.array([*locator_sites(image), *throw_sites(image, taken)], dtype=np.int64).reshape(-1, 2)
-    known = _last_of_each([unwind, _filled(types[:, 0], types[:, 1], FieldForm.ADDR32NB)])
+    known = last_of_each([unwind, filled_fields(types[:, 0], types[:, 1], FieldForm.ADDR32NB)])
     anchors = _anchors(
-        [known[:, _SITE], known[:, _TARGET], sites, pointers, fragments.start, fragments.unwind],
-        references.target[~_below_tables(fragments, references)],
+        [known.site, known.target, sites, pointers, fragments.start, fragments.unwind],
+        _direct(fragments, references),
         layout,
     )
-    rows = _last_of_each(
-        [
-            known,
-            _own_tables(image, layout, fragments, anchors),
-            *_other_tables(image, fragments, references, anchors),
-            _filled(sites, pointers, FieldForm.ADDR64),
-        ]
-    )
-    kept = np.flatnonzero(_apart(rows) & ~in_code(fragments, rows[:, _SITE]))
+    tables = [
+        _own_tables(image, layout, fragments, anchors),
+        *_other_tables(image, fragments, references, anchors),
+    ]
+    found = last_of_each([known, *tables, filled_fields(sites, pointers, FieldForm.ADDR64)])
+    kept = np.flatnonzero(_apart(found) & ~in_code(fragments, found.site))
     return DataFields(
-        site=rows[kept, _SITE],
-        target=rows[kept, _TARGET],
-        form=rows[kept, _FORM].astype(np.uint8),
-        origin=rows[kept, _ORIGIN],
+        site=found.site[kept],
+        target=found.target[kept],
+        form=found.form[kept],
+        origin=found.origin[kept],
     )
 
 
-def _anchors(known: list[I64], direct: I64, layout: Layout) -> U32:
+def _anchors(known: list[I64], direct: U32, layout: Layout) -> U32:
     """All known addresses, ascending: no table reaches over one. What is no address is a very high one then:
     no image has 2 GiB."""
     tables = np.fromiter(layout.tables, dtype=np.int64, count=len(layout.tables))
@@ -69,26 +66,9 @@ def _anchors(known: list[I64], direct: I64, layout: Layout) -> U32:
     return anchors
 
 
-def _filled(sites: I64, targets: I64, form: FieldForm, origin: int = 0) -> I64:
-    """Rows of fields of one form."""
-    rows = np.empty((len(sites), 4), dtype=np.int64)
-    rows[:, _SITE], rows[:, _TARGET], rows[:, _FORM], rows[:, _ORIGIN] = sites, targets, form, origin
-    return rows
-
-
-def _last_of_each(parts: list[I64]) -> I64:
-    """All rows ascending by site, of those of one site the last."""
-    rows = np.concatenate(parts)
-    order = np.argsort(rows[:, _SITE], kind="stable")
-    ordered = rows[order, _SITE]
-    last = np.ones(len(rows), dtype=np.bool_)
-    last[:-1] = ordered[1:] != ordered[:-1]
-    return rows.take(order[last], axis=0)
-
-
-def _own_tables(image: Image, layout: Layout, fragments: Fragments, anchors: U32) -> I64:
-    """Rows of the tables that code reads behind the image base to jump: entries that lead into the code of
-    the function that reads them."""
+def _own_tables(image: Image, layout: Layout, fragments: Fragments, anchors: U32) -> DataFields:
+    """The entries of the tables that code reads behind the image base to jump: those that lead into the code
+    of the function that reads them."""
     own = [(table, root) for table, (root, width) in layout.tables.items() if width == 4]
     table, root = np.array(own, dtype=np.int64).reshape(-1, 2).T
     reader = np.where(fragments.opaque, _NOBODY, fragments.start[fragments.root])
@@ -99,10 +79,10 @@ def _own_tables(image: Image, layout: Layout, fragments: Fragments, anchors: U32
         return found & (owner >= 0)
 
     if not len(own) or not len(fragments):
-        return _filled(table[:0], table[:0], FieldForm.ADDR32NB)
+        return filled_fields(table[:0], table[:0], FieldForm.ADDR32NB)
     count = rva_counts(image, table, _following(anchors, table, image), belongs)
     sites = 4 * members(np.zeros_like(count), count) + np.repeat(table, count)
-    return _filled(sites, values_at(image, sites).astype(np.int64), FieldForm.ADDR32NB)
+    return filled_fields(sites, values_at(image, sites).astype(np.int64), FieldForm.ADDR32NB)
 
 
 def _following(anchors: U32, rvas: I64, image: Image) -> I64:
@@ -115,8 +95,10 @@ def _following(anchors: U32, rvas: I64, image: Image) -> I64:
     return np.where(number < 0, rvas, found)
 
 
-def _other_tables(image: Image, fragments: Fragments, references: References, anchors: U32) -> Iterable[I64]:
-    """Rows of each table whose entries code makes addresses."""
+def _other_tables(
+    image: Image, fragments: Fragments, references: References, anchors: U32
+) -> Iterable[DataFields]:
+    """The entries of each table whose entries code makes addresses."""
     for table, form in read_tables(image, fragments, references):
         origin = table if form is FieldForm.TABLE32 else 0
         targets = relative_entries(image, table, _next(anchors, table, image), origin)
@@ -124,34 +106,36 @@ def _other_tables(image: Image, fragments: Fragments, references: References, an
             yield _entries(table, targets, form, origin)
 
 
-def _entries(table: int, targets: list[int], form: FieldForm, origin: int) -> I64:
+def _entries(table: int, targets: list[int], form: FieldForm, origin: int) -> DataFields:
     sites = np.arange(table, table + 4 * len(targets), 4, dtype=np.int64)
-    return _filled(sites, np.array(targets, dtype=np.int64), form, origin)
+    return filled_fields(sites, np.array(targets, dtype=np.int64), form, origin)
 
 
-def _below_tables(fragments: Fragments, references: References) -> npt.NDArray[np.bool_]:
-    """References behind the image base that lead into an executable section: where the table begins is known,
-    the operand may name a place before it, even inside the table before."""
-    found: npt.NDArray[np.bool_] = references.kind == RefKind.IMAGE_BASE
+def _direct(fragments: Fragments, references: References) -> U32:
+    """What the references name; a very high address in place of what those behind the image base name in an
+    executable section: where the table begins is known, the operand may name a place before it, even inside
+    the table before."""
+    found = references.target.astype(np.uint32)
+    based = np.flatnonzero(references.kind == RefKind.IMAGE_BASE)
     if len(fragments):
-        based = np.flatnonzero(found)
         target = references.target[based]
         place = np.searchsorted(fragments.start, target, side="right") - 1
-        found[based] = (place >= 0) & (target < fragments.end[np.maximum(place, 0)])
+        based = based[(place >= 0) & (target < fragments.end[np.maximum(place, 0)])]
+    found[based] = _NOWHERE
     return found
 
 
-def _apart(rows: I64) -> npt.NDArray[np.bool_]:
-    """Which of ``rows`` (ascending) overlap no other one; base relocations are never in doubt."""
-    kept = np.ones(len(rows), dtype=np.bool_)
-    if not len(rows):
+def _apart(fields: DataFields) -> npt.NDArray[np.bool_]:
+    """Which of the ``fields`` overlap no other one; base relocations are never in doubt."""
+    site, kept = fields.site, np.ones(len(fields), dtype=np.bool_)
+    if not len(fields):
         return kept
-    ends = rows[:, _SITE] + np.where(rows[:, _FORM] == FieldForm.ADDR64, _RELOCATED, 4)
-    touched = np.zeros(len(rows) + 1, dtype=np.bool_)
-    touched[1:-1] = rows[1:, _SITE] < np.maximum.accumulate(ends)[:-1]  # overlaps one before
+    ends = site + np.where(fields.form == FieldForm.ADDR64, _RELOCATED, 4)
+    touched = np.zeros(len(fields) + 1, dtype=np.bool_)
+    touched[1:-1] = site[1:] < np.maximum.accumulate(ends)[:-1]  # overlaps one before
     for first in np.flatnonzero(touched[1:] & ~touched[:-1]).tolist():
         stop = first + 1 + int(np.argmin(touched[first + 1 :]))
-        columns = (range(first, stop), rows[first:stop, _SITE].tolist(), ends[first:stop].tolist())
+        columns = (range(first, stop), site[first:stop].tolist(), ends[first:stop].tolist())
         kept[first:stop] = False
         kept[_survivors(list(zip(*columns, strict=True)))] = True
     return kept

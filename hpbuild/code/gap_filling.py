@@ -75,15 +75,19 @@ def fill_gaps(image: Image, layout: Layout, gaps: Gaps, known: I64) -> Fresh:
     tables = np.array(sorted(layout.tables), dtype=np.int64)
     owner = gaps.spans.owners(tables)
     tables, owner = tables[owner >= 0], owner[owner >= 0]
-    gaps.cut, changed = _cut(image, gaps, known, distinct(owner))
+    numbers = distinct(owner)
+    gaps.cut, changed = _cut(image, gaps, known, numbers)
     gone, made = _contents(gaps.cut.gone), _contents(gaps.cut.fresh)
     again = _takers_of(layout, gaps, changed, made, gone)
     _exchange(layout, gone, made, gaps.cut.scanned)
     switches = []
-    for number in distinct(owner).tolist():
+    bounds = np.stack([gaps.spans.start[numbers], gaps.spans.end[numbers]], axis=1)
+    rows = zip(numbers.tolist(), np.searchsorted(gaps.known, bounds).tolist(), strict=True)
+    for (number, (low, high)), (first, last) in zip(
+        rows, np.searchsorted(tables, bounds).tolist(), strict=True
+    ):
         gap = gaps.with_tables.setdefault(number, _Gap(*gaps.spans.row(number)))
-        low, high = np.searchsorted(gaps.known, (gap.start, gap.end)).tolist()
-        cuts, inside = gaps.known[low:high].tolist(), tables[owner == number].tolist()
+        cuts, inside = gaps.known[low:high].tolist(), tables[first:last].tolist()
         if (cuts, inside) != (gap.cuts, gap.tables):
             gap.cuts, gap.tables = cuts, inside
             switches += _rebuilt(image, layout, gap, _Earlier(layout, made, gone, gap.end))

@@ -129,13 +129,13 @@ def _code_end(code: bytes, at: int, start: int) -> tuple[int, End]:
     position = tail = at
     table = len(code) + 1
     for insn in _decoder(code, at, start):
-        length, flow = insn.len, insn.flow_control
+        length, flow, mnemonic = insn.len, insn.flow_control, insn.mnemonic
         if position + length > table:
             return tail, End.TABLE
-        if insn.code == 0:
+        if not mnemonic:  # no instruction
             return position, End.INVALID
         position += length
-        tail = tail if insn.mnemonic in _FILLER else position
+        tail = tail if mnemonic in _FILLER else position
         if flow == _NEXT:  # nearly all
             continue
         if flow == _INDIRECT and insn.op0_kind == OpKind.REGISTER:

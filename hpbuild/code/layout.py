@@ -85,23 +85,33 @@ class Layout:
         """All fragments."""
         return self.rows.joined(self.gaps, columns_of(list(self.pieces.values())))
 
-    def references(self, pieces: Iterable[Piece] | None = None) -> U32:
-        """The references of ``pieces``, of all fragments when none are given: columns of three rows (site,
-        target, meta)."""
+    def parts(self, pieces: Iterable[Piece] | None = None) -> list[tuple[Block, Mask]]:
+        """The references of ``pieces``, of all fragments when none are given: blocks, and which of their rows
+        are meant."""
         chosen = list(self.pieces.values() if pieces is None else pieces)
         rows = [np.array([piece.rows for piece in chosen], dtype=np.int64).reshape(-1, 2)]
         if pieces is None:
             rows += [np.stack([table.first, table.last], axis=1) for table in (self.rows, self.gaps)]
-        more = ReferenceColumns.joined(piece.more for piece in chosen if piece.more is not None).rows()
-        used = _held(np.concatenate(rows), self.count)
-        found = np.empty((3, np.count_nonzero(used) + more.shape[1]), dtype=np.uint32)
-        before, at = 0, 0
+        used, found = _held(np.concatenate(rows), self.count), list[tuple[Block, Mask]]()
+        before = 0
         for block in self.blocks:  # merged ones would take room once more
-            own = used[before : before + len(block[0])]
-            before, begin, at = before + len(own), at, at + int(np.count_nonzero(own))
+            found.append((block, used[before : before + len(block[0])]))
+            before += len(block[0])
+        more = ReferenceColumns.joined(piece.more for piece in chosen if piece.more is not None).rows()
+        site, target, meta = more.astype(np.uint32)
+        return [*found, ((site, target, meta), np.ones(len(site), dtype=np.bool_))]
+
+    def references(self, pieces: Iterable[Piece] | None = None, others: Block | None = None) -> U32:
+        """The same as columns of three rows (site, target, meta), and these ``others`` behind them."""
+        parts = self.parts(pieces)
+        if others is not None:
+            parts.append((others, np.ones(len(others[0]), dtype=np.bool_)))
+        sizes = [int(np.count_nonzero(used)) for _, used in parts]
+        found, at = np.empty((3, sum(sizes)), dtype=np.uint32), 0
+        for (block, used), size in zip(parts, sizes, strict=True):
             for column, into in zip(block, found, strict=True):
-                into[begin:at] = column[own]
-        found[:, at:] = more
+                into[at : at + size] = column[used]
+            at += size
         return found
 
     def since(self, count: int) -> Iterator[Block]:

@@ -6,7 +6,7 @@ import numpy as np
 
 from hpbuild.code.boundaries import find_fragments
 from hpbuild.code.columns import among, distinct
-from hpbuild.code.decode import RefKind
+from hpbuild.code.decode import KIND_MASK, RefKind
 from hpbuild.code.fields import data_fields, in_code
 from hpbuild.code.layout import Layout
 from hpbuild.code.model import I64, Fragments, Program, References
@@ -90,7 +90,7 @@ def analyse(outside: Outside, scanned: Scanned) -> Program:
         symbols=outside.symbols,
         fragments=fragments,
         references=references,
-        fields=data_fields(image, layout, fragments, references, sites, pointers, records.rows),
+        fields=data_fields(image, layout, fragments, references, sites, pointers, records.fields),
         exceptions=unwind_records(records, fragments),
         names={index[rva]: name for rva, name in outside.names.items() if rva in index},
         exported=tuple((index[rva], name) for rva, name in outside.exported if rva in index),
@@ -175,19 +175,22 @@ def _fragments(table: Columns) -> Fragments:
 def _references(layout: Layout, counts: I64, fragments: Fragments, sites: I64, pointers: I64) -> References:
     """All references of code; base relocations inside decoded fragments count as ABSOLUTE. ``counts`` tells
     how many of each fragment were found when it was scanned."""
-    site, target, meta = layout.references()
-    inside = in_code(fragments, sites)
-    site = np.concatenate([site, sites[inside].astype(np.uint32)])
-    others = site[int(counts.sum()) :]
-    owner = np.searchsorted(fragments.start, others, side="right") - 1
+    inside = np.flatnonzero(in_code(fragments, sites))
+    none = np.zeros(len(inside), dtype=np.uint32)
+    relocated = sites[inside].astype(np.uint32), none, none + (RefKind.ABSOLUTE | 8 << 4)
+    found, known = layout.references(others=relocated), int(counts.sum())
+    owner = np.searchsorted(fragments.start, found[0, known:], side="right") - 1
     counts = counts + np.bincount(owner, minlength=len(counts))
-    meta = np.append(meta, np.full(len(site) - len(meta), RefKind.ABSOLUTE | 8 << 4, dtype=np.uint32))
-    order = np.argsort(site, kind="stable")
-    site, meta = site[order].astype(np.int64), meta[order]
+    order = np.argsort(found[0], kind="stable")
+    site, target, meta = (column.take(order) for column in found)
+    del found, order  # the columns to come have room there
+    kind = (meta & KIND_MASK).astype(np.uint8)
+    target = target.astype(np.int64)
+    target[kind == RefKind.ABSOLUTE] = pointers[inside]  # one that leaves the image is -1
     return References(
-        site=site,
-        target=np.concatenate([target, pointers[inside]])[order],  # one that leaves the image is -1
-        kind=(meta & 15).astype(np.uint8),
+        site=site.astype(np.int64),
+        target=target,
+        kind=kind,
         width=(meta >> 4 & 15).astype(np.uint8),
         trailing=(meta >> 8 & 15).astype(np.uint8),
         access=(meta >> 12).astype(np.int64),

@@ -77,7 +77,8 @@ def joined(parts: Sequence[Scanned]) -> Scanned:
 
 def in_order(scanned: Scanned, numbers: I64) -> Scanned:
     """The runs in the order of their ``numbers`` (each of those from 0 on once)."""
-    order = np.argsort(numbers)
+    order = np.empty_like(numbers)
+    order[numbers] = np.arange(len(numbers))
     return Scanned(
         site=scanned.site,
         target=scanned.target,

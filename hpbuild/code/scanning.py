@@ -10,6 +10,7 @@ import numpy.typing as npt
 from iced_x86 import Decoder, Mnemonic
 
 from hpbuild.code.base_operands import may_be_based
+from hpbuild.code.columns import members
 from hpbuild.code.decode import (
     ADDRESS_ONLY,
     KIND_MASK,
@@ -133,13 +134,14 @@ def scan_swept(swept: Sweep, operands: Operands) -> Scanned:
     relative = modrm & 0xC7 == 5
     rows = np.flatnonzero(relative)
     relative[rows] = swept.at[rows] + swept.length[rows] >= operand[rows] + 5
-    hits = np.flatnonzero(relative | _ASKS.take(shape))
+    asks = relative | (shape == Shape.CALL) | (shape == Shape.RARE)
+    asks[_leaving(swept)] = True
+    hits = np.flatnonzero(asks)
     numbers = np.arange(len(swept.start))
     owner = np.repeat(numbers, np.diff(np.searchsorted(hits, swept.first)))
-    leaves = ~_stays(swept, hits, owner)
-    hits, owner = hits[leaves], owner[leaves]
-    memory = relative[hits]
-    rare = (shape[hits] == Shape.RARE) | memory & (operand[hits] - swept.at[hits] >= _KEY)
+    memory = relative.take(hits)
+    rare = shape.take(hits) == Shape.RARE
+    rare |= memory & (operand.take(hits) - swept.at.take(hits) >= _KEY)
     rows = np.empty((3, len(hits)), dtype=np.int64)
     branch, memory = np.flatnonzero(~(memory | rare)), np.flatnonzero(memory & ~rare)
     rows[:, branch] = _branches(swept, hits[branch])
@@ -164,11 +166,13 @@ _NOTHING = -1
 """As a site: no reference."""
 
 
-def _stays(swept: Sweep, hits: I64, owner: I64) -> npt.NDArray[np.bool_]:
-    """Which ``hits`` are branches that stay in their run: no references."""
-    found = _NEAR.take(swept.shapes.shape[hits])
-    target, run = swept.branch_targets(hits[found]), owner[found]
-    found[found] = (target >= swept.start[run]) & (target < swept.stop[run])
+def _leaving(swept: Sweep) -> I64:
+    """The near branches that lead out of their run: others are no references."""
+    shape = swept.shapes.shape
+    near = np.flatnonzero((shape >= Shape.BRANCH8) & (shape <= Shape.JUMP32))
+    target, counts = swept.branch_targets(near), np.diff(np.searchsorted(near, swept.first))
+    low, high = np.repeat(swept.start, counts), np.repeat(swept.stop, counts)
+    found: I64 = near[(target < low) | (target >= high)]
     return found
 
 
@@ -183,8 +187,8 @@ def _branches(swept: Sweep, hits: I64) -> I64:
 
 def _operands(swept: Sweep, hits: I64, operands: Operands) -> I64:
     """Rows of operands relative to RIP."""
-    at, field = swept.at[hits], swept.shapes.operand[hits] + 1
-    ends = at + swept.length[hits]
+    at, field = swept.at.take(hits), swept.shapes.operand.take(hits) + 1
+    ends = at + swept.length.take(hits)
     access = operands.access(swept.heads(at) & _HEAD_MASKS[field - at])
     taken = access == ADDRESS_ONLY
     meta = np.where(taken, pack(RefKind.LEA, 4, 0, 0), pack(RefKind.MEMORY, 4, 0, 0) | access << 12)
@@ -203,8 +207,9 @@ def _rare(swept: Sweep, index: int, owner: int) -> tuple[int, int, int]:
 def _image_bases(swept: Sweep, hits: I64, owner: I64, rows: I64) -> dict[int, frozenset[int]]:
     """The registers that take the image base, by run."""
     found: dict[int, set[int]] = {}
-    taken = (rows[0] != _NOTHING) & (rows[1] == 0) & (rows[2] & KIND_MASK == RefKind.LEA)
-    for index in np.flatnonzero(taken).tolist():
+    none = np.flatnonzero(rows[1] == 0)
+    taken = (rows[0, none] != _NOTHING) & (rows[2, none] & KIND_MASK == RefKind.LEA)
+    for index in none[taken].tolist():
         register = Decoder(64, swept.octets(int(hits[index]))).decode().op0_register
         found.setdefault(int(owner[index]), set()).add(register)
     return {run: frozenset(registers) for run, registers in found.items()}
@@ -212,14 +217,14 @@ def _image_bases(swept: Sweep, hits: I64, owner: I64, rows: I64) -> dict[int, fr
 
 def _wide_at(swept: Sweep, modrm: U8) -> U32:
     """``Scanned.wide_at``: operands with a 32-bit displacement of a page or more."""
-    operand = swept.shapes.operand
-    rows = np.flatnonzero((modrm & 0xC0 == 0x80) | (modrm & 0xC7 == 4))
-    byte = modrm[rows]
-    fits = (byte >= 0x80) | (swept.memory[operand[rows] + 1] & 7 == 5)  # without a base
-    field = operand[rows] + 1 + (byte & 7 == 4)
-    fits &= (field + 4 <= swept.at[rows] + swept.length[rows]) & (swept.words(field) >= PAGE)
+    based, indexed = np.flatnonzero(modrm & 0xC0 == 0x80), np.flatnonzero(modrm & 0xC7 == 4)
+    indexed = indexed[swept.memory.take(swept.shapes.operand.take(indexed) + 1) & 7 == 5]  # without a base
+    rows = np.concatenate([based, indexed])
+    field = swept.shapes.operand.take(rows) + 1 + (modrm.take(rows) & 7 == 4)
+    large = np.flatnonzero(swept.words(field) >= PAGE)
+    rows, field = rows[large], field[large]
     may = swept.shapes.shape == Shape.RARE
-    may[rows[fits]] = True
+    may[rows[field + 4 <= swept.at[rows] + swept.length[rows]]] = True
     found: U32 = swept.at[may].astype(np.uint32)
     return found
 
@@ -241,7 +246,8 @@ def _falls_through(swept: Sweep) -> npt.NDArray[np.bool_]:
     low, row = swept.first[:-1], swept.first[1:] - 1
     back = np.flatnonzero(row >= low)
     back = back[shape[row[back]] == Shape.NOP]
-    others = np.append(-1, np.flatnonzero(shape != Shape.NOP)) if len(back) else row
+    inside = members(low[back], row[back])
+    others = np.append(-1, inside[shape[inside] != Shape.NOP])
     row[back] = others[np.searchsorted(others, row[back]) - 1]
     some = np.flatnonzero(row >= low)
     falls = np.ones(len(row), dtype=np.bool_)
@@ -265,7 +271,5 @@ PAGE = 4096
 _HAS_OPERAND = by_shape(Shape.MODRM, Shape.NOP, Shape.CALL_THROUGH, Shape.JUMP_THROUGH)
 _NO_OPERAND = np.where(_HAS_OPERAND, 0, 0xC0).astype(np.uint8)
 """What makes of a byte the ModRM byte of an instruction without an operand in memory, by shape."""
-_NEAR = by_shape(Shape.BRANCH8, Shape.BRANCH32, Shape.JUMP8, Shape.JUMP32)
-_ASKS = by_shape(Shape.CALL, Shape.BRANCH8, Shape.BRANCH32, Shape.JUMP8, Shape.JUMP32, Shape.RARE)
 _GOES_ON = by_shape(Shape.PLAIN, Shape.MODRM, Shape.NOP, Shape.BRANCH8, Shape.BRANCH32)
 _HEAD_MASKS = np.array([(1 << 8 * count) - 1 for count in range(_KEY + 1)], dtype=np.uint64)

@@ -14,7 +14,8 @@ from hpbuild.dataclass import dataclass
 
 LOOKED_AT = 16
 """Bytes behind the last instruction that are looked at, in vain: they must be there."""
-FIELD_WIDTH = np.where(by_shape(Shape.BRANCH8, Shape.JUMP8), 1, 4)
+_SHORT = by_shape(Shape.BRANCH8, Shape.JUMP8)
+FIELD_WIDTH = np.where(_SHORT, 1, 4)
 """Bytes of the distance in a near branch or call, by shape."""
 
 
@@ -41,11 +42,11 @@ class Sweep:
 
     def branch_targets(self, rows: I64) -> I64:
         """Where the near branches and calls ``rows`` lead; of other instructions anything."""
-        ends = self.at[rows] + self.length[rows]
-        short = FIELD_WIDTH[self.shapes.shape[rows]] == 1
-        words = self.words(np.where(short | (ends < 4), 0, ends - 4))
-        found: I64 = ends + np.where(short, self.memory[ends - 1].astype(np.int8), words)
-        return found
+        ends = self.at.take(rows) + self.length.take(rows)
+        distance = self.memory.take(ends - 1).view(np.int8).astype(np.int64)
+        wide = np.flatnonzero(~_SHORT.take(self.shapes.shape.take(rows)))
+        distance[wide] = self.words(np.maximum(ends.take(wide) - 4, 0))
+        return ends + distance
 
     def octets(self, index: int) -> bytes:
         """The bytes of instruction ``index``."""
@@ -93,9 +94,10 @@ def _decoded(code: bytes, bounds: I64) -> tuple[I64, U8, I64]:
     All are decoded as one. A run that begins in the middle of an instruction then is decoded alone.
     """
     length = np.frombuffer(bytes(map(len, Decoder(64, code))), dtype=np.uint8)
-    at = np.cumsum(length, dtype=np.int64) - length
+    borders = from_zero(length)
+    at = borders[:-1]
     first = np.searchsorted(at, bounds)
-    alone = np.flatnonzero(np.append(at, len(code))[first[:-1]] != bounds[:-1])
+    alone = np.flatnonzero(borders[first[:-1]] != bounds[:-1])
     wrong = _wrong(code, at, length, first, bounds)
     if not len(wrong) and not len(alone):
         return at, length, first
@@ -104,8 +106,8 @@ def _decoded(code: bytes, bounds: I64) -> tuple[I64, U8, I64]:
     earliest = np.append(True, owner[1:] != owner[:-1])[: len(owner)]
     kept[members(wrong[earliest], first[owner[earliest] + 1])] = False
     kept[members(first[alone], first[alone + 1])] = False
-    first = from_zero(kept)[first]
-    at, length = at[kept], length[kept]
+    rows = np.flatnonzero(kept)
+    at, length, first = at.take(rows), length.take(rows), np.searchsorted(rows, first)
     if not len(alone):
         return at, length, first
     own = _alone(code, bounds, alone)
@@ -123,7 +125,7 @@ def _wrong(code: bytes, at: I64, length: U8, first: I64, bounds: I64) -> I64:
     some = first[1:] > first[:-1]
     last = first[1:][some] - 1
     behind = last[at[last] + length[last] > bounds[1:][some]]
-    final = np.arange(len(at))[-1:]  # may lack bytes, whatever it is
+    final = first[-1:] - 1 if len(at) else first[:0]  # may lack bytes, whatever it is
     asked = distinct(np.concatenate([doubtful(octets, at), final]))
     return distinct(np.concatenate([behind, invalid(octets, at, length, asked)]))
 

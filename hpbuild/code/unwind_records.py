@@ -1,7 +1,6 @@
 """All unwind records of an image with their language data, and what follows from them for its code."""
 
 from collections.abc import Iterator, Sequence
-from itertools import chain
 
 import numpy as np
 import numpy.typing as npt
@@ -9,7 +8,8 @@ import numpy.typing as npt
 from hpbuild.code.columns import among, distinct
 from hpbuild.code.common_handlers import common_handlers
 from hpbuild.code.exceptions import Record, read_record
-from hpbuild.code.model import I64, Exceptions, FieldForm, Fragments
+from hpbuild.code.field_columns import filled_fields, joined_fields
+from hpbuild.code.model import I64, DataFields, Exceptions, FieldForm, Fragments
 from hpbuild.code.stack_cookies import handler_forms
 from hpbuild.dataclass import dataclass
 from hpbuild.pe.access import values_at
@@ -29,18 +29,18 @@ Mask = npt.NDArray[np.bool_]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Records:
-    """Unwind records as read: RVAs (ascending) and sizes, those of unknown form; all their fields, rows
-    (site, target, form, origin) as in DataFields; addresses of funclets."""
+    """Unwind records as read: RVAs (ascending) and sizes, those of unknown form; all their fields, in the
+    order of the records; addresses of funclets."""
 
     rvas: I64
     sizes: I64
     unknown: frozenset[int]
-    rows: I64
+    fields: DataFields
     funclets: I64
 
     def code(self) -> I64:
         """Every RVA that a field of a record holds: handlers, filters, labels, and some of data."""
-        found: I64 = self.rows[self.rows[:, 2] == FieldForm.ADDR32NB, 1]
+        found: I64 = self.fields.target[self.fields.form == FieldForm.ADDR32NB]
         return found
 
 
@@ -79,27 +79,28 @@ def read_records(image: Image, table: RuntimeFunctions) -> Records:
         if (record := read_record(image, rva, forms)) is not None
     ]
     numbers, records = np.array([number for number, _ in read], dtype=np.int64), [one for _, one in read]
-    rows = _rows(image, heads, (handled[common.owner], common.site), (numbers, records))
+    fields = _fields(image, heads, (handled[common.owner], common.site), (numbers, records))
     heads.size[handled[common.numbers]] += common.sizes
     heads.size[numbers] = [record.size for record in records]
     readable = np.ones(len(heads.rva), dtype=np.bool_)
-    readable[np.setdiff1d(others, numbers)] = False
+    readable[others], readable[numbers] = False, True
     heads = heads[readable]
     split_off = table.begin[among(table.unwind, heads.rva[heads.split_off])]
     named = np.array([site for record in records for site in record.funclets], dtype=np.int64)
     named = values_at(image, np.concatenate([named, common.funclets])).astype(np.int64)
     labels = [
-        (site, target, int(FieldForm.ADDR32NB), 0)
+        label
         for record in records
         if not record.known and not record.doubtful
-        for site, target in _labels(image, table, record, heads.rva)
+        for label in _labels(image, table, record, heads.rva)
     ]
+    site, target = np.array(labels, dtype=np.int64).reshape(-1, 2).T
     unknown = [record.rva for record in records if not record.known]
     return Records(
         rvas=heads.rva,
         sizes=heads.size,
         unknown=frozenset([*unknown, *every[~among(every, heads.rva)].tolist()]),
-        rows=np.concatenate([rows, np.array(labels, dtype=np.int64).reshape(-1, 4)]),
+        fields=joined_fields([fields, filled_fields(site, target, FieldForm.ADDR32NB)]),
         funclets=np.concatenate([split_off.astype(np.int64), named]),
     )
 
@@ -121,27 +122,28 @@ def _heads(image: Image, rvas: I64) -> _Heads:
     return heads[~chained | (rva + heads.size <= image.size_of_image)]
 
 
-def _rows(image: Image, heads: _Heads, common: tuple[I64, I64], others: tuple[I64, Sequence[Record]]) -> I64:
+def _fields(
+    image: Image, heads: _Heads, common: tuple[I64, I64], others: tuple[I64, Sequence[Record]]
+) -> DataFields:
     """Fields of all records in the order of the records: those of chained ones are three RVAs; ``common`` are
     numbers of records with sites of RVAs, ``others`` with what was read of them."""
     chained = np.flatnonzero(heads.chained)
     first = heads.rva[chained] + heads.size[chained] - _CHAINED_ROW
-    sites = (first[:, None] + np.arange(0, _CHAINED_ROW, 4)).reshape(-1)
+    site = np.concatenate([(first[:, None] + np.arange(0, _CHAINED_ROW, 4)).reshape(-1), common[1]])
+    form = np.full(len(site), FieldForm.ADDR32NB, dtype=np.uint8)
+    form[: len(_CHAINED_FORMS) * len(chained)] = np.tile(_CHAINED_FORMS, len(chained))
     numbers, records = others
-    fields = chain.from_iterable(record.fields for record in records)
-    rows = np.fromiter(chain.from_iterable(fields), dtype=np.int64).reshape(-1, 4)
+    rows = np.array([row for record in records for row in record.fields], dtype=np.int64).reshape(-1, 4)
     counts = np.array([len(record.fields) for record in records], dtype=np.int64)
     owner = [np.repeat(chained, len(_CHAINED_FORMS)), common[0], np.repeat(numbers, counts)]
-    simple = _filled(image, sites, np.tile(_CHAINED_FORMS, len(chained)))
-    rows = np.concatenate([simple, _filled(image, common[1], FieldForm.ADDR32NB), rows])
-    return rows.take(np.argsort(np.concatenate(owner), kind="stable"), axis=0)
-
-
-def _filled(image: Image, sites: I64, forms: I64 | int) -> I64:
-    """Rows of fields at ``sites``."""
-    rows = np.zeros((len(sites), 4), dtype=np.int64)
-    rows[:, 0], rows[:, 1], rows[:, 2] = sites, values_at(image, sites), forms
-    return rows
+    order = np.argsort(np.concatenate(owner), kind="stable")
+    simple = values_at(image, site), np.zeros_like(site)
+    return DataFields(
+        site=np.concatenate([site, rows[:, 0]])[order],
+        target=np.concatenate([simple[0], rows[:, 1]])[order],
+        form=np.concatenate([form, rows[:, 2].astype(np.uint8)])[order],
+        origin=np.concatenate([simple[1], rows[:, 3]])[order],
+    )
 
 
 def _labels(image: Image, table: RuntimeFunctions, record: Record, rvas: I64) -> Iterator[tuple[int, int]]:

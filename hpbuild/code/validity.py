@@ -23,6 +23,7 @@ def doubtful(code: U8, at: I64) -> I64:
     """The rows of those instructions at the places ``at`` of ``code`` of which the table does not tell that
     they are some; ascending."""
     rows = np.flatnonzero(~_CERTAIN.take(_first_two(code, at)))
+    rows = rows[~_scalar(code, at[rows])]
     found = []
     for number in range(_PREFIXES):
         place = at[rows] + number
@@ -51,6 +52,16 @@ def invalid(code: U8, at: I64, length: U8, rows: I64) -> I64:
     return found
 
 
+def _scalar(code: U8, at: I64) -> npt.NDArray[np.bool_]:
+    """Which of the instructions at these places certainly work on one number of a vector register: F2 or F3,
+    perhaps REX, and one of certain opcodes."""
+    found: npt.NDArray[np.bool_] = code[at] & 0xFE == 0xF2
+    place = at[found] + 1
+    place += code[place] & 0xF0 == 0x40
+    found[found] = (code[place] == 0x0F) & _SCALAR[code[place + 1]]
+    return found
+
+
 def _first_two(code: U8, at: I64) -> npt.NDArray[np.uint16]:
     """The two bytes at each of the places, as a number."""
     found: npt.NDArray[np.uint16] = code[1:].take(at).astype(np.uint16) << np.uint16(8) | code.take(at)
@@ -73,6 +84,7 @@ def _certain() -> npt.NDArray[np.bool_]:
     found[:0xC0, 0x8D] = True  # LEA, of memory
     register = np.arange(256) >> 3 & 7
     found[register == 0, 0xC6] = found[register == 0, 0xC7] = True
+    found[register < 2, 0xFE] = True
     found[np.isin(register, (0, 1, 2, 4, 6)), 0xFF] = True
     second = (0x0B, 0x10, 0x11, 0x14, 0x15, 0x1F, 0x28, 0x29, 0x2E, 0x2F, *range(0x40, 0x50), 0x51)
     found[_bytes_of(second, range(0x54, 0x60), (0x6E, 0x6F, 0x7E, 0x7F)), 0x0F] = True
@@ -86,3 +98,6 @@ def _certain() -> npt.NDArray[np.bool_]:
 _PREFIX = np.zeros(256, dtype=np.bool_)
 _PREFIX[[0x66, *range(0x40, 0x50)]] = True
 _CERTAIN = _certain()
+_SCALAR = np.zeros(256, dtype=np.bool_)
+_SCALAR[[0x10, 0x11, 0x2A, 0x2C, 0x2D, 0x51, 0x58, 0x59, 0x5A, *range(0x5C, 0x60)]] = True
+"""By the opcode behind 0F."""

@@ -77,10 +77,16 @@ def named_alike(fixed: Side, baseline: Side, pairing: Pairing, alike: Bool, rows
 
 def same_forms(fixed: Side, baseline: Side, pairing: Pairing) -> I64:
     """The paired fragments of the fixed image whose partners have the same form."""
-    # Data has the form 0; so has, behind the last, the partner of what has none, -1.
-    partners = np.append(baseline.forms, 0)[pairing.fixed]
-    kept: I64 = np.flatnonzero((fixed.forms == partners) & (fixed.forms != 0))
+    kept: I64 = np.flatnonzero(of_same_form(fixed, baseline, pairing))
     return kept
+
+
+def of_same_form(fixed: Side, baseline: Side, pairing: Pairing) -> Bool:
+    """By fragment of the fixed image: it has a partner, of the same form."""
+    # Data has the form 0; so has, behind the last, the partner of what has none, -1.
+    alike: Bool = fixed.forms == np.append(baseline.forms, 0)[pairing.fixed]
+    alike &= fixed.forms != 0
+    return alike
 
 
 class Testimony:

@@ -120,7 +120,8 @@ def _caller_keys(side: Side, wanted: I64, names: I64) -> I64:
 def _named_by_data(side: Side) -> np.ndarray[tuple[int], np.dtype[np.bool_]]:
     """By fragment: an address in data leads to its start."""
     named = np.zeros(len(side.forms), dtype=np.bool_)
-    named[side.pointers.code[(side.pointers.code >= 0) & (side.pointers.offset == 0)]] = True
+    rows = np.flatnonzero((side.pointers.code >= 0) & (side.pointers.offset == 0))
+    named[side.pointers.code[rows]] = True
     return named
 
 

@@ -29,7 +29,8 @@ def pair_by_reference(fixed: Side, baseline: Side, pairing: Pairing, shapes: tup
     mate = pairing.fixed[owner]
     ok = (mate >= 0) & (fixed.forms[owner] != 0) & (fixed.forms[owner] == baseline.forms[mate])
     ok &= (fixed.targets.offset[row] == 0) & (row < fixed.last[owner])
-    left, row, owner = left[ok], row[ok], owner[ok]
+    kept = np.flatnonzero(ok)
+    left, row, owner = left[kept], row[kept], owner[kept]
     other = baseline.first[pairing.fixed[owner]] + row - fixed.first[owner]
     right = baseline.targets.code[other]
     ok = (right >= 0) & (baseline.targets.offset[other] == 0)

@@ -3,7 +3,8 @@
 A fragment's colour is its form mixed with the labels of everything it refers to and of everything that
 refers to it; labels of paired fragments name the pair, so every new pair sharpens its neighbours
 (Weisfeiler and Leman's refinement, started from forms and known pairs). Only fragments that are not paired
-have a colour, so only they and what touches them is looked at.
+have a colour, so only they and what touches them is looked at; and of these, again and again only those that
+stand next to each other. The colour of one whose neighbours all have partners does not change any more.
 """
 
 from functools import partial
@@ -14,7 +15,7 @@ from hpbuild.code.columns import members
 from hpbuild.code.model import I64
 from hpbuild.match.both import both
 from hpbuild.match.mixing import U64, mix, pair_labels
-from hpbuild.match.pairing import Level, Pairing, join_unique
+from hpbuild.match.pairing import Level, Pairing, join_unique, unique_on_both
 from hpbuild.match.sides import Side
 
 Bool = np.ndarray[tuple[int], np.dtype[np.bool_]]
@@ -24,158 +25,232 @@ class Colouring:
     """The colours of both sides; what one call of ``pair_by_colour`` finds out about references serves the
     next one, of the same two sides and a pairing that went on."""
 
-    __slots__ = ("left", "right")
+    __slots__ = ("_fresh", "left", "right")
 
     def __init__(self, fixed: Side, baseline: Side) -> None:
         self.left, self.right = _Colours(fixed, numbered=False), _Colours(baseline, numbered=True)
+        self._fresh = True
 
     def start(self, pairing: Pairing) -> None:
         """Begin with forms and what is paired."""
-        both(
-            partial(self.left.start, pairing.fixed),
-            partial(self.right.start, pairing.baseline),
-            _free(pairing),
-        )
+        sides = (self.left, pairing.fixed), (self.right, pairing.baseline)
+        begin, rows = _Colours.begin, min(len(side.nodes) for side, _ in sides)
+        # Who has no partner any more had one on the other side: to ask one of the two is enough.
+        if self.left.outdated(pairing.fixed):
+            begin, rows = _Colours.open, min(len(partners) for _, partners in sides)
+        both(partial(begin, *sides[0]), partial(begin, *sides[1]), rows)
+        self._fresh = True
 
     def refine(self, pairing: Pairing) -> None:
         """One round on both sides."""
-        both(
-            partial(self.left.refine, pairing.fixed),
-            partial(self.right.refine, pairing.baseline),
-            min(len(self.left.nodes), len(self.right.nodes)),
-        )
+        sides = (self.left, pairing.fixed), (self.right, pairing.baseline)
+        rows = min(len(side.nodes) for side, _ in sides)
+        for side, partners in sides:
+            side.look(partners)
+        # Both sides or none: whoever is alone here stands beside whoever is alone there.
+        if any(side.many_paired() for side, _ in sides):
+            both(partial(_Colours.leave_out, *sides[0]), partial(_Colours.leave_out, *sides[1]), rows)
+            self._fresh = True
+        both(partial(_Colours.refine, *sides[0]), partial(_Colours.refine, *sides[1]), rows)
+
+    def unique(self) -> tuple[I64, I64]:
+        """The fragments, in pairs, that were alone with their colour on both sides in the last round."""
+        left, right = (side.coloured(settled=self._fresh) for side in (self.left, self.right))
+        self._fresh = False  # until another of them has a partner, they are what they are
+        rows, others = unique_on_both(left[0], right[0])
+        return left[1][rows], right[1][others]
 
 
 class _Edges:
-    """References between some nodes and others, those of each node together: ``ends`` are the fragments at
-    the other ends, ``factors`` stand for the places and offsets, ``bounds`` say where the references of each
-    node begin, with the end of the last. ``settled`` is by node the sum of what does not change any more:
-    what a pair is called, and what no code says."""
+    """References between some nodes and other fragments that are not paired either, in two runs for each
+    node: first for each what it names, then for each who names it. ``ends`` are the fragments at the other
+    ends, ``factors`` stand for the places and offsets, ``bounds`` say where each run begins, with the end of
+    the last. ``settled`` is by run the sum of what does not change any more: what a pair is called, and what
+    no code says."""
 
     __slots__ = ("_bounds", "_ends", "_factors", "_settled")
 
     def __init__(self, ends: I64, factors: U64, bounds: I64, settled: U64) -> None:
         self._ends, self._factors, self._bounds, self._settled = ends, factors, bounds, settled
 
-    def gathered(self, labels: U64) -> U64:
-        """By node: the labels at the other ends of its references, each times its factor, summed modulo
+    def gathered(self, labels: U64) -> tuple[U64, U64]:
+        """By node, of what it names and of who names it: the labels, each times its factor, summed modulo
         2**64."""
-        return self._settled + _run_sums(labels[self._ends] * self._factors, self._bounds)
+        sums = _run_sums(labels[self._ends] * self._factors, self._bounds)
+        sums += self._settled
+        return sums[: len(sums) // 2], sums[len(sums) // 2 :]
+
+    def settled(self, nodes: I64) -> tuple[U64, U64]:
+        """``gathered``, for nodes that have no edges."""
+        middle = len(self._settled) // 2
+        return self._settled[nodes], self._settled[nodes + middle]
+
+    def alone(self) -> Bool:
+        """Which nodes have no edges."""
+        middle = len(self._bounds) // 2
+        empty: Bool = self._bounds[1:] == self._bounds[:-1]
+        return empty[:middle] & empty[middle:]
 
     def of(self, kept: Bool, labels: U64, partners: I64) -> "_Edges":
         """Those of some of the nodes; what leads to fragments with partners, which have the labels of pairs,
         is settled."""
-        sizes = np.diff(self._bounds)
-        rows = np.flatnonzero(np.repeat(kept, sizes))
-        ends, factors, bounds = self._ends[rows], self._factors[rows], _bounds(sizes[kept])
+        both = np.concatenate([kept, kept])
+        sizes, runs = np.diff(self._bounds), np.flatnonzero(both)
+        rows = np.flatnonzero(np.repeat(both, sizes))
+        ends, factors, bounds = self._ends[rows], self._factors[rows], _bounds(sizes[runs])
         free = partners[ends] < 0
         open_bounds = _bounds(free)[bounds]
         rows = np.flatnonzero(~free)
-        settled = self._settled[kept] + _run_sums(labels[ends[rows]] * factors[rows], bounds - open_bounds)
+        settled = self._settled[runs] + _run_sums(labels[ends[rows]] * factors[rows], bounds - open_bounds)
         rows = np.flatnonzero(free)
         return _Edges(ends[rows], factors[rows], open_bounds, settled)
 
+    def without(self, empty: Bool) -> "_Edges":
+        """Those of all nodes but some that have none."""
+        runs = np.flatnonzero(np.concatenate([~empty, ~empty]))
+        bounds = np.append(self._bounds[runs], self._bounds[-1:])
+        return _Edges(self._ends, self._factors, bounds, self._settled[runs])
+
 
 class _Colours:
-    """Colours of one side's fragments ``nodes``, which were not paired when they were last counted.
-    ``column`` are their colours after the last round, ``free`` the numbers of those of them that are code and
-    had no partner in it."""
+    """Colours of one side's fragments that were not paired when they were last counted. Those of ``nodes``
+    are ``column`` after the last round. Those of ``alone``, whose neighbours were all paired, are ``settled``
+    for good."""
 
     __slots__ = (
-        "_callers",
+        "_edges",
+        "_free",
         "_labels",
-        "_named",
         "_numbered",
         "_own",
         "_partners",
         "_side",
+        "alone",
         "column",
-        "free",
         "nodes",
+        "settled",
     )
 
     def __init__(self, side: Side, *, numbered: bool) -> None:
         """A pair has the number of its baseline fragment: ``numbered`` if that is on this side."""
         self._side, self._numbered = side, numbered
-        self._labels = side.forms.view(np.uint64).copy()
-        self._partners = np.full(len(side.forms), -1, dtype=np.int64)
-        self.nodes = self.column = self.free = np.zeros(0, dtype=np.int64)
-        self._own = self.nodes.view(np.uint64)
-        self._named = self._callers = _Edges(self.nodes, self._own, np.zeros(1, dtype=np.int64), self._own)
+        self._labels = np.zeros(len(side.forms), dtype=np.uint64)
+        # Nobody is left out so far because of a partner; -2 is that of none.
+        self._partners = np.full(len(side.forms), -2, dtype=np.int64)
+        self.nodes = self.column = self.alone = self.settled = np.zeros(0, dtype=np.int64)
+        self._own, self._free = self.nodes.view(np.uint64), self.nodes.view(np.bool_)
+        self._edges = _Edges(self.nodes, self._own, np.zeros(1, dtype=np.int64), self._own)
 
-    def start(self, partners: I64) -> None:
+    def outdated(self, partners: I64) -> bool:
+        """Whether some fragment was left out that is free now, or that has another partner."""
+        return bool(((self._partners != -1) & (self._partners != partners)).any())
+
+    def open(self, partners: I64) -> None:
         """Begin with the forms. ``partners`` are each fragment's, -1 when it has none."""
-        changed = np.flatnonzero(self._partners != partners)
-        undone = (self._partners[changed] >= 0).any()
-        self._name(changed[partners[changed] >= 0], partners)
-        self._partners[changed] = partners[changed]
-        kept = partners[self.nodes] < 0
-        if undone or np.count_nonzero(kept) != np.count_nonzero(partners < 0):
-            self._open(np.flatnonzero(partners < 0))
-        else:
-            self._keep(kept)
+        self._partners = partners.copy()
+        self._name(np.flatnonzero(partners >= 0), partners)
+        self.nodes = np.flatnonzero(partners < 0)
+        self.alone = self.settled = self.nodes[:0]
+        self._own = self._side.forms[self.nodes].view(np.uint64)
         self.column = self._own.view(np.int64)
-        self._labels[self.nodes] = self._own
+        self._edges = self._opened()
+        self._set_apart()
+        self._free = np.ones(len(self.nodes), dtype=np.bool_)
+
+    def begin(self, partners: I64) -> None:
+        """``open``, where nobody who was left out is free now."""
+        self.leave_out(partners)
+        self.column = self._own.view(np.int64)
+
+    def leave_out(self, partners: I64) -> None:
+        """Go on with those that have no partner."""
+        free = partners[self.nodes] < 0, partners[self.alone] < 0
+        for column, kept in zip((self.nodes, self.alone), free, strict=True):
+            paired = column[np.flatnonzero(~kept)]
+            self._name(paired, partners)
+            self._partners[paired] = partners[paired]
+        rows = np.flatnonzero(free[1])
+        self.alone, self.settled = self.alone[rows], self.settled[rows]
+        rows = np.flatnonzero(free[0])
+        if len(rows) < len(self.nodes):
+            self.nodes, self._own, self.column = self.nodes[rows], self._own[rows], self.column[rows]
+            self._edges = self._edges.of(free[0], self._labels, partners)
+            self._set_apart()
+        self._free = np.ones(len(self.nodes), dtype=np.bool_)
+
+    def look(self, partners: I64) -> None:
+        """See which of the nodes have no partner."""
+        self._free = partners[self.nodes] < 0
+
+    def many_paired(self) -> bool:
+        """Whether so many of the nodes have partners that it is worth while to go on without them."""
+        return bool(4 * np.count_nonzero(self._free) < 3 * len(self.nodes))
 
     def refine(self, partners: I64) -> None:
         """One round: own form, what it refers to, in order, and who refers to it."""
-        kept = partners[self.nodes] < 0
         self._labels[self.nodes] = self.column.view(np.uint64)
-        paired = self.nodes[np.flatnonzero(~kept)]
-        self._name(paired, partners)
-        if 4 * len(paired) > len(kept):
-            self._partners[paired] = partners[paired]
-            self._keep(kept)
-            kept = kept[kept]
-        self.free = np.flatnonzero(kept & (self._own != 0))
-        outgoing, incoming = self._named.gathered(self._labels), self._callers.gathered(self._labels)
+        self._name(self.nodes[np.flatnonzero(~self._free)], partners)
+        outgoing, incoming = self._edges.gathered(self._labels)
         self.column = mix(mix(self._own, outgoing), incoming).view(np.int64)
+
+    def coloured(self, *, settled: bool) -> tuple[I64, I64]:
+        """The colours of code without partners, and the fragments; only with ``settled`` of those alone."""
+        rows = np.flatnonzero(self._free & (self._own != 0))
+        colours, nodes = self.column[rows], self.nodes[rows]
+        if settled:
+            return np.concatenate([colours, self.settled]), np.concatenate([nodes, self.alone])
+        return colours, nodes
 
     def everywhere(self) -> I64:
         """Colours by fragment, 0 where there is none."""
         colours = np.zeros(len(self._side.forms), dtype=np.int64)
-        colours[self.nodes] = self.column
+        colours[self.nodes], colours[self.alone] = self.column, self.settled
         return colours
 
     def _name(self, paired: I64, partners: I64) -> None:
         """Give the labels of their pairs to fragments."""
         self._labels[paired] = pair_labels(paired if self._numbered else partners[paired])
 
-    def _keep(self, kept: Bool) -> None:
-        """Only these of the nodes; all others of them are paired, and named so."""
-        rows = np.flatnonzero(kept)
-        if len(rows) == len(kept):
-            return
-        self.nodes, self._own = self.nodes[rows], self._own[rows]
-        self._named = self._named.of(kept, self._labels, self._partners)
-        self._callers = self._callers.of(kept, self._labels, self._partners)
+    def _set_apart(self) -> None:
+        """Move those of the nodes that have no edges to those alone. Data has no colour."""
+        empty = self._edges.alone()
+        rows = np.flatnonzero(empty & (self._own != 0))
+        outgoing, incoming = self._edges.settled(rows)
+        colours = mix(mix(self._own[rows], outgoing), incoming).view(np.int64)
+        self.alone = np.concatenate([self.alone, self.nodes[rows]])
+        self.settled = np.concatenate([self.settled, colours])
+        self._edges, rest = self._edges.without(empty), np.flatnonzero(~empty)
+        self.nodes, self._own, self.column = self.nodes[rest], self._own[rest], self.column[rest]
 
-    def _open(self, nodes: I64) -> None:
-        self.nodes, self._own = nodes, self._side.forms[nodes].view(np.uint64)
-        side, links = self._side, self._side.links
+    def _opened(self) -> _Edges:
+        """The references of the nodes to code, and those that lead to them."""
+        side, links, nodes = self._side, self._side.links, self.nodes
         begin, end = side.first[nodes], links.own[nodes]
-        row, target = members(begin, end), side.targets.code
-        place = row - np.repeat(begin, end - begin)
-        known = target[row] >= 0
-        before = _bounds(known)[_bounds(end - begin)]
-        code = np.flatnonzero(known)
-        row = row[code]
-        self._named = _Edges(target[row], self._factors(place[code], row), before, links.named[nodes])
+        row = members(begin, end)
+        code = side.targets.code[row]
+        known = code >= 0
+        inner = np.flatnonzero(known)
+        bounds = _bounds(known)[_bounds(end - begin)]
         begin, end = links.first[nodes], links.last[nodes]
-        row = links.rows[members(begin, end)]
-        caller = side.program.references.fragment[row]
-        factors = self._factors(row - side.first[caller], row)
-        self._callers = _Edges(caller, factors, _bounds(end - begin), links.held[nodes])
+        row = np.concatenate([row[inner], links.rows[members(begin, end)]])
+        owner = side.program.references.fragment[row]
+        return _Edges(
+            np.concatenate([code[inner], owner[len(inner) :]]),
+            self._factors(row - side.first[owner], row),
+            np.concatenate([bounds, bounds[-1] + np.cumsum(end - begin)]),
+            np.concatenate([links.named[nodes], links.held[nodes]]),
+        )
 
     def _factors(self, place: I64, row: I64) -> U64:
         """Odd numbers for the places and offsets of references."""
-        offset = self._side.targets.offset[row]
+        offset = self._side.targets.offset
         if not len(place):
             return place.view(np.uint64)
         every = np.arange(int(place.max()) + 1, dtype=np.uint64)
         factors = mix(every, np.zeros(1, dtype=np.uint64))[place]
-        inner = np.flatnonzero(offset)
-        factors[inner] = mix(place[inner].view(np.uint64), offset[inner].view(np.uint64))
+        # Few lead elsewhere than to a start: one byte for each reference says which.
+        inner = np.flatnonzero((offset != 0)[row])
+        factors[inner] = mix(place[inner].view(np.uint64), offset[row[inner]].view(np.uint64))
         factors |= np.uint64(1)
         return factors
 
@@ -199,11 +274,9 @@ def pair_by_colour(colouring: Colouring, pairing: Pairing, rounds: int) -> int:
     """Pair fragments that are alone with their colour on both sides, ``rounds`` times; pairs made."""
     made = 0
     colouring.start(pairing)
-    left, right = colouring.left, colouring.right
     for number in range(rounds):
         colouring.refine(pairing)
-        rows, others = join_unique(left.column, right.column, left.free, right.free)
-        found = pairing.add_distinct(left.nodes[rows], right.nodes[others], Level.CONTEXT)
+        found = pairing.add_distinct(*colouring.unique(), Level.CONTEXT)
         made += found
         if number and not found:
             break
@@ -212,10 +285,9 @@ def pair_by_colour(colouring: Colouring, pairing: Pairing, rounds: int) -> int:
 
 def pair_by_form(fixed: Side, baseline: Side, pairing: Pairing) -> int:
     """Pair fragments that are alone with their form on both sides."""
-    free, others = np.flatnonzero(pairing.fixed < 0), np.flatnonzero(pairing.baseline < 0)
-    left, right = join_unique(
-        fixed.forms, baseline.forms, free[fixed.forms[free] != 0], others[baseline.forms[others] != 0]
-    )
+    free = np.flatnonzero((pairing.fixed < 0) & (fixed.forms != 0))
+    others = np.flatnonzero((pairing.baseline < 0) & (baseline.forms != 0))
+    left, right = join_unique(fixed.forms, baseline.forms, free, others)
     return pairing.add_distinct(left, right, Level.FORM)
 
 
@@ -226,8 +298,3 @@ def final_colours(colouring: Colouring, pairing: Pairing, rounds: int) -> tuple[
     for _ in range(rounds):
         colouring.refine(pairing)
     return colouring.left.everywhere(), colouring.right.everywhere()
-
-
-def _free(pairing: Pairing) -> int:
-    """Fragments without a partner, of the side that has fewer of them."""
-    return int(min(np.count_nonzero(side < 0) for side in (pairing.fixed, pairing.baseline)))

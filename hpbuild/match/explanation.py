@@ -5,7 +5,7 @@ from hpbuild.code.disassembly import disassemble
 from hpbuild.dataclass import dataclass
 from hpbuild.match.alignment import Step, steps
 from hpbuild.match.comparison import Comparison
-from hpbuild.match.facts import reason
+from hpbuild.match.facts import UNWIND, reason
 from hpbuild.match.functions import FunctionFact, ranges
 from hpbuild.match.lookup import Found
 from hpbuild.match.model import Change
@@ -22,8 +22,6 @@ from hpbuild.values import Interval
 
 CONTEXT = 3
 """Instructions shown before and after the first difference."""
-UNWIND = -2
-"""``Agreement.first_bad`` of a fragment whose unwind record disagrees."""
 
 EVIDENCE = {
     "symbol": "both have this name in their symbols",

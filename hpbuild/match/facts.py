@@ -3,6 +3,7 @@
 from bisect import bisect_left
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import chain
 
 import numpy as np
 
@@ -21,6 +22,8 @@ from hpbuild.match.pairing import Level
 from hpbuild.match.sides import Side
 from hpbuild.values import Interval
 
+UNWIND = -2
+"""``Agreement.first_bad`` of a fragment whose unwind record disagrees."""
 _RESERVED = {".idata": "imports", ".edata": "exports", ".reloc": "relocations", ".rsrc": "resources"}
 Bool = np.ndarray[tuple[int], np.dtype[np.bool_]]
 _RODATA = int(Memory.RODATA)
@@ -74,6 +77,7 @@ def _function_changes(
     parts = [theirs.get(fact.partner, (fact.partner,)) if fact.partner >= 0 else () for fact in others]
     old = ranges_of_each(comparison.baseline.program, parts)
     new = ranges_of_each(program, [fact.fragments for fact in others])
+    _find_reasons(comparison, others)
     levels = comparison.pairing.level[np.array([fact.root for fact in others], dtype=np.int64)].tolist()
     for fact, baseline, fixed, level in zip(others, old, new, levels, strict=True):
         added = fact.partner < 0
@@ -146,14 +150,39 @@ def _reason(comparison: Comparison, fact: FunctionFact) -> str:
             ours, theirs = first_difference(fixed, baseline, fragment, partner)
             return f"code differs, first at {_place(ours)} (baseline {_place(theirs)})"
         row = comparison.agreement.first_bad.item(fragment)
-        if row == -2:
+        if row == UNWIND:
             return "unwind information differs"
         if row >= 0:
-            other = baseline.first.item(partner) + row - fixed.first.item(fragment)
-            return _reference_reason(fixed, baseline, row, other)
+            return next(_reference_reasons(comparison, np.array([fragment], dtype=np.int64)))
         if baseline.program.fragments.root[partner] != fact.partner:
             return "its parts belong to different functions of the baseline"
     return "differs"
+
+
+def _parts_of(facts: Sequence[FunctionFact]) -> tuple[I64, I64]:
+    """The fragments of all of ``facts``: the number of the function, and the fragment."""
+    number = np.repeat(np.arange(len(facts)), [len(fact.fragments) for fact in facts])
+    return number, np.fromiter(chain.from_iterable([fact.fragments for fact in facts]), np.int64)
+
+
+def _find_reasons(comparison: Comparison, others: Sequence[FunctionFact]) -> None:
+    """Find the reasons of many changed functions at once, of those whose first difference is a reference:
+    nearly all are such."""
+    known, fixed, baseline = comparison.facts.reasons, comparison.fixed, comparison.baseline
+    facts = [fact for fact in others if fact.partner >= 0 and not fact.line_only]
+    if not facts:
+        return
+    number, fragment = _parts_of(facts)
+    partner, row = comparison.pairing.fixed[fragment], comparison.agreement.first_bad[fragment]
+    alike = (partner >= 0) & (fixed.forms[fragment] == baseline.forms[partner])
+    home = np.array([fact.partner for fact in facts], dtype=np.int64)[number]
+    plain = alike & (row < 0) & (row != UNWIND) & (baseline.program.fragments.root[partner] == home)
+    telling = np.flatnonzero(~plain)
+    first = np.ones(len(telling), dtype=np.bool_)
+    first[1:] = number[telling[1:]] != number[telling[:-1]]
+    telling = telling[first & (alike & (row >= 0))[telling]]
+    roots = [facts[one].root for one in number[telling].tolist()]
+    known.update(zip(roots, _reference_reasons(comparison, fragment[telling]), strict=True))
 
 
 def _line_reason(comparison: Comparison, fact: FunctionFact) -> str:
@@ -174,14 +203,23 @@ def _place(rva: int) -> str:
     return f"{rva:#x}" if rva >= 0 else "the end"
 
 
-def _reference_reason(fixed: Side, baseline: Side, row: int, other: int) -> str:
-    references = fixed.program.references
-    kind, site = _KINDS[references.kind.item(row)], references.site.item(row)
-    ours, theirs = references.target.item(row), baseline.program.references.target.item(other)
-    atom = fixed.targets.atom.item(row)
-    constant = atom >= 0 and fixed.atoms.memory.item(atom) == _RODATA
-    what = "content of a constant" if constant else "target"
-    return f"{what} differs: {kind} at {site:#x} names {ours:#x}, in the baseline {theirs:#x}"
+def _reference_reasons(comparison: Comparison, fragments: I64) -> Iterator[str]:
+    """What differs of fragments that differ in a reference first."""
+    fixed, baseline = comparison.fixed, comparison.baseline
+    references, rows = fixed.program.references, comparison.agreement.first_bad[fragments]
+    others = baseline.first[comparison.pairing.fixed[fragments]] + rows - fixed.first[fragments]
+    atoms = fixed.targets.atom[rows]
+    constant = (atoms >= 0) & (np.append(fixed.atoms.memory, 0)[atoms] == _RODATA)
+    columns = (
+        references.kind[rows],
+        references.site[rows],
+        references.target[rows],
+        baseline.program.references.target[others],
+        constant,
+    )
+    for kind, site, ours, theirs, is_constant in zip(*(part.tolist() for part in columns), strict=True):
+        what = "content of a constant" if is_constant else "target"
+        yield (f"{what} differs: {_KINDS[kind]} at {site:#x} names {ours:#x}, in the baseline {theirs:#x}")
 
 
 def _set_aside(side: Side, atoms: I64, named: Bool) -> dict[int, str]:
@@ -310,9 +348,12 @@ def _byte_account(
     program, sizes = fixed.program, Counter[str]()
     fragments = program.fragments
     length = fragments.end - fragments.start
-    for fact in others:
+    number, fragment = _parts_of(others)
+    size = np.zeros(len(others), dtype=np.int64)
+    np.add.at(size, number, length[fragment])
+    for fact, code_size in zip(others, size.tolist(), strict=True):
         klass = "line-only-code" if fact.line_only else "added-code" if fact.partner < 0 else "changed-code"
-        sizes[klass] += sum([length.item(part) for part in fact.fragments])
+        sizes[klass] += code_size
     code = ~fragments.opaque & ~fragments.opaque[fragments.root]
     sizes["identical-code"] = int(length[code].sum()) - sizes.total()
     sizes["padding"] += int((program.padding[:, 1] - program.padding[:, 0]).sum())

@@ -32,18 +32,20 @@ class FunctionFact:
 
 class Groups(Mapping[int, tuple[int, ...]]):
     """Root fragment -> all its code fragments, root first, in address order. ``roots`` are the keys,
-    ascending. Nearly all functions are one fragment: only of the others there is more than the column."""
+    ascending. Nearly nobody asks for a function: its fragments are put together when somebody does."""
 
-    def __init__(self, roots: I64, parts: dict[int, tuple[int, ...]], count: int) -> None:
-        """``parts`` are the functions of several fragments; ``count`` is the number of all fragments."""
-        self.roots, self._parts = roots, parts
+    def __init__(self, roots: I64, owners: I64, parts: I64, count: int) -> None:
+        """``parts`` are the fragments that are no roots, together with those of the same function, and
+        ``owners`` the root of each, ascending; ``count`` is the number of all fragments."""
+        self.roots, self._owners, self._parts = roots, owners, parts
         self._begins = np.zeros(count, dtype=np.bool_)
         self._begins[roots] = True
 
     def __getitem__(self, root: int) -> tuple[int, ...]:
         if root not in self:
             raise KeyError(root)
-        return self._parts.get(root) or (root,)
+        first, last = self._owners.searchsorted((root, root + 1)).tolist()
+        return (root, *self._parts[first:last].tolist())
 
     def __contains__(self, root: object) -> bool:
         if not isinstance(root, (int, np.integer)):
@@ -158,18 +160,11 @@ def groups(program: Program) -> Groups:
     """The functions of a program by their roots."""
     opaque, root = program.fragments.opaque, program.fragments.root
     code = np.flatnonzero(~(opaque | opaque[root]))
-    found: dict[int, tuple[int, ...]] = {}
     parts = code[np.flatnonzero(root[code] != code)]
-    parts = parts[np.argsort(root[parts], kind="stable")]
-    owners = root[parts]
-    first = np.flatnonzero(np.concatenate([[True], owners[1:] != owners[:-1]])) if len(parts) else parts
-    members: list[int] = parts.tolist()
-    bounds = [*first.tolist(), len(members)]
-    for number, owner in enumerate(owners[first].tolist()):
-        found[owner] = (owner, *members[bounds[number] : bounds[number + 1]])
+    keys = np.sort(root[parts] << 32 | parts)
     begins = np.zeros(len(root), dtype=np.bool_)
     begins[root[code]] = True
-    return Groups(np.flatnonzero(begins), found, len(root))
+    return Groups(np.flatnonzero(begins), keys >> 32, keys & 0xFFFFFFFF, len(root))
 
 
 def ranges(program: Program, fragments: tuple[int, ...]) -> tuple[Interval, ...]:

@@ -1,10 +1,12 @@
 """The matching funnel: the widest level that gives a one-to-one answer, repeated to a fixed point."""
 
+from copy import deepcopy
 from functools import partial
 from itertools import cycle
 
 import numpy as np
 
+from hpbuild.match.both import both
 from hpbuild.match.callers import drop_denied, pair_by_callers
 from hpbuild.match.changed import (
     drop_contradicted,
@@ -30,36 +32,37 @@ REPAIRS = 3
 def pair_fragments(fixed: Side, baseline: Side) -> Pairing:
     """Pair the code fragments of two programs; the same input gives the same pairs."""
     pairing = Pairing(len(fixed.forms), len(baseline.forms))
-    both = fixed, baseline, pairing
+    given = fixed, baseline, pairing
     shapes = (Shapes(fixed), Shapes(baseline))
     funnel = _Funnel(fixed, baseline, pairing, shapes)
-    pair_by_name(*both)
-    pair_by_form(*both)
+    pair_by_name(*given)
+    pair_by_form(*given)
     funnel.settle()
-    funnel.follow()
-    testified = DataTestimony(fixed, baseline)
-    around = Surroundings(*both, testified)
+    testified, known = DataTestimony(fixed, baseline), deepcopy(pairing)
+    # The most part of what data says is known by now: it is asked for while the rest is looked for.
+    both(partial(testified.pairs, known), funnel.follow, len(fixed.forms))
+    around = Surroundings(*given, testified)
     while pair_by_surroundings(around, pairing):
         funnel.settle()
         funnel.follow()
-        around = Surroundings(*both, testified)
-    if pair_twins(*both, around, even=True):
+        around = Surroundings(*given, testified, around)
+    if pair_twins(*given, around, even=True):
         funnel.settle()
     for step in (pair_by_layout, pair_by_similarity):
-        if step(*both, shapes):
+        if step(*given, shapes):
             funnel.settle()
-    if pair_by_callers(*both):
+    if pair_by_callers(*given):
         funnel.settle()
     funnel.repair()
-    around = Surroundings(*both, testified)
-    if pair_twins(*both, around, even=False):
+    around = Surroundings(*given, testified, around)
+    if pair_twins(*given, around, even=False):
         funnel.settle()
-    if pair_by_order(*both, final_colours(funnel.colouring, pairing, ROUNDS)):
+    if pair_by_order(*given, final_colours(funnel.colouring, pairing, ROUNDS)):
         funnel.settle()
-    if pair_leftovers(*both):
+    if pair_leftovers(*given):
         funnel.settle()
-    pair_by_layout(*both, shapes)
-    drop_denied(*both, shapes)
+    pair_by_layout(*given, shapes)
+    drop_denied(*given, shapes)
     return pairing
 
 
@@ -74,11 +77,11 @@ class _Funnel:
 
     def settle(self) -> None:
         """Refine and follow references until no step makes a new pair, each after the last pair was made."""
-        both = self._fixed, self._baseline, self._pairing
+        given = self._fixed, self._baseline, self._pairing
         steps = (
             partial(pair_by_colour, self.colouring, self._pairing, ROUNDS),
-            partial(pair_by_form, *both),
-            partial(pair_by_reference, *both, self._shapes),
+            partial(pair_by_form, *given),
+            partial(pair_by_reference, *given, self._shapes),
         )
         idle = 0
         for step in cycle(steps):
@@ -88,22 +91,22 @@ class _Funnel:
 
     def follow(self) -> None:
         """Follow references through data too, until that makes no new pair."""
-        both = self._fixed, self._baseline, self._pairing
+        given = self._fixed, self._baseline, self._pairing
         for _ in range(ROUNDS):
-            if not pair_by_witness(*both, self._shapes, witnesses(*both, free=True)):
+            if not pair_by_witness(*given, self._shapes, witnesses(*given, free=True)):
                 return
             self.settle()
 
     def repair(self) -> None:
         """Take back what testimony speaks against, and let the witnesses say who it is."""
-        both = self._fixed, self._baseline, self._pairing
+        given = self._fixed, self._baseline, self._pairing
         for _ in range(REPAIRS):
             before = self._pairing.fixed.copy(), self._pairing.level.copy()
-            votes = witnesses(*both)
-            dropped = drop_outvoted(*both, votes)
-            if not dropped + drop_contradicted(*both):
+            votes = witnesses(*given)
+            dropped = drop_outvoted(*given, votes)
+            if not dropped + drop_contradicted(*given):
                 return
-            pair_by_witness(*both, self._shapes, votes)
+            pair_by_witness(*given, self._shapes, votes)
             self.settle()
             if all(map(np.array_equal, before, (self._pairing.fixed, self._pairing.level))):
                 return  # what was undone came back, and would again

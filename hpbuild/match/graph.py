@@ -60,14 +60,21 @@ class Graph:
     fragments: int
 
 
-def graphs(fixed: Side, baseline: Side, pairing: Pairing, testified: DataTestimony) -> tuple[Graph, Graph]:
-    """The graphs of both sides, with labels that can be compared."""
+def graphs(
+    fixed: Side,
+    baseline: Side,
+    pairing: Pairing,
+    testified: DataTestimony,
+    before: tuple[Graph, Graph] | tuple[None, None] = (None, None),
+) -> tuple[Graph, Graph]:
+    """The graphs of both sides, with labels that can be compared. ``before`` are those of these sides when
+    less was paired: what is open now is nearly always part of what was open then."""
     ours, theirs = testified.pairs(pairing)
     code = np.flatnonzero(pairing.fixed >= 0)
     partner = pairing.fixed[code]
     return both(
-        partial(_graph, fixed, (code, partner), (ours, theirs)),
-        partial(_graph, baseline, (partner, partner), (theirs, theirs)),
+        partial(_graph, fixed, (code, partner), (ours, theirs), before[0]),
+        partial(_graph, baseline, (partner, partner), (theirs, theirs), before[1]),
         min(len(side.program.references) for side in (fixed, baseline)),
     )
 
@@ -78,7 +85,7 @@ def refine(graph: Graph, colours: U64) -> U64:
     return mix(mix(graph.base, graph.naming.gathered(colours)), graph.named.gathered(colours))
 
 
-def _graph(side: Side, code: tuple[I64, I64], data: tuple[I64, I64]) -> Graph:
+def _graph(side: Side, code: tuple[I64, I64], data: tuple[I64, I64], before: Graph | None) -> Graph:
     """``code`` and ``data`` are the nodes that are known, each with the number that labels it."""
     count = len(side.forms)
     known = np.zeros(count + len(side.atoms), dtype=np.uint64)
@@ -86,13 +93,21 @@ def _graph(side: Side, code: tuple[I64, I64], data: tuple[I64, I64]) -> Graph:
     known[count + data[0]] = mix((data[1] + 1).view(np.uint64), _DATA) | np.uint64(1)
     free = known == 0
     nodes, number = np.flatnonzero(free), np.cumsum(free) - 1
-    source, target, kind = _edges(side, free)
-    middle = int(np.searchsorted(nodes, count))
+    if before is not None and not before.known[nodes].any():
+        source, target, kind = before.source, before.target, before.kind
+        rows = np.flatnonzero(free[source] | free[target])
+        source, target, kind = source[rows], target[rows], kind[rows]
+        base = before.base[before.number[nodes]]
+    else:
+        source, target, kind = _edges(side, free)
+        middle = int(np.searchsorted(nodes, count))
+        parts = _code_base(side, nodes[:middle]), _data_base(side, nodes[middle:] - count)
+        base = np.concatenate(parts)
     return Graph(
         known=known,
         open=nodes,
         number=number,
-        base=np.concatenate([_code_base(side, nodes[:middle]), _data_base(side, nodes[middle:] - count)]),
+        base=base,
         source=source,
         target=target,
         kind=kind,

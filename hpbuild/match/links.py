@@ -82,9 +82,14 @@ def ordered_by(groups: I64, count: int) -> tuple[I64, I64]:
     """Rows by group, ascending in each, without those of groups below 0; and where each group begins among
     them, with the end of the last. Groups and rows are below 2**31."""
     rows = np.flatnonzero(groups >= 0)
-    keys = np.sort(groups[rows] << 32 | rows)
-    sizes = np.bincount(keys >> 32, minlength=count)
-    return keys & 0xFFFFFFFF, np.concatenate([np.zeros(1, dtype=np.int64), np.cumsum(sizes)])
+    keys = groups.take(rows)
+    begin = np.zeros(count + 1, dtype=np.int64)
+    np.cumsum(np.bincount(keys, minlength=count), out=begin[1:])
+    keys <<= 32
+    keys |= rows
+    keys.sort()
+    keys &= 0xFFFFFFFF
+    return keys, begin
 
 
 def _labels(atoms: Atoms, places: Places, rows: I64) -> U64:

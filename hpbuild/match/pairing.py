@@ -114,15 +114,21 @@ def join_unique(left: I64, right: I64, left_free: I64, right_free: I64) -> tuple
     ``left_free`` and ``right_free`` are the indices to consider."""
     if not len(left_free) or not len(right_free):
         return left_free[:0], right_free[:0]
-    keys = np.concatenate([left[left_free], right[right_free]])
-    (order, ordered), middle = in_order(keys), len(left_free)
+    one, two = unique_on_both(left[left_free], right[right_free])
+    return left_free[one], right_free[two]
+
+
+def unique_on_both(left: I64, right: I64) -> tuple[I64, I64]:
+    """Numbers of the rows of two columns whose key occurs once in either."""
+    keys = np.concatenate([left, right])
+    (order, ordered), middle = in_order(keys), len(left)
     # Pairs stand alone, the left one first, where nothing before and behind has their key.
     differs = np.ones(len(keys) + 1, dtype=np.bool_)
     np.not_equal(ordered[1:], ordered[:-1], out=differs[1:-1])
     first = np.flatnonzero(differs[:-2] & ~differs[1:-1] & differs[2:])
     one, two = order[first], order[first + 1]
     apart = (one < middle) & (two >= middle)
-    return left_free[one[apart]], right_free[two[apart] - middle]
+    return one[apart], two[apart] - middle
 
 
 def in_order(keys: I64) -> tuple[I64, I64]:
@@ -135,7 +141,8 @@ def in_order(keys: I64) -> tuple[I64, I64]:
     packed.sort()
     order: I64 = packed & mask
     ordered = keys[order]
-    mixed = (packed[1:] >> bits == packed[:-1] >> bits) & (ordered[1:] != ordered[:-1])
+    packed >>= bits
+    mixed = (packed[1:] == packed[:-1]) & (ordered[1:] != ordered[:-1])
     if mixed.any():
         order = np.argsort(keys, kind="stable")
         ordered = keys[order]

@@ -17,7 +17,8 @@ class Places:
     """What lies at each of a column of addresses: ``code`` is the fragment or -1, ``atom`` the atom or
     -1, ``offset`` the distance from the start of whichever it is, ``other`` a stable label of anything
     else (import slot, loader structure, headers), 0 where that cannot be named. ``edge`` is the label of the
-    end of a section at its last byte's successor, where the next section may begin too; 0 elsewhere."""
+    end of a section at its last byte's successor, where the next section may begin too; 0 elsewhere. Columns
+    that are one number everywhere may be ``everywhere``."""
 
     code: I64
     atom: I64
@@ -26,27 +27,45 @@ class Places:
     edge: I64
 
 
+def nothing(count: int) -> Places:
+    """Places of so many addresses at which nothing lies."""
+    none, label = everywhere(-1, count), everywhere(0, count)
+    return Places(code=none, atom=none, offset=label, other=label, edge=label)
+
+
+def everywhere(number: int, count: int) -> I64:
+    """A column that is one number everywhere: it takes no room, and nothing can be written to it."""
+    column: I64 = np.broadcast_to(np.int64(number), count)
+    return column
+
+
 def locate(program: Program, atoms: Atoms, rva: I64) -> Places:
     """Say what lies at each address of ``rva``. Addresses are named many times over: each is looked up once,
     in their order, in which neighbours are found near each other."""
+    if not len(rva):
+        return nothing(0)
     keys = rva << 32
     keys |= np.arange(len(rva))
     keys.sort()
     ordered = keys >> 32
     first = np.ones(len(rva), dtype=np.bool_)
     np.not_equal(ordered[1:], ordered[:-1], out=first[1:])
-    number = np.empty(len(rva), dtype=np.int64)
-    keys &= 0xFFFFFFFF
-    number[keys] = np.cumsum(first) - 1
     found = _locate(program, atoms, ordered[first])
+    # Which of those found it is, by address. Columns are used again, for to touch new memory takes its time.
+    keys &= 0xFFFFFFFF
+    np.cumsum(first, out=ordered)
+    ordered -= 1
+    number = np.empty(len(rva), dtype=np.int64)
+    number[keys] = ordered
+    del keys, ordered, first
     code, atom = found.code.take(number), np.full(len(rva), -1, dtype=np.int64)
-    other, edge = np.zeros(len(rva), dtype=np.int64), np.zeros(len(rva), dtype=np.int64)
-    # Most is code: that is neither data nor anything else.
+    # Most is code, which is not data.
     rest = np.flatnonzero(code < 0)
-    behind = number[rest]
-    atom[rest], other[rest] = found.atom[behind], found.other[behind]
-    if found.edge.any():
-        edge = found.edge.take(number)
+    atom[rest] = found.atom[number[rest]]
+    other, edge = (
+        labels.take(number) if labels.any() else everywhere(0, len(number))
+        for labels in (found.other, found.edge)
+    )
     return Places(code=code, atom=atom, offset=found.offset.take(number), other=other, edge=edge)
 
 

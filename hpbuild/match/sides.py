@@ -8,7 +8,7 @@ from hpbuild.match.atoms import Atoms, cut_atoms
 from hpbuild.match.forms import fragment_forms, reference_ranges
 from hpbuild.match.links import Links, link
 from hpbuild.match.masked import Masked
-from hpbuild.match.places import Places, locate
+from hpbuild.match.places import Places, locate, nothing
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,6 +75,8 @@ def _pointers(program: Program, atoms: Atoms) -> Places:
 def _origins(program: Program, atoms: Atoms) -> Places:
     """Where the origins of tables lie; for fields of other forms, nothing: neither code nor data."""
     rows = np.flatnonzero(program.fields.form == FieldForm.TABLE32)
+    if not len(rows):
+        return nothing(len(program.fields))
     found = locate(program, atoms, program.fields.origin[rows])
 
     def spread(column: I64, other: int) -> I64:

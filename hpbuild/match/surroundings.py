@@ -37,14 +37,21 @@ class Surroundings:
     __slots__ = ("colours", "free", "graphs", "rounds")
 
     def __init__(
-        self, fixed: Side, baseline: Side, pairing: Pairing, testified: DataTestimony | None = None
+        self,
+        fixed: Side,
+        baseline: Side,
+        pairing: Pairing,
+        testified: DataTestimony | None = None,
+        before: "Surroundings | None" = None,
     ) -> None:
-        """``testified`` is of these sides, where there was one before."""
+        """``testified`` and the surroundings ``before`` are of these sides, where there were any."""
         self.free = _free(fixed, baseline, pairing)
         self.rounds: list[tuple[I64, I64]] = []
         if not among(fixed.forms[self.free[0]], np.sort(baseline.forms[self.free[1]])).any():
             return
-        self.graphs = graphs(fixed, baseline, pairing, testified or DataTestimony(fixed, baseline))
+        testified = testified or DataTestimony(fixed, baseline)
+        known = (None, None) if before is None or not before.rounds else before.graphs
+        self.graphs: tuple[Graph, Graph] = graphs(fixed, baseline, pairing, testified, known)
         rows = min(len(graph.source) for graph in self.graphs)
         ours, theirs = (partial(_refined, *side) for side in zip(self.graphs, self.free, strict=True))
         left, right = both(ours, theirs, rows)
@@ -78,7 +85,8 @@ def pair_twins(fixed: Side, baseline: Side, pairing: Pairing, around: Surroundin
     if even:
         chosen = balanced(fixed.forms, baseline.forms, pairing)[around.free[0]]
         uneven, free_f = frozenset(free_f[~chosen].tolist()), free_f[chosen]
-    walk = _Walk(_Neighbours(ours, left), _Neighbours(theirs, right), uneven)
+    sides = partial(_Neighbours, ours, left), partial(_Neighbours, theirs, right)
+    walk = _Walk(*both(*sides, min(len(graph.source) for graph in around.graphs)), uneven)
     for members, others in _twins((left[free_f], right[free_b]), (free_f, free_b)):
         walk.pair(members, others)
     ones, twos = (
@@ -171,11 +179,11 @@ class _Neighbours:
     __slots__ = ("_begins", "_ends", "_first", "_keys", "alone", "single")
 
     def __init__(self, graph: Graph, colours: U64) -> None:
-        both = graph.naming, graph.named
-        node = np.concatenate([ends.number for ends in both])
-        end = np.concatenate([ends.other for ends in both])
-        kind = np.concatenate([ends.kind for ends in both])
-        way = np.repeat(np.arange(2), [len(ends.kind) for ends in both])
+        ways = graph.naming, graph.named
+        node = np.concatenate([ends.number for ends in ways])
+        end = np.concatenate([ends.other for ends in ways])
+        kind = np.concatenate([ends.kind for ends in ways])
+        way = np.repeat(np.arange(2), [len(ends.kind) for ends in ways])
         key = np.stack([way.view(np.uint64), kind, colours[end]], axis=1)
         order = np.lexsort((end, key[:, 2], kind, node << 1 | way))
         node, end, key = node[order], end[order], key[order]
@@ -217,8 +225,8 @@ class _Neighbours:
 
 
 def _free(fixed: Side, baseline: Side, pairing: Pairing) -> tuple[I64, I64]:
-    ours, theirs = np.flatnonzero(pairing.fixed < 0), np.flatnonzero(pairing.baseline < 0)
-    return ours[fixed.forms[ours] != 0], theirs[baseline.forms[theirs] != 0]
+    ours = np.flatnonzero((pairing.fixed < 0) & (fixed.forms != 0))
+    return ours, np.flatnonzero((pairing.baseline < 0) & (baseline.forms != 0))
 
 
 def _twins(colours: tuple[U64, U64], nodes: tuple[I64, I64]) -> Iterator[tuple[list[int], list[int]]]:

@@ -10,7 +10,7 @@ import numpy as np
 
 from hpbuild.code.columns import among, distinct
 from hpbuild.code.model import I64
-from hpbuild.match.agreement import expand, named_alike, same_forms
+from hpbuild.match.agreement import expand, named_alike, of_same_form
 from hpbuild.match.both import both
 from hpbuild.match.links import telling_atoms
 from hpbuild.match.names import named_apart
@@ -37,33 +37,29 @@ def witnesses(fixed: Side, baseline: Side, pairing: Pairing, *, free: bool = Fal
     if not len(fixed.forms) or not len(baseline.forms):
         nothing = np.zeros(0, dtype=np.int64)
         return nothing, nothing, nothing
-    owners = same_forms(fixed, baseline, pairing)
+    alike = of_same_form(fixed, baseline, pairing)
     chosen = pairing.fixed < 0 if free else np.ones(len(fixed.forms), dtype=np.bool_)
-    given = fixed, baseline, pairing, owners, chosen
-    rows = 0 if free else len(owners)
+    given = fixed, baseline, pairing, alike, chosen
+    rows = 0 if free else len(alike)
     direct, through = both(partial(_direct, *given), partial(_through, *given), rows)
-    return _tally(direct, through, pairing)
+    return _tally(direct, through, pairing, free=free)
 
 
-def _direct(fixed: Side, baseline: Side, pairing: Pairing, owners: I64, chosen: Bool) -> Columns:
-    """What ``owners``, which are paired fragments of equal form, name themselves, where that is the start of
-    one of the ``chosen`` fragments."""
-    alike = np.zeros(len(fixed.forms), dtype=np.bool_)
-    alike[owners] = True
+def _direct(fixed: Side, baseline: Side, pairing: Pairing, alike: Bool, chosen: Bool) -> Columns:
+    """What the fragments that are ``alike``, which have partners of equal form, name themselves, where that
+    is the start of one of the ``chosen`` fragments."""
     row, other = named_alike(fixed, baseline, pairing, alike, _leading(fixed, chosen))
     return fixed.targets.code[row], baseline.targets.code[other]
 
 
-def _through(fixed: Side, baseline: Side, pairing: Pairing, owners: I64, chosen: Bool) -> Votes:
-    """What ``owners`` name through data of equal content, at least where that is one of the ``chosen``
-    fragments."""
+def _through(fixed: Side, baseline: Side, pairing: Pairing, alike: Bool, chosen: Bool) -> Votes:
+    """What those that are ``alike`` name through data of equal content, at least where that is one of the
+    ``chosen`` fragments."""
     left, right, weights = ([np.zeros(0, dtype=np.int64)] for _ in range(3))
-    alike = np.zeros(len(fixed.forms), dtype=np.bool_)
-    alike[owners] = True
     tables, unwind = fixed.links.tables, fixed.links.unwind
     wanted = _leads_to(fixed, chosen) & np.append(telling_atoms(fixed.atoms), False)
     tables = tables[np.flatnonzero(wanted[fixed.targets.atom[tables]])]
-    owners = owners[np.flatnonzero(wanted[unwind[owners]])]
+    owners = np.flatnonzero(wanted[unwind] & alike)
     row, other = named_alike(fixed, baseline, pairing, alike, tables)
     one = np.concatenate([fixed.targets.atom[row], unwind[owners]])
     two = np.concatenate([baseline.targets.atom[other], baseline.links.unwind[pairing.fixed[owners]]])
@@ -107,10 +103,10 @@ def _leads_to(side: Side, chosen: Bool) -> Bool:
     atom, holder = pointers.atom[rows], links.holder[rows]
     leads = np.zeros(len(side.atoms) + 1, dtype=np.bool_)
     # Where there is no code, -1, the one behind the last is asked: nobody.
-    leads[holder[np.append(chosen, False)[pointers.code[rows]]]] = True
+    leads[holder[np.flatnonzero(np.append(chosen, False)[pointers.code[rows]])]] = True
     for _ in range(DEPTH - 1):
         before = np.count_nonzero(leads)
-        leads[holder[leads[atom]]] = True
+        leads[holder[np.flatnonzero(leads[atom])]] = True
         if np.count_nonzero(leads) == before:
             break
     return leads
@@ -133,22 +129,25 @@ def _counted(keys: I64, weights: I64) -> tuple[I64, I64]:
     return ordered[first], sums
 
 
-def _tally(direct: Columns, through: Votes, pairing: Pairing) -> Votes:
-    """All votes for code, each pair once, ascending: one for each row of ``direct``."""
+def _tally(direct: Columns, through: Votes, pairing: Pairing, *, free: bool) -> Votes:
+    """All votes for code, each pair once, ascending: one for each row of ``direct``. With ``free`` not those
+    for the pairs that there are."""
     count, partners = len(pairing.fixed), np.append(pairing.fixed, -1)
     # Nearly all say what is known already: these need no sorting.
-    agreed = (partners[direct[0]] == direct[1]) & (direct[1] >= 0)
-    votes = np.bincount(direct[0][np.flatnonzero(agreed)], minlength=count)
-    rows = np.flatnonzero(~agreed & (direct[1] >= 0))
+    known = (partners[direct[0]] == direct[1]) & (direct[1] >= 0)
+    rows = np.flatnonzero(~known & (direct[1] >= 0))
     others, numbers = [direct[0][rows] << 32 | direct[1][rows]], [np.ones(len(rows), dtype=np.int64)]
     left, right, weights = through
     agreed = (partners[left] == right) & (right >= 0)
-    rows = np.flatnonzero(agreed)
-    votes += np.bincount(left[rows], weights=weights[rows], minlength=count).astype(np.int64)
     rows = np.flatnonzero(~agreed & ((left | right) >= 0))
     others.append(left[rows] << 32 | right[rows])
     numbers.append(weights[rows])
     fresh, counts = _counted(np.concatenate(others), np.concatenate(numbers))
+    if free:
+        return fresh >> 32, fresh & _RIGHT, counts
+    votes = np.bincount(direct[0][np.flatnonzero(known)], minlength=count)
+    rows = np.flatnonzero(agreed)
+    votes += np.bincount(left[rows], weights=weights[rows], minlength=count).astype(np.int64)
     told = np.flatnonzero(votes > 0)
     settled = told << 32 | pairing.fixed[told]
     place = np.searchsorted(settled, fresh)

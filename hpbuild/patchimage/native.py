@@ -19,6 +19,7 @@ import numpy.typing as npt
 from hpbuild.dataclass import dataclass
 from hpbuild.patchimage.format import LOAD_CONFIG_SIZE, NATIVE_EXTRA_DWORDS, NATIVE_VERSION
 from hpbuild.pe import hotpatch_format as native
+from hpbuild.pe.file_bytes import FileBytes
 
 Records = npt.NDArray[np.int64]
 """Rows (RVA in the written image, RVA in the other image, extra)."""
@@ -46,13 +47,16 @@ class BaseImage:
     sha1: bytes
 
     @classmethod
-    def of(cls, data: bytes, time_date_stamp: int, checksum: int) -> "BaseImage":
+    def of(cls, data: bytes | FileBytes, time_date_stamp: int, checksum: int) -> "BaseImage":
         """From the file's bytes and the two header fields."""
+        sha1 = hashlib.sha1(usedforsecurity=False)
+        for piece in FileBytes.of(data).pieces():
+            sha1.update(piece)
         return cls(
             time_date_stamp=time_date_stamp,
             checksum=checksum,
-            sha256=hashlib.sha256(data).digest(),
-            sha1=hashlib.sha1(data, usedforsecurity=False).digest(),
+            sha256=FileBytes.of(data).digest().raw,
+            sha1=sha1.digest(),
         )
 
 

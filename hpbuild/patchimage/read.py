@@ -128,7 +128,7 @@ def _file_size(section: Section) -> int:
 
 def _check_digests(image: Image) -> None:
     """The checksum, and the time stamp that is a digest of the rest."""
-    data = bytearray(image.data)
+    data = bytearray(image.data.whole())
     data[shape.CHECKSUM_OFFSET : shape.CHECKSUM_OFFSET + 4] = bytes(4)
     words = np.frombuffer(data, dtype="<u2")
     total = int(words.sum(dtype=np.uint64))

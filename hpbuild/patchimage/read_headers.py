@@ -62,7 +62,7 @@ def check_headers(image: Image) -> None:
 
     The sections of ``image`` must have been checked before.
     """
-    data = image.data
+    data = image.data.whole()
     (pe_offset,) = struct.unpack_from("<I", data, 0x3C)
     if pe_offset != shape.PE_OFFSET:
         raise HpbuildError(codes.PATCH_HEADERS, image.name, f"e_lfanew is {pe_offset:#x}")

@@ -40,10 +40,10 @@ def authenticode_digest(image: Image, cross_check: bool) -> Digest | None:
 def _own_digest(image: Image, content: Interval) -> Digest:
     optional = _optional_header(image)
     checksum, certificates = optional + _CHECKSUM_AT, optional + _DIRECTORIES_AT + 8 * CERTIFICATE
-    view = memoryview(image.data)
-    state = hashlib.sha256(view[:checksum])
-    state.update(view[checksum + 4 : certificates])
-    state.update(view[certificates + 8 : content.end])
+    state = hashlib.sha256()
+    for start, end in (0, checksum), (checksum + 4, certificates), (certificates + 8, content.end):
+        for piece in image.data.pieces(start, end):
+            state.update(piece)
     state.update(bytes(-len(content) % _ALIGNMENT))
     return Digest(state.digest())
 
@@ -57,7 +57,7 @@ def _agree(image: Image, own: Digest, other: bytes) -> None:
 def _digest_by_lief(image: Image) -> bytes:
     """The digest as LIEF computes it, b'' when it cannot read the image."""
     missing = -len(image.data) % _ALIGNMENT
-    padded = image.data + bytes(missing) if missing else image.data
+    padded = b"".join((*image.data.pieces(), bytes(missing))) if missing else image.data.whole()
     with read_by_lief(padded) as (lief, binary):
         return b"" if binary is None else bytes(binary.authentihash(lief.PE.ALGORITHMS.SHA_256))
 

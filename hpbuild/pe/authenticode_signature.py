@@ -53,7 +53,7 @@ def agree_with_lief(image: Image, digest: bytes, place: str) -> None:
     """LIEF reads the same signed ``digest`` in the image, from one signature, and computes the same of the
     file. Raises HpbuildError SIGNATURE_AMBIGUOUS. LIEF's own verdict on signatures says nothing about who
     signed."""
-    with read_by_lief(image.data) as (lief, binary):
+    with read_by_lief(image.data.whole()) as (lief, binary):
         if binary is None:
             raise HpbuildError(SIGNATURE_AMBIGUOUS, place, "LIEF cannot read the image")
         signatures = list(binary.signatures)

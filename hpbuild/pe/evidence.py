@@ -3,7 +3,6 @@
 All of it is evidence and never needed. The PDB is opened once for all.
 """
 
-import struct
 from pathlib import Path
 
 from hpbuild.dataclass import dataclass
@@ -67,7 +66,7 @@ def _types(pdb: Pdb | None) -> tuple[TypeStream | None, str]:
 
 def _toolchain(image: Image, compilers: tuple[Compiler, ...]) -> Toolchain:
     # The pre-flight has shown that the headers lie inside the file.
-    (header,) = struct.unpack_from("<I", image.data, 0x3C)
+    (header,) = image.data.unpack("<I", 0x3C)
     major, minor = image.data[header + 26], image.data[header + 27]
     products = frozenset((product, build) for product, build, _ in rich_products(image))
     return Toolchain(linker=(major, minor), products=products, compilers=compilers)

@@ -61,7 +61,7 @@ def identity(image: Image, cross_check: bool) -> Identity:
     return Identity(
         file_name=image.name,
         size=len(image.data),
-        sha256=Digest.of(image.data),
+        sha256=image.data.digest(),
         authenticode=authenticode_digest(image, cross_check),
         sections=_sections(image),
         machine=image.machine,
@@ -109,13 +109,12 @@ def _masked(image: Image, part: Interval, fields: npt.NDArray[np.uint32]) -> byt
 
 
 def _sections(image: Image) -> tuple[SectionIdentity, ...]:
-    view = memoryview(image.data)
     return tuple(
         SectionIdentity(
             name=section.name,
             rva=section.rva,
             size=section.raw_size,
-            sha256=Digest.of(view[section.raw_offset : section.raw_offset + section.raw_size]),
+            sha256=image.data.digest(section.raw_offset, section.raw_offset + section.raw_size),
         )
         for section in image.sections
     )

@@ -6,6 +6,7 @@ import numpy as np
 import numpy.typing as npt
 
 from hpbuild.dataclass import dataclass
+from hpbuild.pe.file_bytes import FileBytes
 from hpbuild.values import Interval, Rva
 
 _U32 = struct.Struct("<I")
@@ -50,12 +51,13 @@ class Image:
     """One PE32+ image for x64 that passed the pre-flight.
 
     ``data`` are the file bytes; ``memory`` is the image as the loader maps it at its preferred base,
-    ``size_of_image`` bytes, read-only, indexed by RVA. ``directories`` has 16 entries; an absent one is
-    ``Interval(0, 0)``; entry 4 (certificates) holds file offsets, all others RVAs.
+    ``size_of_image`` bytes, read-only, indexed by RVA. Where a file was read, what both have is held once.
+    ``directories`` has 16 entries; an absent one is ``Interval(0, 0)``; entry 4 (certificates) holds file
+    offsets, all others RVAs.
     """
 
     name: str
-    data: bytes
+    data: FileBytes
     memory: npt.NDArray[np.uint8]
     machine: int
     image_base: int

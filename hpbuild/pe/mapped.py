@@ -14,6 +14,7 @@ from hpbuild.codes import process as codes
 from hpbuild.dataclass import dataclass, replace
 from hpbuild.errors import Code, HpbuildError
 from hpbuild.pe.access import Words, merged_intervals
+from hpbuild.pe.file_bytes import FileBytes
 from hpbuild.pe.image import Image
 from hpbuild.pe.imports import import_extents, slot_tables
 from hpbuild.pe.loader_writes import loader_written
@@ -144,7 +145,7 @@ def _image(module: LoadedModule, headers: Headers, base: int, raw: Bytes) -> Ima
     optional = headers.optional
     return Image(
         name=module.name,
-        data=raw[: optional.size_of_headers].tobytes(),
+        data=FileBytes.of(raw[: optional.size_of_headers].tobytes()),
         memory=raw,
         machine=MACHINE_X64,
         image_base=base,

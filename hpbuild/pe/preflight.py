@@ -12,8 +12,10 @@ from hpbuild.codes import pe as codes
 from hpbuild.dataclass import dataclass
 from hpbuild.errors import Code, HpbuildError
 from hpbuild.pe.access import BOUND_IMPORT, CERTIFICATE, CLR, DEBUG, backed
+from hpbuild.pe.arrangement import RawRow
+from hpbuild.pe.file_bytes import FileBytes
 from hpbuild.pe.image import Section
-from hpbuild.pe.section_table import ROW_SIZE, RawRow, check_raw, check_virtual, read_sections
+from hpbuild.pe.section_table import ROW_SIZE, check_raw, check_virtual, read_sections
 from hpbuild.values import Interval, Rva
 
 MAX_SECTIONS = 96
@@ -58,14 +60,15 @@ class Headers:
     directories: tuple[Interval, ...]
 
 
-def preflight(data: bytes, name: str, file_size: int | None = None) -> Headers:
-    """Check the headers of the file bytes ``data``; ``name`` is only for messages. ``file_size`` is given
-    when ``data`` are no more than the headers, as in a process: extents in the file are checked against it.
+def preflight(content: bytes | FileBytes, name: str, file_size: int | None = None) -> Headers:
+    """Check the headers of the file bytes ``content``; ``name`` is only for messages. ``file_size`` is given
+    when they are no more than the headers, as in a process: extents in the file are checked against it.
 
     Raises HpbuildError with HP1010 to HP1032.
     """
+    data = FileBytes.of(content)
     coff = _coff_header(data, name)
-    _, count, stamp, _, _, optional_size, characteristics = struct.unpack_from("<HHIIIHH", data, coff)
+    _, count, stamp, _, _, optional_size, characteristics = data.unpack("<HHIIIHH", coff)
     optional = _optional_header(data, coff + 20)
     table = slice(coff + 20 + optional_size, coff + 20 + optional_size + ROW_SIZE * count)
     _check_optional(data, name, optional, table.stop)
@@ -91,13 +94,13 @@ def _fail(code: Code, name: str, cause: str) -> NoReturn:
     raise HpbuildError(code, name, cause)
 
 
-def _coff_header(data: bytes, name: str) -> int:
+def _coff_header(data: FileBytes, name: str) -> int:
     """File offset of the COFF header, after the checks that need no more than it."""
     if data[:2] != b"MZ":
         _fail(codes.NOT_A_PE, name, "the file does not begin with 'MZ'")
     if len(data) < 64:
         _fail(codes.TRUNCATED, name, f"the file has {len(data)} bytes, less than the MS-DOS header")
-    (offset,) = struct.unpack_from("<I", data, 0x3C)
+    (offset,) = data.unpack("<I", 0x3C)
     if offset < 64 or offset % 4 or offset > MAX_HEADERS:
         _fail(codes.NOT_A_PE, name, f"e_lfanew is {offset:#x}")
     if len(data) < offset + 4 + 20 + _OPTIONAL_FIXED:
@@ -106,7 +109,7 @@ def _coff_header(data: bytes, name: str) -> int:
     if data[offset : offset + 4] != b"PE\0\0":
         _fail(codes.NOT_A_PE, name, f"no PE signature at {offset:#x}")
     coff = int(offset) + 4
-    machine, count, _, _, _, optional_size, characteristics = struct.unpack_from("<HHIIIHH", data, coff)
+    machine, count, _, _, _, optional_size, characteristics = data.unpack("<HHIIIHH", coff)
     if machine in _MACHINES_32:
         _refuse_portable_assembly(data, name, coff)
         _fail(codes.MACHINE_32_BIT, name, f"machine {machine:#x} ({_MACHINES_32[machine]})")
@@ -116,7 +119,7 @@ def _coff_header(data: bytes, name: str) -> int:
         _fail(codes.MACHINE_UNKNOWN, name, f"machine {machine:#x}")
     if not characteristics & _IMAGE_FILE_EXECUTABLE_IMAGE:
         _fail(codes.NOT_LINKED, name, f"file characteristics {characteristics:#x}")
-    (magic,) = struct.unpack_from("<H", data, coff + 20)
+    (magic,) = data.unpack("<H", coff + 20)
     if magic != 0x20B or optional_size < _OPTIONAL_FIXED:
         _fail(codes.NOT_PE32_PLUS, name, f"magic {magic:#x}, SizeOfOptionalHeader {optional_size:#x}")
     if not 1 <= count <= MAX_SECTIONS:
@@ -126,18 +129,18 @@ def _coff_header(data: bytes, name: str) -> int:
     return coff
 
 
-def _refuse_portable_assembly(data: bytes, name: str, coff: int) -> None:
+def _refuse_portable_assembly(data: FileBytes, name: str, coff: int) -> None:
     """HP1017 for a .NET assembly that runs on any processor: it has the headers of a 32-bit image."""
-    count, optional_size = struct.unpack_from("<2xH12xH", data, coff)
+    count, optional_size = data.unpack("<2xH12xH", coff)
     optional = coff + 20
     table = optional + optional_size
     entry = optional + 96 + 8 * CLR
-    magic, directories = struct.unpack_from("<H90xI", data, optional)
+    magic, directories = data.unpack("<H90xI", optional)
     rows = data[table : table + ROW_SIZE * min(count, MAX_SECTIONS)]
     whole = entry + 8 <= min(table, len(data)) and not len(rows) % ROW_SIZE
     if magic != 0x10B or directories <= CLR or not whole:
         return
-    (rva,) = struct.unpack_from("<I", data, entry)
+    (rva,) = data.unpack("<I", entry)
     for start, size, offset in struct.iter_unpack("<12x3I16x", rows):
         flags = offset + rva - start + 16  # file offset of the field in the CLR header
         inside = 0 < start <= rva < start + size and flags < len(data)
@@ -145,10 +148,10 @@ def _refuse_portable_assembly(data: bytes, name: str, coff: int) -> None:
             _fail(codes.DOTNET_ONLY, name, "the CLR header has the ILONLY flag")
 
 
-def _optional_header(data: bytes, at: int) -> OptionalHeader:
-    major, minor, entry = struct.unpack_from("<2xBB12xI4x", data, at)
-    base, section_alignment, file_alignment = struct.unpack_from("<QII", data, at + 24)
-    size, header_size, checksum, subsystem, characteristics = struct.unpack_from("<IIIHH", data, at + 56)
+def _optional_header(data: FileBytes, at: int) -> OptionalHeader:
+    major, minor, entry = data.unpack("<2xBB12xI4x", at)
+    base, section_alignment, file_alignment = data.unpack("<QII", at + 24)
+    size, header_size, checksum, subsystem, characteristics = data.unpack("<IIIHH", at + 56)
     return OptionalHeader(
         linker_version=(major, minor),
         entry_point=Rva(entry),
@@ -163,7 +166,7 @@ def _optional_header(data: bytes, at: int) -> OptionalHeader:
     )
 
 
-def _check_optional(data: bytes, name: str, header: OptionalHeader, table_end: int) -> None:
+def _check_optional(data: FileBytes, name: str, header: OptionalHeader, table_end: int) -> None:
     """Alignments, sizes and image base; ``table_end`` is where the section table ends in the file."""
     section, file, size = header.section_alignment, header.file_alignment, header.size_of_image
     aligned = not section & (section - 1) and not file & (file - 1)
@@ -188,7 +191,7 @@ def _check_optional(data: bytes, name: str, header: OptionalHeader, table_end: i
 
 
 def _directories(
-    data: bytes,
+    data: FileBytes,
     name: str,
     optional: int,
     optional_size: int,
@@ -196,12 +199,12 @@ def _directories(
     header_size: int,
     file_size: int | None,
 ) -> tuple[Interval, ...]:
-    (count,) = struct.unpack_from("<I", data, optional + 108)
+    (count,) = data.unpack("<I", optional + 108)
     if count > DIRECTORIES or _OPTIONAL_FIXED + 8 * count > optional_size:
         _fail(codes.DIRECTORY_COUNT, name, f"{count} directories, SizeOfOptionalHeader {optional_size:#x}")
     found = [Interval(0, 0)] * DIRECTORIES
     for index in range(count):
-        start, size = struct.unpack_from("<II", data, optional + _OPTIONAL_FIXED + 8 * index)
+        start, size = data.unpack("<II", optional + _OPTIONAL_FIXED + 8 * index)
         if not start and not size:
             continue
         if not start or not size:

@@ -9,6 +9,8 @@ import numpy.typing as npt
 from hpbuild.codes import pe as codes
 from hpbuild.errors import HpbuildError
 from hpbuild.pe.access import CLR, LOAD_CONFIG
+from hpbuild.pe.arrangement import Layout
+from hpbuild.pe.file_bytes import FileBytes
 from hpbuild.pe.files import read_file
 from hpbuild.pe.image import Image
 from hpbuild.pe.preflight import COMIMAGE_FLAGS_ILONLY, MACHINE_X64, Headers, preflight
@@ -24,11 +26,12 @@ def read_image(path: Path) -> Image:
     return parse_image(read_file(path), path.name)
 
 
-def parse_image(data: bytes, name: str) -> Image:
+def parse_image(content: bytes | FileBytes, name: str) -> Image:
     """Parse the file bytes of a PE32+ image for x64; ``name`` is only for messages and ``Image.name``.
 
     Raises HpbuildError with HP1010 to HP1033.
     """
+    data = FileBytes.of(content)
     headers = preflight(data, name)
     _cross_check(data, name, headers)
     optional = headers.optional
@@ -57,20 +60,25 @@ def parse_image(data: bytes, name: str) -> Image:
     return image
 
 
-def _map(data: bytes, headers: Headers) -> npt.NDArray[np.uint8]:
+def _map(data: FileBytes, headers: Headers) -> npt.NDArray[np.uint8]:
     """The image as the loader maps it: headers, then each section's file bytes, zeros elsewhere."""
-    memory = np.zeros(headers.optional.size_of_image, dtype=np.uint8)
-    file = np.frombuffer(data, dtype=np.uint8)
-    memory[: headers.optional.size_of_headers] = file[: headers.optional.size_of_headers]
-    limits = [s.rva for s in headers.sections[1:]] + [headers.optional.size_of_image]
-    for section, limit in zip(headers.sections, limits, strict=True):
-        size = min(section.raw_size, limit - section.rva)
-        memory[section.rva : section.rva + size] = file[section.raw_offset : section.raw_offset + size]
+    optional = headers.optional
+    layout = Layout.of(
+        optional.size_of_image, optional.size_of_headers, optional.section_alignment, headers.raw_sections
+    )
+    if data.mapped is not None and data.mapped.layout == layout:
+        return np.frombuffer(data.mapped.memory, dtype=np.uint8)
+    memory = np.zeros(layout.size, dtype=np.uint8)
+    for run in layout.runs:
+        at = run.rva
+        for piece in data.pieces(run.offset, run.offset + run.size):
+            memory[at : at + len(piece)] = np.frombuffer(piece, dtype=np.uint8)
+            at += len(piece)
     memory.setflags(write=False)
     return memory
 
 
-def _cross_check(data: bytes, name: str, headers: Headers) -> None:
+def _cross_check(data: FileBytes, name: str, headers: Headers) -> None:
     """Compare with pefile's reading of sections, directories and entry point (HP1033)."""
     import pefile
 

@@ -17,7 +17,7 @@ def rich_products(image: Image) -> tuple[tuple[int, int, int], ...]:
 
     Nothing is decided by it, so a damaged record is simply no record. Raises nothing.
     """
-    (header,) = struct.unpack_from("<I", image.data, 0x3C)
+    (header,) = image.data.unpack("<I", 0x3C)
     stub = image.data[_STUB:header]
     end = stub.rfind(b"Rich")
     if end < 0 or end + 8 > len(stub) or end % 4:

@@ -5,6 +5,8 @@ import struct
 from hpbuild.codes import pe as codes
 from hpbuild.errors import HpbuildError
 from hpbuild.pe.access import printable
+from hpbuild.pe.arrangement import RawRow, mapped_size
+from hpbuild.pe.file_bytes import FileBytes
 from hpbuild.pe.image import Section
 from hpbuild.values import Rva
 
@@ -13,12 +15,9 @@ _ROW = "<8sIIII12xI"
 _LONG_NAME = 256
 _RAW_ALIGNMENT = 0x200
 
-RawRow = tuple[int, int, int, int]
-"""VirtualSize, VirtualAddress, SizeOfRawData, PointerToRawData as in the file."""
-
 
 def read_sections(
-    data: bytes, name: str, coff: int, table: slice, alignment: int
+    data: FileBytes, name: str, coff: int, table: slice, alignment: int
 ) -> tuple[tuple[Section, ...], tuple[RawRow, ...]]:
     """The rows in ``table`` (file offsets) as sections and as they stand in the file.
 
@@ -37,7 +36,7 @@ def read_sections(
                 rva=Rva(rva),
                 virtual_size=size,
                 raw_offset=raw_offset,
-                raw_size=min(raw_size, -(-size // alignment) * alignment),
+                raw_size=mapped_size(virtual_size, raw_size, alignment),
                 characteristics=flags,
             )
         )
@@ -80,10 +79,10 @@ def check_raw(name: str, rows: tuple[RawRow, ...], header_size: int, file_size: 
         previous = end
 
 
-def _name(data: bytes, coff: int, label: bytes) -> str:
+def _name(data: FileBytes, coff: int, label: bytes) -> str:
     """Section name; ``/123`` leads into the COFF string table, as GNU and LLVM linkers write it."""
     short = label.rstrip(b"\0")
-    symbols, symbol_count = struct.unpack_from("<II", data, coff + 8)
+    symbols, symbol_count = data.unpack("<II", coff + 8)
     if short[:1] == b"/" and short[1:].isdigit() and symbols:
         table = symbols + 18 * symbol_count
         start = table + int(short[1:])

@@ -75,8 +75,9 @@ class Closure:
         """Carry the object that the atom belongs to; ``reason`` unless the facts know better."""
         if atom in self.object_of:
             return
+        members: tuple[int, ...] = (atom,)
         if self.objects_of.alone(atom):
-            first, members = atom, self.objects_of.of(atom)
+            first = atom
         else:
             members = tuple(member for member in self.objects_of.of(atom) if member not in self.object_of)
             first = self.objects_of.body(members)

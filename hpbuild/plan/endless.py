@@ -78,14 +78,14 @@ def look(comparison: Comparison, roots: I64) -> Seen:
     return Seen(begins, endless)
 
 
-def look_at_others(comparison: Comparison, selection: Selection, seen: I64) -> Seen:
-    """``look`` at every function of the baseline that is redirected, but those with the roots ``seen``."""
+def others_replaced(selection: Selection, seen: I64) -> I64:
+    """Roots of the functions of the baseline that are redirected, but those ``seen``."""
     replaced = distinct(np.fromiter(redirected(selection).values(), np.int64))
-    return look(comparison, replaced[~among(replaced, seen)])
+    return replaced[~among(replaced, seen)]
 
 
 def old_code(selection: Selection, seen: Seen) -> OldCode:
-    """What was ``seen`` of the functions of the baseline that are redirected; there may be others."""
+    """What was ``seen`` of the functions of the baseline that are redirected."""
     partners = redirected(selection)
     return OldCode(
         heads={root: seen.heads[partner] for root, partner in partners.items()},

@@ -12,7 +12,6 @@ from hpbuild.errors import Finding
 from hpbuild.match.atoms import Memory
 from hpbuild.match.comparison import Comparison
 from hpbuild.match.sides import Side
-from hpbuild.plan.initialiser_lists import InitialiserList
 from hpbuild.plan.model import Reason
 from hpbuild.plan.selection import Selection
 from hpbuild.plan.startup import Startup, callbacks, startup
@@ -20,14 +19,12 @@ from hpbuild.plan.startup import Startup, callbacks, startup
 _RODATA = int(Memory.RODATA)
 
 
-def initialisers(
-    comparison: Comparison, selection: Selection, lists: tuple[InitialiserList, ...]
-) -> list[Finding]:
+def initialisers(comparison: Comparison, selection: Selection) -> list[Finding]:
     """New entries in lists of initialisers, new variables that only such code fills, changed functions that
-    only such code calls, and a changed entry point. ``lists`` are those that the fixed image may have."""
+    only such code calls, and a changed entry point."""
     if selection.facts.identical.all() and not selection.functions:
         return []
-    ours = startup(comparison.fixed, lists)
+    ours = startup(comparison.fixed)
     return [
         *_new_entries(comparison, selection, ours),
         *_unfilled(comparison, selection, ours),

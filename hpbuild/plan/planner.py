@@ -16,9 +16,8 @@ from hpbuild.plan.aside import Aside, at_hand
 from hpbuild.plan.beforehand import beforehand
 from hpbuild.plan.builds import Builds, build_findings
 from hpbuild.plan.chunks import FieldRows, chunks, field_rows, unwind_entries
-from hpbuild.plan.endless import OldCode, endless, look_at_others, old_code, redirected, surely_old
+from hpbuild.plan.endless import OldCode, endless, old_code, others_replaced, redirected, surely_old
 from hpbuild.plan.exclusions import declared_exclusions
-from hpbuild.plan.initialisers import initialisers
 from hpbuild.plan.model import (
     BaselineUse,
     CarriedDatum,
@@ -109,11 +108,12 @@ def decide(
 ) -> Decision:
     """Decide for one pair of images; with ``limit`` for the listed functions and what they need. ``builds``
     tells how the images were made. The findings say whether the plan may become a package. With ``aside``
-    what is known ``beforehand`` is found out meanwhile."""
+    what can be known ``beforehand`` is found out meanwhile."""
     surely = surely_old(comparison) if aside is not None and limit is None else NO_ROOTS
     begin = aside if aside is not None and len(surely) else at_hand
-    with begin(partial(beforehand, comparison, surely)) as meanwhile:
+    with begin(partial(beforehand, comparison, surely)) as (tell, meanwhile):
         selection = select(comparison, limit)
+        tell(others_replaced(selection, surely))
         numbering, unfit = number(comparison.fixed, selection)
         resolver = Resolver(comparison, numbering)
         fields = field_rows(comparison.fixed, numbering, resolver)
@@ -121,13 +121,11 @@ def decide(
         findings = [*selection.findings, *unfit, *resolver.findings.values(), *notes]
         findings += [*trapped(comparison, selection), *_build_findings(comparison, selection, builds)]
         findings += [*_weak(comparison, selection), *_removed(comparison, selection)]
-        others = look_at_others(comparison, selection, surely)
         entries = Entries(comparison.baseline.program, list(redirected(selection).values()))
         known = meanwhile()
-    old = old_code(selection, others.joined(known.seen))
-    findings += [*known.findings, *initialisers(comparison, selection, known.lists)]
-    redirections, no_room = _redirect(comparison, selection, old, entries)
-    findings += [*no_room, *endless(comparison, old)]
+        old = old_code(selection, known.seen)
+        redirections, no_room = _redirect(comparison, selection, old, entries)
+        findings += [*known.findings, *no_room, *endless(comparison, old)]
     return Decision(
         comparison=comparison,
         selection=selection,

@@ -119,11 +119,10 @@ def _root(program: Program, rva: int) -> int:
     return int(program.fragments.root[fragment]) if fragment >= 0 else -1
 
 
-def startup(side: Side, candidates: tuple[InitialiserList, ...] | None = None) -> Startup:
+def startup(side: Side) -> Startup:
     """The answers for one side. A list that is known by its shape alone counts only when none but code that
-    runs at the start uses it. ``candidates`` are its ``initialiser_lists`` where they are known."""
-    if candidates is None:
-        candidates = tuple(initialiser_lists(side))
+    runs at the start uses it."""
+    candidates = tuple(initialiser_lists(side))
     sure = tuple(item for item in candidates if not item.namers)
     uses = Uses(side)
     first = Startup(side, sure, False, uses)

@@ -1,11 +1,11 @@
-"""Further checks of a selection: changes that look harmless and are not. That of what ran at the start is
-not among them: it comes last (``hpbuild.plan.initialisers``)."""
+"""Further checks of a selection: changes that look harmless and are not."""
 
 from hpbuild.errors import Finding
 from hpbuild.match.comparison import Comparison
 from hpbuild.plan.folding import folded
 from hpbuild.plan.hidden import hidden
 from hpbuild.plan.hooks import patched_already
+from hpbuild.plan.initialisers import initialisers
 from hpbuild.plan.interfaces import moved_exports
 from hpbuild.plan.interior import into_middle
 from hpbuild.plan.modules import found_by_module
@@ -25,4 +25,5 @@ def trapped(comparison: Comparison, selection: Selection) -> list[Finding]:
         *patched_already(comparison, selection),
         *found_by_module(comparison, selection),
         *torn_tables(comparison, selection),
+        *initialisers(comparison, selection),
     ]

@@ -26,7 +26,7 @@ from hpbuild.prove.references import Numbers, ascending
 from hpbuild.prove.result import Proof as Proof
 from hpbuild.prove.result import ProofSummary
 from hpbuild.prove.unwind import Scene, Table, carried_language, unwind
-from hpbuild.values import Digest, Interval
+from hpbuild.values import Interval
 
 Progress = Callable[[str, str, int, int], None]
 """(stage, subject, done, total)."""
@@ -58,7 +58,7 @@ def prove_module(
     manifest, MALFORMED_CLAIMS, and HP1xxx for images whose tables cannot be read.
     """
     for what, image, pin in (("baseline", baseline, module.baseline), ("fixed", fixed, module.fixed)):
-        if not pinned and Digest.of(image.data) != pin.sha256:
+        if not pinned and image.data.digest() != pin.sha256:
             raise HpbuildError(
                 codes.WRONG_IMAGES, f"{module.path}, {what}", f"its SHA-256 is not {pin.sha256.hex}"
             )

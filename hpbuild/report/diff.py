@@ -17,7 +17,7 @@ from hpbuild.report.document import (
     finding,
     finding_blocks,
     place_of,
-    shortened,
+    shortened_list,
     start,
 )
 from hpbuild.report.explanation import blocks as explanation_blocks
@@ -138,10 +138,9 @@ def _summary(summary: Summary) -> Document:
 
 def _entry(parts: list[Document]) -> Document | None:
     """Entry RVA and the size of all ranges together."""
-    if not parts:
-        return None
-    size = parts[0]["size"] if len(parts) == 1 else sum([part["size"] for part in parts])
-    return {"rva": parts[0]["rva"], "size": size}
+    if len(parts) < 2:
+        return parts[0] if parts else None
+    return {"rva": parts[0]["rva"], "size": sum([part["size"] for part in parts])}
 
 
 def _function(entry: FunctionChange) -> Document:
@@ -202,13 +201,12 @@ def _summary_rows(entry: Document) -> tuple[tuple[str, str], ...]:
 def _module_blocks(entry: Document, *, full: bool) -> list[Block]:
     result: list[Block] = explanation_blocks(entry.get("explanations", []))
     if entry["functions"]:
-        rows = tuple(_function_row(item) for item in entry["functions"])
         columns = ("change", "function", "baseline", "fixed", "matched by", "first difference")
-        result += [Heading("functions"), *shortened(Table(columns, rows), full=full)]
+        table = shortened_list(columns, entry["functions"], _function_row, full=full)
+        result += [Heading("functions"), *table]
     if entry["data"]:
-        rows = tuple(_datum_row(item) for item in entry["data"])
         columns = ("change", "kind", "datum", "baseline", "fixed", "difference")
-        result += [Heading("data"), *shortened(Table(columns, rows), full=full)]
+        result += [Heading("data"), *shortened_list(columns, entry["data"], _datum_row, full=full)]
     result += _account_blocks(entry["account"])
     result += exclusion_blocks(entry["exclusions"], full=full)
     return result + finding_blocks(entry["findings"])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from itertools import chain, islice, repeat
 from json.encoder import encode_basestring_ascii as _text
 
@@ -14,14 +14,17 @@ from hpbuild.values import Interval
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:  # as in typing, which is not imported for it
-    from typing import Any
+    from typing import Any, TypeVar
 
     Document = dict[str, Any]
+    T = TypeVar("T")
 else:
     Document = dict
 
 _NONE = type(None)
 _INDENT = "  "
+_TOGETHER = 1 << 9
+"""Objects that are written together: what is made on the way serves the next ones, instead of more memory."""
 TOOL = f"hpbuild {__version__}"
 SHOWN_ROWS = 40
 """Rows of a long list that a text report shows unless it is asked for all."""
@@ -79,6 +82,9 @@ def _apart(values: Sequence[Any], groups: Sequence[object], line: str) -> list[s
 
 
 def _objects(values: Sequence[Document], line: str) -> list[str]:
+    if len(values) > _TOGETHER:
+        runs = [values[first : first + _TOGETHER] for first in range(0, len(values), _TOGETHER)]
+        return list(chain.from_iterable([_objects(run, line) for run in runs]))
     keys = tuple(values[0])
     # One after another they are the keys of the first again and again, and as many: no object has more of
     # them, for a key would come twice in it, and so none has fewer.
@@ -108,12 +114,12 @@ def _lists(values: Sequence[Sequence[Any]], line: str) -> list[str]:
 
 def extent(interval: Interval | None) -> Document | None:
     """A range of RVAs as ``{rva, size}``; None stays None."""
-    return None if interval is None else {"rva": int(interval.start), "size": len(interval)}
+    return None if interval is None else {"rva": int(interval.start), "size": interval.end - interval.start}
 
 
 def extents(ranges: Iterable[Interval]) -> list[Document]:
     """Ranges of RVAs as a list of ``{rva, size}``."""
-    return [{"rva": int(item.start), "size": len(item)} for item in ranges]
+    return [{"rva": int(item.start), "size": item.end - item.start} for item in ranges]
 
 
 def finding(item: Finding) -> Document:
@@ -160,11 +166,22 @@ def counted(number: int, noun: str) -> str:
 
 def shortened(table: Table, *, full: bool) -> list[Block]:
     """The table, cut after ``SHOWN_ROWS`` rows unless ``full``, with a line that says so."""
-    hidden = len(table.rows) - SHOWN_ROWS
-    if full or hidden <= 0:
-        return [table]
-    cut = Table(table.columns, table.rows[:SHOWN_ROWS], table.right)
-    return [cut, Line(f"  ... {hidden:,} more; -v shows all", Tone.FAINT)]
+    return shortened_list(table.columns, table.rows, tuple, full=full, right=table.right)
+
+
+def shortened_list(
+    columns: tuple[str, ...],
+    items: Sequence[T],
+    row: Callable[[T], tuple[str, ...]],
+    *,
+    full: bool,
+    right: frozenset[int] = frozenset(),
+) -> list[Block]:
+    """As ``shortened`` the table with a ``row`` of each of ``items``, which is made only of those shown."""
+    shown = items if full else items[:SHOWN_ROWS]
+    table = Table(columns, tuple(map(row, shown)), right)
+    hidden = len(items) - len(shown)
+    return [table, Line(f"  ... {hidden:,} more; -v shows all", Tone.FAINT)] if hidden else [table]
 
 
 TONES = {"refuse": Tone.BAD, "warn": Tone.WARN, "note": Tone.PLAIN}

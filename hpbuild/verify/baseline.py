@@ -77,7 +77,7 @@ class TierMatch:
 def match_pin(pin: Pin, image: Image, sha256: Digest | None = None) -> TierMatch:
     """Compare ``image`` with ``pin``, strongest tier first; weaker tiers cost nothing once one matches.
     ``sha256`` is the digest of ``image.data``, None when it has yet to be computed."""
-    if len(image.data) == pin.size and (sha256 or Digest.of(image.data)) == pin.sha256:
+    if len(image.data) == pin.size and (sha256 or image.data.digest()) == pin.sha256:
         return TierMatch(Tier.EXACT)
     if not same_layout(pin, image):
         return TierMatch(None)

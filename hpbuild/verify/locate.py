@@ -15,6 +15,7 @@ from hpbuild.dataclass import dataclass
 from hpbuild.errors import Code, ExitStatus, Finding, HpbuildError
 from hpbuild.manifest.model import Module
 from hpbuild.manifest.paths import path_defect
+from hpbuild.pe.file_bytes import FileBytes
 from hpbuild.pe.files import read_file
 from hpbuild.pe.reader import parse_image
 from hpbuild.verify.baseline import Subject, subject_of
@@ -60,23 +61,23 @@ def locate(installed: Path, modules: tuple[Module, ...]) -> tuple[Located, ...]:
     return tuple(_missing(module, MODULE_NOT_CHOSEN, cause) for module in modules)
 
 
-def read_installed(path: Path, place: str, limit: int) -> bytes:
+def read_installed(path: Path, place: str, limit: int) -> FileBytes:
     """The whole file, at most ``limit`` bytes. Raises HpbuildError MODULE_*; ``place`` names the module."""
     return data_of(lambda: read_file(path, limit), place)
 
 
-def data_of(read: Callable[[], bytes], place: str) -> bytes:
+def data_of(read: Callable[[], FileBytes], place: str) -> FileBytes:
     """What ``read`` reads as ``read_file``. Raises as ``read_installed``."""
     try:
         return read()
     except HpbuildError as error:
         if error.code is pe.EMPTY_FILE:
-            return b""
+            return FileBytes.of(b"")
         code = _READ_CODES.get(error.code, MODULE_UNREADABLE)
         raise HpbuildError(code, place, str(error)) from error
 
 
-def subject_from(data: bytes, path: Path, place: str) -> Subject:
+def subject_from(data: bytes | FileBytes, path: Path, place: str) -> Subject:
     """The parsed installed file. Raises HpbuildError MODULE_NOT_PE with the reader's words as its cause, or
     MODULE_TOO_LARGE when a bound of the reader stopped it."""
     try:

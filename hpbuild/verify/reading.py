@@ -11,6 +11,7 @@ from pathlib import Path
 
 from hpbuild.codes.pe import EMPTY_FILE
 from hpbuild.errors import HpbuildError
+from hpbuild.pe.file_bytes import FileBytes
 from hpbuild.pe.files import read_file
 from hpbuild.values import Digest
 
@@ -25,7 +26,7 @@ class Reading:
         self.path = path
         self._limit = limit
         self._is_read = threading.Event()
-        self._data: bytes | None = None
+        self._data: FileBytes | None = None
         self._sha256: Digest | None = None
         self._error: HpbuildError | MemoryError | None = None
         self._unwanted = False
@@ -36,8 +37,9 @@ class Reading:
             self._thread = None
             self._work()
 
-    def data(self) -> bytes:
-        """The whole file, also one without bytes. Raises HpbuildError as ``read_file``, and MemoryError."""
+    def data(self) -> FileBytes:
+        """The whole file, also one without bytes. Raises HpbuildError as
+        ``read_file``, and MemoryError."""
         self._is_read.wait()
         if self._error is not None:
             raise self._error
@@ -62,7 +64,7 @@ class Reading:
             self._thread.join()
 
     def _work(self) -> None:
-        data = b""
+        data = FileBytes.of(b"")
         try:
             data = self._data = read_file(self.path, self._limit)
         except (HpbuildError, MemoryError) as error:
@@ -74,11 +76,12 @@ class Reading:
             self._is_read.set()
         from hashlib import sha256  # here, where nobody waits for it
 
-        view, digest = memoryview(data), sha256()
-        for start in range(0, len(view), _STEP):
+        digest = sha256()
+        for start in range(0, len(data), _STEP):
             if self._unwanted:
                 return
-            digest.update(view[start : start + _STEP])
+            for piece in data.pieces(start, start + _STEP):
+                digest.update(piece)
         self._sha256 = Digest(digest.digest())
 
 

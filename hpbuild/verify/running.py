@@ -204,7 +204,7 @@ def _same_headers(memory: bytes, file: Image) -> bool:
     """True when the headers in memory are the file's, but for the image base, which Windows writes there."""
     size = file.size_of_headers
     pairs = []
-    for data in (memory, file.data):
+    for data in (memory, file.data[:size]):
         headers = bytearray(data[:size])
         at = int.from_bytes(headers[0x3C:0x40], "little") + _IMAGE_BASE_OFFSET
         headers[at : at + 8] = bytes(8)

@@ -20,7 +20,7 @@ def _trapped(package: bytes, copy: Path, output: Path) -> Path:
     """A patched copy whose carried functions all begin with a breakpoint."""
     (module,) = decode(read_bundle(package).manifest).modules
     image = read_image(copy)
-    data = bytearray(image.data)
+    data = bytearray(image.data.whole())
     for row in module.redirections:
         entry = module.functions[row.function].patch[0].start
         section = image.section_at(entry)

@@ -231,7 +231,7 @@ class _Copy:
     def __init__(self, program: Program, moves: Moves) -> None:
         self.program, self.moves = program, moves
         self.image = program.image
-        self.data = bytearray(program.image.data)
+        self.data = bytearray(program.image.data.whole())
 
     def put(self, rva: int, form: str, *values: int) -> None:
         size = struct.calcsize(form)

@@ -80,7 +80,7 @@ def _written(verified: Verified, copy: PatchedCopy, output: Path) -> WrittenModu
         path=verified.module.path,
         installed=verified.path,
         output=output,
-        before=Digest.of(before),
+        before=before.digest(),
         before_size=len(before),
         after=Digest.of(copy.data),
         after_size=len(copy.data),

@@ -10,6 +10,7 @@ from typing import Final
 
 from hpbuild.dataclass import dataclass
 from hpbuild.pe.access import BOUND_IMPORT, DEBUG
+from hpbuild.pe.file_bytes import FileBytes
 from hpbuild.pe.image import Image
 from hpbuild.values import Interval
 
@@ -75,14 +76,14 @@ class Places:
 def places(image: Image) -> Places:
     """The places in the file of ``image``."""
     coff = get_u32(image.data, 0x3C) + 4
-    (size,) = _U16.unpack_from(image.data, coff + 16)
+    (size,) = image.data.unpack("<H", coff + 16)
     table = coff + 20 + size
     return Places(coff, coff + 20, table, table + ROW_SIZE * len(image.sections))
 
 
-def get_u32(data: bytes | bytearray, offset: int) -> int:
+def get_u32(data: bytes | bytearray | FileBytes, offset: int) -> int:
     """The 32-bit field at ``offset``."""
-    (value,) = _U32.unpack_from(data, offset)
+    (value,) = _U32.unpack(data[offset : offset + _U32.size])
     return int(value)
 
 

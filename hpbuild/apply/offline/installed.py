@@ -11,7 +11,6 @@ from hpbuild.errors import Code, ExitStatus, Finding, HpbuildError
 from hpbuild.manifest.model import Module
 from hpbuild.patchimage.read import PatchImage, read_patch_image
 from hpbuild.pe.image import Image
-from hpbuild.values import Digest
 from hpbuild.verify import Policy, Verification
 from hpbuild.verify.locate import read_installed, subject_from
 from hpbuild.verify.module import Compared, compare
@@ -55,7 +54,7 @@ def verified_modules(
         if result.installed is None:
             raise HpbuildError(MODULE_NOT_FOUND, module.path, "it was compared with no file")
         verified = _read(opened, module, result.installed, policy, verification.carried_sequence, wanted)
-        found = Digest.of(verified.image.data).hex
+        found = verified.image.data.digest().hex
         if result.sha256 and found != result.sha256:
             cause = f"SHA-256 {result.sha256} when it was verified, {found} now"
             raise HpbuildError(codes.FILE_CHANGED, str(result.installed), cause)

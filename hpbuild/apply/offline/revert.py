@@ -59,7 +59,7 @@ def revert_offline(request: OfflineRequest) -> OfflineResult:
                     path=module.path,
                     installed=verified.path,
                     output=write(module.path, original),
-                    before=Digest.of(verified.image.data),
+                    before=verified.image.data.digest(),
                     before_size=len(verified.image.data),
                     after=Digest.of(original),
                     after_size=len(original),

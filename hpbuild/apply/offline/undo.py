@@ -22,6 +22,7 @@ from typing import Final
 from hpbuild.codes import apply_offline as codes
 from hpbuild.dataclass import dataclass
 from hpbuild.errors import HpbuildError
+from hpbuild.pe.file_bytes import FileBytes
 from hpbuild.values import Digest, Interval
 
 MAGIC: Final = b"HPUNDO1\0"
@@ -56,7 +57,7 @@ class UndoRecord:
     parts: tuple[Part, ...]
 
 
-def encode(original: bytes, patch_sha256: Digest, parts: Iterable[Part]) -> bytes:
+def encode(original: bytes | FileBytes, patch_sha256: Digest, parts: Iterable[Part]) -> bytes:
     """The record's bytes; ``parts`` make up ``original``."""
     body = bytearray()
     for part in parts:
@@ -64,7 +65,7 @@ def encode(original: bytes, patch_sha256: Digest, parts: Iterable[Part]) -> byte
             body += _PART.pack(len(part.content), _LITERAL) + part.content
         else:
             body += _PART.pack(part.size, part.kept.start)
-    digest = Digest.of(original).raw
+    digest = FileBytes.of(original).digest().raw
     return _HEADER.pack(MAGIC, len(original), digest, patch_sha256.raw, len(body)) + bytes(body)
 
 
@@ -115,10 +116,9 @@ def _parts(body: bytes, place: str) -> list[Part]:
     return parts
 
 
-def restore(record: UndoRecord, patched: bytes, place: str) -> bytes:
+def restore(record: UndoRecord, patched: bytes | FileBytes, place: str) -> bytes:
     """The original file. Raises HpbuildError: HP7212 for a part that lies outside ``patched``, HP7214 when
     the bytes have not the recorded SHA-256."""
-    view = memoryview(patched)
     pieces: list[bytes | memoryview] = []
     for part in record.parts:
         if part.kept is None:
@@ -127,7 +127,7 @@ def restore(record: UndoRecord, patched: bytes, place: str) -> bytes:
         if part.kept.end > len(patched):
             cause = f"a part lies at {part.kept}, the file has {len(patched):#x} bytes"
             raise HpbuildError(codes.UNDO_MALFORMED, place, cause)
-        pieces.append(view[part.kept.start : part.kept.end])
+        pieces += FileBytes.of(patched).pieces(part.kept.start, part.kept.end)
     original = b"".join(pieces)
     if (found := Digest.of(original)) != record.sha256:
         cause = f"SHA-256 {found.hex}, the record says {record.sha256.hex}"

@@ -12,6 +12,8 @@ import numpy as np
 import pytest
 
 from hpbuild.assembly.beside import Line, beside, can_fork
+from hpbuild.assembly.other_memory import copied
+from hpbuild.code.model import U8
 from hpbuild.codes import work as codes
 from hpbuild.errors import HpbuildError
 
@@ -35,6 +37,50 @@ def test_columns_arrive_as_they_were() -> None:
         assert np.array_equal(found, expected)
         found[...] = 0  # they are this side's own, also when the process is gone
     assert not active_children()
+
+
+@pytest.mark.parametrize("readable", [True, False])
+def test_what_is_told_last_arrives_as_it_was(monkeypatch: pytest.MonkeyPatch, *, readable: bool) -> None:
+    """Out of the other's memory, or where the system forbids that through the file."""
+    monkeypatch.setattr("hpbuild.assembly.beside.copied", copied if readable else _forbidden)
+
+    def work(line: Line) -> None:
+        line.send(1)
+        line.hand_over((os.getpid(), [column + column for column in COLUMNS]))
+
+    with beside(work, "a.dll") as line:
+        assert line.receive() == 1
+        process, found = line.receive()
+    assert process != os.getpid()
+    for column, expected in zip(found, COLUMNS, strict=True):
+        assert column.dtype == expected.dtype
+        assert np.array_equal(column, expected + expected)
+        column[...] = 0
+    assert not active_children()
+
+
+def _forbidden(process: int, places: object) -> list[U8]:
+    raise PermissionError(process, places)
+
+
+def test_fail_a_process_that_dies_before_its_last_columns_are_copied() -> None:
+    def told(line: Line) -> object:
+        time.sleep(0.2)  # by now it has told where they are
+        active_children()[0].kill()
+        return line.receive()
+
+    with pytest.raises(HpbuildError) as caught, beside(lambda line: line.hand_over(COLUMNS), "a.dll") as line:
+        told(line)
+    assert caught.value.code is codes.WORKER_LOST
+
+
+def test_of_a_column_that_is_one_number_everywhere_the_number_is_told() -> None:
+    def work(line: Line) -> None:
+        line.send(np.broadcast_to(np.int64(7), 1 << 40))
+
+    with beside(work, "a.dll") as line:
+        found = line.receive()
+    assert (found.shape, found.strides, found.dtype, found[1 << 39]) == ((1 << 40,), (0,), np.int64, 7)
 
 
 def test_both_sides_speak_before_they_listen() -> None:

@@ -57,10 +57,10 @@ def sha256(path: Path) -> str:
     return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
-def swapping(read: Callable[..., bytes], other: bytes) -> Callable[..., bytes]:
+def swapping(read: Callable[..., Any], other: bytes) -> Callable[..., Any]:
     """``read``, after which the file at the path is another one."""
 
-    def swapped(path: Path, *arguments: Any) -> bytes:
+    def swapped(path: Path, *arguments: Any) -> Any:
         data = read(path, *arguments)
         replacement = path.with_name("replacement")
         replacement.write_bytes(other)

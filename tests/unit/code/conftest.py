@@ -100,7 +100,7 @@ def damaged(binaries: Path) -> Callable[..., Image]:
     """``damaged("baseline/codec.dll", [(offset in the file, bytes), ...])``."""
 
     def make(name: str, edits: Iterable[tuple[int, bytes]]) -> Image:
-        data = bytearray(read_file(binaries / name))
+        data = bytearray(read_file(binaries / name).whole())
         for at, content in edits:
             data[at : at + len(content)] = content[: len(data) - at]
         return parse_image(bytes(data), name)

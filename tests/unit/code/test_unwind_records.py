@@ -25,6 +25,12 @@ def records_of(image: Image, rows: Rows) -> Records:
     return read_records(image, RuntimeFunctions(*(columns[:, n].copy() for n in range(3))))
 
 
+def fields_of(records: Records) -> list[list[int]]:
+    """(site, target, form, origin) of each."""
+    fields = records.fields
+    return np.stack([fields.site, fields.target, fields.form, fields.origin], axis=1).tolist()
+
+
 def heads(*records: tuple[int, int, int]) -> bytes:
     """Records of 16 bytes: first byte, prolog, number of codes; what follows is zero."""
     return b"".join(struct.pack("<BBBB", *record, 0).ljust(16, b"\0") for record in records)
@@ -32,14 +38,14 @@ def heads(*records: tuple[int, int, int]) -> bytes:
 
 def test_nothing(with_constants: Constants) -> None:
     found = records_of(with_constants(b""), [])
-    assert (len(found.rvas), len(found.rows), len(found.funclets), found.unknown) == (0, 0, 0, frozenset())
+    assert (len(found.rvas), len(found.fields), len(found.funclets), found.unknown) == (0, 0, 0, frozenset())
     assert records_of(with_constants(b""), [(TEXT, TEXT + 4, 0)]).unknown == frozenset(), "0 is no record"
 
 
 def test_chained_rows_are_fields(with_constants: Constants) -> None:
     const = struct.pack("<I3I", 1 | 4 << 3, TEXT, TEXT + 8, CONST + 0x20)
     found = records_of(with_constants(const.ljust(0x20, b"\0") + b"\1"), [(TEXT + 8, TEXT + 12, CONST)])
-    assert found.rows.tolist() == [
+    assert fields_of(found) == [
         [CONST + 4, TEXT, NB, 0],
         [CONST + 8, TEXT + 8, END, 0],
         [CONST + 12, CONST + 0x20, NB, 0],
@@ -71,12 +77,12 @@ def test_labels_of_handlers_in_assembly(with_constants: Constants) -> None:
     record = struct.pack("<BBBBI", 1 | 1 << 3, 0, 0, 0, TEXT + 0x40)
     rows = [(TEXT + 0x20, TEXT + 0x30, CONST)]
     image = with_constants(record + struct.pack("<4I", *labels))
-    assert records_of(image, rows).rows[1:].tolist() == [
+    assert fields_of(records_of(image, rows))[1:] == [
         [CONST + 8 + 4 * n, label, NB, 0] for n, label in enumerate(labels[:3])
     ]
     rows.append((TEXT + 0x60, TEXT + 0x61, CONST + 12))
     image.memory[CONST + 12 : CONST + 16] = (1, 0, 0, 0)
-    assert records_of(image, rows).rows[1:].tolist() == [[CONST + 8, labels[0], NB, 0]]
+    assert fields_of(records_of(image, rows))[1:] == [[CONST + 8, labels[0], NB, 0]]
 
 
 FIRST = st.sampled_from([1, 1 | 1 << 3, 1 | 2 << 3, 1 | 4 << 3, 2 | 3 << 3, 0xFF])
@@ -100,4 +106,4 @@ def test_the_same_as_one_by_one(
     assert dict(zip(found.rvas.tolist(), found.sizes.tolist(), strict=True)) == {r.rva: r.size for r in read}
     assert found.unknown == {rva for rva, record in single if record is None or not record.known}
     fields = [list(field) for record in read for field in record.fields]
-    assert found.rows[: len(fields)].tolist() == fields
+    assert fields_of(found)[: len(fields)] == fields

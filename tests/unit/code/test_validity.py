@@ -8,7 +8,7 @@ from iced_x86 import Decoder
 from hpbuild.code.model import I64, U8
 from hpbuild.code.validity import READ_AHEAD, doubtful, invalid
 
-PREFIXES = (b"", b"\x66", b"\x48", b"\x66\x4f", b"\x4f\x66", b"\x66\x66\x41")
+PREFIXES = tuple(map(bytes.fromhex, ("", "66", "48", "664f", "4f66", "666641", "f2", "f3", "f248", "f34f")))
 
 
 def columns(code: bytes) -> tuple[U8, I64, U8]:
@@ -42,7 +42,7 @@ def test_what_is_not_doubted_is_an_instruction() -> None:
             octets = np.frombuffer(code + bytes(READ_AHEAD), dtype=np.uint8)
             certain = np.ones(len(at), dtype=np.bool_)
             certain[doubtful(octets, at)] = False
-            assert 4000 < np.count_nonzero(certain) < len(at)
+            assert 3000 < np.count_nonzero(certain) < len(at)
             tried = [code[place : place + size] for place in at[certain].tolist()]
             assert all(Decoder(64, octets).decode() for octets in tried)
 
@@ -64,9 +64,10 @@ def test_chosen_bytes(parts: list[str]) -> None:
 
 def test_common_instructions_are_not_doubted() -> None:
     code = bytes.fromhex(
-        "488b05 00100000 4889c8 e8 00000000 0fb6c0 488d0d 00000000 0f84 00000000 ff15 00000000 c3"
+        "488b05 00100000 4889c8 e8 00000000 0fb6c0 488d0d 00000000 0f84 00000000 ff15 00000000 fec8"
+        "f20f1005 00000000 f3480f2ac0 f3440f5ec1 c3"
     )
     octets, at, _ = columns(code)
     assert doubtful(octets, at).tolist() == []
-    octets, at, _ = columns(bytes.fromhex("8dc0 c7f8 00000000 fec8"))
+    octets, at, _ = columns(bytes.fromhex("8dc0 c7f8 00000000 fed0 f20f28c0"))
     assert doubtful(octets, at).tolist() == list(range(len(at)))

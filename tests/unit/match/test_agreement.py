@@ -210,7 +210,7 @@ def test_base_address_is_no_difference() -> None:
 def test_import_is_known_by_its_name() -> None:
     """The function that jumps through the slot changes when the slot means something else."""
     original = program(example("codec", "baseline"), "none")
-    at = original.image.data.index(b"HeapFree\0")
+    at = original.image.data.whole().index(b"HeapFree\0")
     section = next(s for s in original.image.sections if s.raw_offset <= at < s.raw_offset + s.raw_size)
     copy = patched(original.image, {at - section.raw_offset + section.rva: b"HeapSize"})
     found = facts(original, copy)

@@ -6,7 +6,7 @@ import pytest
 from hpbuild.code.model import FieldForm
 from hpbuild.match.alignment import aligned_references, first_difference, steps
 from hpbuild.match.atoms import Memory
-from hpbuild.match.facts import describe, is_filler, referenced
+from hpbuild.match.facts import describe, is_filler, reason, referenced
 from hpbuild.match.functions import groups
 from hpbuild.match.model import Change
 from hpbuild.match.places import label
@@ -48,6 +48,38 @@ def test_added_and_removed_functions() -> None:
     assert (added.functions[0].baseline, removed.functions[0].fixed) == ((), ())
     assert added.functions[0].fixed == removed.functions[0].baseline
     assert (added.summary.added, removed.summary.removed) == (1, 1)
+
+
+@pytest.mark.parametrize("pair", ["codec", "throwing"])
+def test_reasons_found_together_are_those_found_one_by_one(pair: str) -> None:
+    both = compared(pair, "none")
+    known = both.facts.reasons
+    known.clear()
+    describe(both)
+    together = dict(known)
+    known.clear()
+    assert together.keys() == {fact.root for fact in both.facts.differing if fact.partner >= 0}
+    assert together == {root: reason(both, both.facts[root]) for root in together}
+
+
+def test_the_first_of_several_differences_is_the_reason() -> None:
+    """One function names another constant first, one has other code first, in one a part comes first."""
+
+    def dll(number: int) -> Dll:
+        value = bytes([number])
+        return Dll(
+            code=(
+                function("names", ("lea", "text"), b"\xb8" + value * 4, RET),
+                function("plain", ("lea", "text"), BODY, RET),
+                function("calls", ("call", "plain"), BODY, ("lea", "text"), RET),
+            ),
+            constants=(datum("text", value * 16),),
+        )
+
+    found = reasons(dll(1), dll(2))
+    assert found["names"][1].startswith("code differs")
+    assert found["plain"][1].startswith("content of a constant differs: lea at ")
+    assert found["calls"][1].startswith("content of a constant differs: lea at ")
 
 
 @pytest.mark.parametrize("pair", PAIRS)

@@ -13,6 +13,7 @@ from hpbuild.match.mixing import mix
 from hpbuild.match.pairing import Level, Pairing
 from hpbuild.match.sides import Side
 from hpbuild.match.similarity import Shapes, similarity
+from hpbuild.match.surroundings import Surroundings
 from tests.assembled import RET, Dll, Part, function
 from tests.comparing import PAIRS, compared
 
@@ -240,6 +241,31 @@ def test_colours_do_not_depend_on_what_was_paired_before(pair: str) -> None:
         colours = final_colours(known, pairing, 6), final_colours(Colouring(left, right), pairing, 6)
         for one, two in zip(*colours, strict=True):
             assert one.tolist() == two.tolist()
+
+
+@pytest.mark.parametrize("pair", PAIRS)
+def test_surroundings_do_not_depend_on_what_was_paired_before(pair: str) -> None:
+    """The graph of what is open now is cut out of that of before, unless more is open than was then."""
+    left, right, pairings = changing(pair)
+    before: Surroundings | None = None
+    for pairing in pairings:
+        kept, fresh = Surroundings(left, right, pairing, before=before), Surroundings(left, right, pairing)
+        assert len(kept.rounds) == len(fresh.rounds)
+        for one, two in zip(kept.rounds, fresh.rounds, strict=True):
+            assert [side.tolist() for side in one] == [side.tolist() for side in two]
+        if fresh.rounds:
+            for mine, other in zip(kept.graphs, fresh.graphs, strict=True):
+                edges = [
+                    sorted(
+                        zip(
+                            *(column.tolist() for column in (graph.source, graph.target, graph.kind)),
+                            strict=True,
+                        )
+                    )
+                    for graph in (mine, other)
+                ]
+                assert edges[0] == edges[1]
+        before = kept
 
 
 @pytest.mark.parametrize("pair", PAIRS)

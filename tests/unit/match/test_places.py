@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from hpbuild.code.model import FieldForm
-from hpbuild.match.places import label, locate
+from hpbuild.match.places import label, locate, nothing
 from tests.comparing import PAIRS, compared
 
 
@@ -53,3 +53,15 @@ def test_origins_of_tables_are_located_and_nothing_else() -> None:
         assert (origins.atom[others] < 0).all()
         located += len(tables)
     assert located, "some example has such a table"
+
+
+def test_what_is_one_number_everywhere_takes_no_room() -> None:
+    side = compared(PAIRS[0], "none").fixed
+    starts = side.program.fragments.start[~side.program.fragments.opaque]
+    found = locate(side.program, side.atoms, np.repeat(starts, 2))
+    assert (found.code >= 0).all()
+    for labels in (found.other, found.edge):
+        assert (len(labels), labels.strides, labels.any()) == (2 * len(starts), (0,), False)
+    none = nothing(5)
+    assert (none.code.tolist(), none.atom.tolist(), none.offset.tolist()) == ([-1] * 5, [-1] * 5, [0] * 5)
+    assert [len(column) for column in (none.other, none.edge)] == [5, 5]

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from hpbuild.patchimage.link import LinkedImage, link
+from hpbuild.pe.file_bytes import FileBytes
 from hpbuild.pe.image import Image, Section
 from hpbuild.pe.reader import read_image
 from hpbuild.plan.model import (
@@ -97,7 +98,7 @@ def flat_baseline() -> Image:
     )
     return Image(
         name="flat.dll",
-        data=memory.tobytes(),
+        data=FileBytes.of(memory.tobytes()),
         memory=memory,
         machine=0x8664,
         image_base=0x180000000,

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from hpbuild.codes import pe as codes
 from hpbuild.pe.access import MAX_NAMES, NAME_LIMIT, Names, distinct, merged, name_bytes, printable, values_at
+from hpbuild.pe.file_bytes import FileBytes
 from hpbuild.values import Interval
 
 
@@ -64,9 +65,9 @@ def test_names_of_a_file_and_of_a_process_are_bounded(pe):
     assert (
         Names.of(image, codes.EXPORT_MALFORMED, codes.IMPORT_COUNT).left == 2 * len(image.data) + NAME_LIMIT
     )
-    large = replace(image, data=bytes(MAX_NAMES))
+    large = replace(image, data=FileBytes.of(bytes(MAX_NAMES)))
     assert Names.of(large, codes.EXPORT_MALFORMED, codes.IMPORT_COUNT).left == MAX_NAMES
-    without_file = replace(image, data=b"")
+    without_file = replace(image, data=FileBytes.of(b""))
     assert Names.of(without_file, codes.EXPORT_MALFORMED, codes.IMPORT_COUNT).left == 2 * 0x1000 + NAME_LIMIT
 
 

@@ -10,6 +10,7 @@ import pytest
 from hpbuild.codes import pe_identity as codes
 from hpbuild.errors import HpbuildError
 from hpbuild.pe.authenticode import authenticode_digest
+from hpbuild.pe.file_bytes import FileBytes
 from hpbuild.pe.image import Image
 from hpbuild.pe.reader import parse_image, read_image
 from hpbuild.values import Interval
@@ -128,13 +129,14 @@ def test_loose_certificate_tables_have_no_digest(dll: Path) -> None:
 
 def test_section_beyond_the_file_has_no_digest(dll: Path) -> None:
     image = read_image(dll)
-    assert authenticode_digest(replace(image, data=image.data[:-1]), cross_check=False) is None
+    assert authenticode_digest(replace(image, data=FileBytes.of(image.data[:-1])), cross_check=False) is None
 
 
 def test_no_room_for_the_directory_entry_has_no_digest(dll: Path) -> None:
     image = read_image(dll)
-    few = put(image.data, optional(image.data) + 108, struct.pack("<I", 4))
-    assert authenticode_digest(replace(image, data=few), cross_check=False) is None
+    data = image.data.whole()
+    few = put(data, optional(data) + 108, struct.pack("<I", 4))
+    assert authenticode_digest(replace(image, data=FileBytes.of(few)), cross_check=False) is None
 
 
 def test_disagreement_fail(dll: Path) -> None:
@@ -148,9 +150,9 @@ def test_disagreement_fail(dll: Path) -> None:
 
 def test_unreadable_for_lief_fail(dll: Path) -> None:
     image = read_image(dll)
-    blank = image.data[:0x3C] + image.data[0x3C:0x40] + image.data[0x40:]
-    blank = put(blank, int.from_bytes(blank[0x3C:0x40], "little"), b"XX")
+    data = image.data.whole()
+    blank = put(data, int.from_bytes(data[0x3C:0x40], "little"), b"XX")
     with pytest.raises(HpbuildError) as caught:
-        authenticode_digest(replace(image, data=blank), cross_check=True)
+        authenticode_digest(replace(image, data=FileBytes.of(blank)), cross_check=True)
     assert caught.value.code is codes.AUTHENTICODE_DISAGREEMENT
     assert "none" in caught.value.finding.cause

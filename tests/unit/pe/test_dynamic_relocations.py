@@ -38,7 +38,7 @@ def image_with(binaries: Path, body: bytes, version: int = 1, size: int | None =
     config = image.directories[LOAD_CONFIG].start
     host = image.section_at(config)
     assert host is not None
-    data = bytearray(image.data)
+    data = bytearray(image.data.whole())
     end = text.raw_offset + text.raw_size
     data[end - len(table) : end] = table
     (pe,) = struct.unpack_from("<I", data, 0x3C)

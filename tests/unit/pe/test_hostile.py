@@ -68,7 +68,7 @@ def _read_everything(data):
 )
 @given(flips=FLIPS)
 def test_flipped_bytes(request, name, flips):
-    data = bytearray(request.getfixturevalue(name).data)
+    data = bytearray(request.getfixturevalue(name).data.whole())
     for place, value in flips:
         data[int(place * len(data))] = value
     _read_everything(bytes(data))
@@ -82,7 +82,7 @@ def test_flipped_bytes(request, name, flips):
 )
 @given(flips=FLIPS)
 def test_flipped_header_bytes(request, name, flips):
-    data = bytearray(request.getfixturevalue(name).data)
+    data = bytearray(request.getfixturevalue(name).data.whole())
     for place, value in flips:
         data[int(place * 0x400)] = value
     _read_everything(bytes(data))
@@ -95,7 +95,7 @@ def test_flipped_header_bytes(request, name, flips):
 )
 @given(writes=WORDS)
 def test_extreme_values_at_the_start_of_tables(throwing, writes):
-    data = bytearray(throwing.data)
+    data = bytearray(throwing.data.whole())
     for index, offset, value in writes:
         start = throwing.directories[index].start
         section = throwing.section_at(start)

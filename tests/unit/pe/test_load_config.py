@@ -33,7 +33,7 @@ def test_none(pe):
 def test_real(throwing):
     lief = pytest.importorskip("lief")
     found = load_config(throwing)
-    other = lief.PE.parse(list(throwing.data)).load_configuration
+    other = lief.PE.parse(list(throwing.data.whole())).load_configuration
     assert found.size == other.size == found.directory_size
     assert found.security_cookie == other.security_cookie - throwing.image_base
     assert found.guard_flags == other.guard_flags

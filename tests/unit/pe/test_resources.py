@@ -47,7 +47,7 @@ def test_none(pe):
 
 def test_real_version(codec, binaries):
     pefile = pytest.importorskip("pefile")
-    other = pefile.PE(data=codec.data)
+    other = pefile.PE(data=codec.data.whole())
     info = other.VS_FIXEDFILEINFO[0]
     high, low = info.FileVersionMS, info.FileVersionLS
     assert file_version(codec) == f"{high >> 16}.{high & 0xFFFF}.{low >> 16}.{low & 0xFFFF}" != ""

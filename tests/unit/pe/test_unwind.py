@@ -31,7 +31,7 @@ def test_no_directory(pe):
 
 def test_real_table_agrees_with_pefile(codec):
     pefile = pytest.importorskip("pefile")
-    other = pefile.PE(data=codec.data, fast_load=True)
+    other = pefile.PE(data=codec.data.whole(), fast_load=True)
     other.parse_data_directories([3])
     found = runtime_functions(codec)
     rows = [

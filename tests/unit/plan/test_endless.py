@@ -9,7 +9,8 @@ import pytest
 
 from hpbuild.codes import traps
 from hpbuild.errors import Severity
-from hpbuild.plan.endless import NOTHING, Seen, look, look_at_others, old_code
+from hpbuild.plan.aside import Begun, at_hand
+from hpbuild.plan.endless import Seen, look, old_code, others_replaced
 from hpbuild.plan.planner import decide
 from hpbuild.plan.selection import select
 from tests.assembled import RET, Dll, Item, against, function
@@ -67,14 +68,14 @@ def test_a_call_that_does_not_return_leads_out() -> None:
 def test_what_was_seen_before_is_not_looked_at_again(pair: Pair, trap: str) -> None:
     comparison = pair(trap, "snare").comparison
     selection = select(comparison)
-    everything = look_at_others(comparison, selection, np.zeros(0, dtype=np.int64))
-    roots = np.array(sorted(everything.heads), dtype=np.int64)
-    assert len(roots)
-    for count in range(len(roots) + 1):
-        others = look_at_others(comparison, selection, roots[:count])
-        assert list(others.heads) == roots[count:].tolist()
-        assert others.joined(look(comparison, roots[:count])) == everything
-    assert look_at_others(comparison, selection, roots) == NOTHING
+    everything = others_replaced(selection, np.zeros(0, dtype=np.int64))
+    assert len(everything)
+    whole = look(comparison, everything)
+    assert list(whole.heads) == everything.tolist()
+    for count in range(len(everything) + 1):
+        others = others_replaced(selection, everything[:count])
+        assert others.tolist() == everything[count:].tolist()
+        assert look(comparison, others).joined(look(comparison, everything[:count])) == whole
 
 
 def test_old_code_is_what_was_seen_of_the_redirected_functions(pair: Pair) -> None:
@@ -91,12 +92,13 @@ def test_large_old_code_is_looked_at_meanwhile(size: int, begun: bool) -> None:
     def dll(number: int) -> Dll:
         return Dll(code=(function("large", b"\x05" + bytes([number, 0, 0, 0]), b"\x90" * size, RET),))
 
-    given: list[Callable[[], Any]] = []
+    given: list[object] = []
 
     @contextmanager
-    def aside(work: Callable[[], Any]) -> Iterator[Callable[[], Any]]:
+    def aside(work: Callable[[Callable[[], Any]], Any]) -> Iterator[Begun[Any, Any]]:
         given.append(work)
-        yield work
+        with at_hand(work) as begun:
+            yield begun
 
     comparison = against(dll(1), dll(2))
     assert decide(comparison, aside=aside).findings == decide(comparison).findings

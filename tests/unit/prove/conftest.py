@@ -364,7 +364,7 @@ def _symbols(path: Path, image: Image) -> dict[str, Interval]:
 
 @pytest.fixture(scope="session")
 def codec(binaries: Path) -> bytes:
-    return read_file(binaries / "baseline" / "codec.dll")
+    return read_file(binaries / "baseline" / "codec.dll").whole()
 
 
 @pytest.fixture(scope="session")
@@ -410,7 +410,7 @@ def tell_throwing(binaries: Path) -> Callable[..., Story]:
 
     def make(*edits: tuple[int, bytes]) -> Story:
         path = binaries / "baseline" / "throwing.dll"
-        old = read_file(path)
+        old = read_file(path).whole()
         plain = parse_image(old, path.name)
         new = old
         for rva, content in edits:

@@ -133,7 +133,7 @@ class TestPinnedJustNow:
         story = tell()
         last = symbols["codec_decode"].end - 1
         image: Image = getattr(story, what)
-        data = edit(image.data, image, last, b"\xf4")
+        data = edit(image.data.whole(), image, last, b"\xf4")
         assert data != image.data
         setattr(story, what, parse_image(data, image.name))
         assert codes.CODE_DIFFERS.id in failed(_prove_pinned(story))

@@ -89,6 +89,15 @@ def test_lone_surrogates_and_controls_are_spelled_out() -> None:
     assert json_text({"a\udc80": "\x00\x7f\u2028"}) == '{\n  "a\\udc80": "\\u0000\\u007f\\u2028"\n}\n'
 
 
+@pytest.mark.parametrize("count", [511, 512, 513, 1200])
+def test_a_long_list_is_written_as_a_short_one(count: int) -> None:
+    """Some of the objects have other keys, early or late, and some hold many more of them."""
+    rows: list[object] = [{"n": number, "in": [{"m": number}] * (number % 7)} for number in range(count)]
+    for others in ([], [3], [count - 1], range(0, count, 400)):
+        mixed = [{"other": [], "n": None} if number in others else row for number, row in enumerate(rows)]
+        assert json_text({"rows": mixed}) == json.dumps({"rows": mixed}, indent=2) + "\n"
+
+
 def test_fail_what_json_has_no_form_for() -> None:
     with pytest.raises(ValueError, match="not JSON compliant"):
         json_text({"x": float("nan")})

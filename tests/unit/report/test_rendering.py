@@ -4,7 +4,7 @@ import pytest
 
 from hpbuild.report import plain, terminal
 from hpbuild.report.blocks import Block, Heading, Line, Pairs, Table, Tone
-from hpbuild.report.document import SHOWN_ROWS, shortened
+from hpbuild.report.document import SHOWN_ROWS, shortened, shortened_list
 
 BLOCKS: list[Block] = [
     Line("verdict: refused", Tone.BAD),
@@ -58,6 +58,20 @@ def test_no_cell_is_lost_on_a_narrow_terminal() -> None:
     digest = "0123456789abcdef" * 4
     text = terminal.render([Table(("file", "sha256"), (("a.dll", digest),))], colour=False, width=30)
     assert digest in "".join(line[7:].strip() for line in text.splitlines())
+
+
+@pytest.mark.parametrize("full", [False, True])
+def test_only_rows_that_are_shown_are_made(full: bool) -> None:
+    made: list[int] = []
+
+    def row(number: int) -> tuple[str, ...]:
+        made.append(number)
+        return (str(number),)
+
+    numbers = range(SHOWN_ROWS + 2)
+    shown = shortened_list(("n",), numbers, row, full=full)
+    assert made == list(numbers if full else numbers[:-2])
+    assert shown == shortened(Table(("n",), tuple((str(number),) for number in numbers)), full=full)
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,7 @@ from dataclasses import replace
 import pytest
 
 from hpbuild.codes.verify import FUNCTION_DIFFERS, REFERENCE_DIFFERS
+from hpbuild.pe.file_bytes import FileBytes
 from hpbuild.pe.image import IMAGE_SCN_MEM_EXECUTE, IMAGE_SCN_MEM_WRITE, Image
 from hpbuild.pe.reader import parse_image
 from hpbuild.values import Digest, Interval
@@ -173,9 +174,9 @@ def test_a_digest_that_is_known_is_not_computed_again(release, image: Image) -> 
 
 def test_fail_a_digest_of_another_file_does_not_stay(release, image: Image) -> None:
     pin = release.module.baseline
-    changed = bytearray(image.data)
+    changed = bytearray(image.data.whole())
     changed[-1] ^= 1
-    other = replace(image, data=bytes(changed))
+    other = replace(image, data=FileBytes.of(bytes(changed)))
     subject = subject_of(image, pin.sha256)
     assert (
         match_subject(pin, subject.with_image(replace(image, memory=image.memory.copy()))).tier is Tier.EXACT

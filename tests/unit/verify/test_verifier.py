@@ -11,6 +11,7 @@ from hpbuild.bundle.statement import Statement, encode_statement, make_statement
 from hpbuild.bundle.writer import write_bundle
 from hpbuild.errors import ExitStatus, HpbuildError
 from hpbuild.manifest.strict_json import JsonValue, canonical, parse
+from hpbuild.pe.file_bytes import FileBytes
 from hpbuild.pe.reader import parse_image
 from hpbuild.sign.dsse import sign_envelope
 from hpbuild.verify import Policy, VerifyRequest, reading, verify
@@ -91,7 +92,7 @@ def test_the_installed_file_is_read_once(release, monkeypatch: pytest.MonkeyPatc
     read: list[Path] = []
     original = reading.read_file
 
-    def counting(path: Path, limit: int) -> bytes:
+    def counting(path: Path, limit: int) -> FileBytes:
         read.append(path)
         data = original(path, limit)
         path.write_bytes(b"replaced while it was being verified")

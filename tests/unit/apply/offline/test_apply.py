@@ -120,7 +120,7 @@ def test_a_policy_that_asks_for_the_exact_file(item: Packaged, tmp_path: Path, c
 def test_a_patched_copy_that_was_signed_again(item: Packaged, patched: Path, tmp_path: Path) -> None:
     patched.write_bytes(signed(patched.read_bytes()))
     assert revert_offline(item.request(patched, tmp_path / "back.dll")).done
-    assert (tmp_path / "back.dll").read_bytes() == item.baseline.data
+    assert (tmp_path / "back.dll").read_bytes() == item.baseline.data.whole()
 
 
 @pytest.mark.parametrize("run", [apply_offline, revert_offline])
@@ -222,7 +222,7 @@ def with_record(data: bytes, record: bytes | None, name: bytes = b".hpundo\0") -
 
 def records(item: Packaged) -> dict[str, tuple[bytes, Code]]:
     data = item.copy().data
-    original = item.baseline.data
+    original = item.baseline.data.whole()
     sha256 = item.module.image.sha256
     wrong = [Part(None, b"another file")]
     long = encode(original, sha256, []) + bytes(8)
@@ -248,7 +248,7 @@ def test_hostile_undo_records(item: Packaged, tmp_path: Path, which: str) -> Non
 def test_a_whole_record_of_another_original(item: Packaged, tmp_path: Path) -> None:
     """It gives back a file that agrees with its own digest, and is not the baseline."""
     copy = item.copy().data
-    evil = bytearray(item.baseline.data)
+    evil = bytearray(item.baseline.data.whole())
     evil[0x800] ^= 1
     kept = [Part(None, bytes(evil[:0x400])), *_copies(bytes(evil), copy)]
     path = tmp_path / "patched.dll"

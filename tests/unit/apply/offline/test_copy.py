@@ -65,7 +65,7 @@ def check_loads(item: Packaged, data: bytes) -> None:
         item.module, subject_of(image), item.patch.image, lowest=Tier.AUTHENTICODE, sequence=item.sequence
     )
     assert compared.state is ModuleState.APPLIED
-    assert original_of(image, item.module, LIMIT) == item.baseline.data
+    assert original_of(image, item.module, LIMIT) == item.baseline.data.whole()
 
 
 @pytest.mark.parametrize("stem", ["codec", "throwing"])
@@ -125,7 +125,7 @@ def test_sizes_in_the_optional_header(built: Callable[[str], Packaged]) -> None:
     item = built("throwing")
     copy = item.copy()
     at = optional_header(copy.data) + 4
-    old = struct.unpack_from("<3I", item.baseline.data, at)
+    old = struct.unpack_from("<3I", item.baseline.data.whole(), at)
     new = struct.unpack_from("<3I", copy.data, at)
     sizes = {section.name: section.file_size for section in copy.sections}
     assert new[0] - old[0] == sizes[".hptext"]
@@ -308,8 +308,8 @@ def test_a_movable_image_without_addresses_gets_its_first_relocations(
 
 def test_the_first_exception_directory(built: Callable[[str], Packaged]) -> None:
     item = built("codec")
-    at = optional_header(item.baseline.data) + 112 + 8 * EXCEPTION
-    baseline = read(put(item.baseline.data, "II", at, 0, 0))
+    at = optional_header(item.baseline.data.whole()) + 112 + 8 * EXCEPTION
+    baseline = read(put(item.baseline.data.whole(), "II", at, 0, 0))
     new = runtime_functions(read(patched_copy(item.module, baseline, item.patch).data))
     assert new.begin.tolist() == [row.begin for row in item.patch.runtime_functions]
 
@@ -335,7 +335,7 @@ def test_handlers_in_new_code_where_continuations_are_listed(built: Callable[[st
     config = load_config(item.baseline)
     assert config is not None
     table = item.baseline.image_base + config.guard_functions_table.start
-    baseline = read(with_load_config(item.baseline.data, 0x108, "QQ", table, 1))
+    baseline = read(with_load_config(item.baseline.data.whole(), 0x108, "QQ", table, 1))
     copy = patched_copy(item.module, baseline, item.patch)
     assert [finding.code for finding in copy.findings] == [codes.CONTINUATIONS_UNKNOWN]
 
@@ -373,7 +373,7 @@ def test_headers_that_fill_their_page(package_for: Callable[..., Packaged], code
 
 def test_too_few_directories(package_for: Callable[..., Packaged], built: Callable[[str], Packaged]) -> None:
     item = built("throwing")
-    data = item.baseline.data
+    data = item.baseline.data.whole()
     at = optional_header(data) + 108
     cut = put(data, "I", at, 5)
     cut = cut[: at + 4 + 40] + bytes(88) + cut[at + 4 + 128 :]
@@ -395,8 +395,8 @@ def redirected_at(item: Packaged, rva: int) -> dict[str, Any]:
 def test_an_entry_without_bytes_in_the_file(built: Callable[[str], Packaged], distance: int) -> None:
     item = built("codec")
     last = item.baseline.sections[-1]
-    row = section_table(item.baseline.data) + 40 * (len(item.baseline.sections) - 1)
-    longer = read(put(item.baseline.data, "I", row + 8, last.raw_size + 8))
+    row = section_table(item.baseline.data.whole()) + 40 * (len(item.baseline.sections) - 1)
+    longer = read(put(item.baseline.data.whole(), "I", row + 8, last.raw_size + 8))
     changes = redirected_at(item, last.rva + last.raw_size - distance)
     assert refused(item, baseline=longer, **changes).code is codes.WINDOW_NOT_IN_FILE
 
@@ -418,14 +418,14 @@ def test_a_relocation_beside_a_jump(built: Callable[[str], Packaged], distance: 
 
 def test_a_certificate_table_over_sections(built: Callable[[str], Packaged]) -> None:
     item = built("codec")
-    at = optional_header(item.baseline.data) + 112 + 8 * CERTIFICATE
-    baseline = read(put(item.baseline.data, "II", at, 0x600, 8))
+    at = optional_header(item.baseline.data.whole()) + 112 + 8 * CERTIFICATE
+    baseline = read(put(item.baseline.data.whole(), "II", at, 0x600, 8))
     assert refused(item, baseline=baseline).code is codes.CERTIFICATE_IN_IMAGE
 
 
 def dynamic_relocations(item: Packaged, table: bytes) -> Image:
     """throwing.dll with a dynamic relocation table at the end of its first section with room."""
-    data = item.baseline.data
+    data = item.baseline.data.whole()
     for index, (size, _, raw, offset) in enumerate(rows(data)):
         if raw - size >= len(table) + 8:
             data = data[: offset + raw - len(table)] + table + data[offset + raw :]

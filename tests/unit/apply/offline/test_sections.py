@@ -9,6 +9,7 @@ from hpbuild.apply.offline.sections import new_sections
 from hpbuild.apply.offline.tables import merged_tables
 from hpbuild.codes import apply_offline as codes
 from hpbuild.errors import HpbuildError
+from hpbuild.pe.file_bytes import FileBytes
 
 from .conftest import Packaged
 
@@ -48,7 +49,8 @@ def test_too_many_sections(built: Callable[[str], Packaged], count: int, fits: b
     item = built("codec")
     tables = merged_tables(item.baseline, item.patch, item.patch.range.end)
     more = (item.baseline.sections[-1],) * count
-    baseline = dataclasses.replace(item.baseline, sections=more, data=item.baseline.data + bytes(0x1000))
+    data = FileBytes.of(item.baseline.data.whole() + bytes(0x1000))
+    baseline = dataclasses.replace(item.baseline, sections=more, data=data)
     if fits:
         assert len(new_sections(baseline, item.patch, tables)) == 5
         return
