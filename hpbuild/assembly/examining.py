@@ -9,6 +9,7 @@ from hpbuild.assembly.beside import can_fork
 from hpbuild.assembly.collector import collector_aside
 from hpbuild.assembly.lists import Lists
 from hpbuild.assembly.loading import Pair, Source, load_pair
+from hpbuild.assembly.memory_ahead import memory_ahead
 from hpbuild.assembly.trees import FilePair
 from hpbuild.dataclass import dataclass
 from hpbuild.errors import Finding
@@ -17,6 +18,8 @@ from hpbuild.match.comparison import Comparison, compare
 from hpbuild.match.explanation import Explanation
 from hpbuild.match.facts import describe
 from hpbuild.match.model import Difference
+from hpbuild.pe.ahead import Read
+from hpbuild.pe.files import read_file
 from hpbuild.plan.listing import limit_of_package
 from hpbuild.plan.model import Exclusion, declared, left_out_of
 from hpbuild.plan.only import Limit
@@ -65,16 +68,21 @@ def examine(
     *,
     processes: int = 2,
     analysed: Callable[[Pair], None] | None = None,
+    read: Read = read_file,
 ) -> Examined:
     """Analyse, compare and plan one module, within the limits of the lists or of a package's module.
     ``analysed`` is told of both programs as soon as they are there; the other parameters as in ``load_pair``.
     Raises HpbuildError as it and as ``Lists`` do."""
     with collector_aside():
-        programs = load_pair(pair.baseline, pair.fixed, symbols, progress, store, processes=processes)
+        programs = load_pair(
+            pair.baseline, pair.fixed, symbols, progress, store, processes=processes, read=read
+        )
         if analysed is not None:
             analysed(programs)
         progress("compare", pair.path, 0, 0)
-        comparison = compare(programs.baseline, programs.fixed, programs.contents)
+        at_once = processes > 1 and can_fork()
+        with memory_ahead((programs.baseline, programs.fixed) if at_once else ()):
+            comparison = compare(programs.baseline, programs.fixed, programs.contents)
         progress("plan", pair.path, 0, 0)
         if isinstance(lists, Lists):
             limit, explanations = (
@@ -84,7 +92,7 @@ def examine(
         else:
             entries = [function.fixed[0].start for function in lists.functions if function.fixed]
             limit, explanations = limit_of_package(comparison, lists.only, entries), ()
-        begin = partial(aside, pair.path) if processes > 1 and can_fork() else None
+        begin = partial(aside, pair.path) if at_once else None
         decision = decide(comparison, limit, programs.builds, begin)
         difference = describe(comparison)
     sources = (programs.baseline.symbols.source, programs.fixed.symbols.source)

@@ -13,6 +13,8 @@ from hpbuild.assembly.symbol_files import Sought
 from hpbuild.assembly.trees import FilePair
 from hpbuild.dataclass import dataclass, replace
 from hpbuild.manifest.model import Module
+from hpbuild.pe.ahead import Read
+from hpbuild.pe.files import read_file
 from hpbuild.prove.result import Proof
 
 if TYPE_CHECKING:
@@ -23,7 +25,7 @@ if TYPE_CHECKING:
 class Job:
     """Examine the module ``pair``; make and prove its part of a package when ``sequence`` is given. With
     ``given``, a package's module with its patch image, prove that and nothing else. ``lists`` have seen no
-    module yet; ``processes`` as in ``load_pair``."""
+    module yet; ``processes`` and ``read`` as in ``load_pair``."""
 
     pair: FilePair
     symbols: str
@@ -32,6 +34,7 @@ class Job:
     given: tuple[Module, bytes] | None = None
     store: "Store | None" = None
     processes: int = 2
+    read: Read = read_file
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +68,13 @@ def do(job: Job, progress: Progress) -> Result:
         processes = job.processes
         with Meanwhile(processes=processes, pin=False) as other:
             examined = examine(
-                job.pair, job.symbols, progress, module, processes=processes, analysed=other.begin
+                job.pair,
+                job.symbols,
+                progress,
+                module,
+                processes=processes,
+                analysed=other.begin,
+                read=job.read,
             )
             proof = prove(module, image, examined, progress, other)
         return Result(None, False, job.lists.seen, proof=proof)
@@ -77,7 +86,9 @@ def do(job: Job, progress: Progress) -> Result:
 def _examined(job: Job, progress: Progress) -> tuple[Result, tuple[Source, Source] | None]:
     if job.sequence is not None:
         return _made(job, job.sequence, progress)
-    examined = examine(job.pair, job.symbols, progress, job.lists, job.store, processes=job.processes)
+    examined = examine(
+        job.pair, job.symbols, progress, job.lists, job.store, processes=job.processes, read=job.read
+    )
     return Result(examined.diff, _carries(examined), job.lists.seen), examined.sources
 
 
@@ -95,6 +106,7 @@ def _made(job: Job, sequence: int, progress: Progress) -> tuple[Result, tuple[So
             job.store,
             processes=processes,
             analysed=other.begin,
+            read=job.read,
         )
         carries, made = _carries(examined), None
         if carries:

@@ -14,9 +14,11 @@ from hpbuild.code.model import Program
 from hpbuild.dataclass import dataclass
 from hpbuild.errors import HpbuildError
 from hpbuild.match.sides import Contents
+from hpbuild.pe.ahead import Read
 from hpbuild.pe.evidence import Build, Evidence, load_evidence
+from hpbuild.pe.files import read_file
 from hpbuild.pe.image import Image
-from hpbuild.pe.reader import read_image
+from hpbuild.pe.reader import parse_image
 from hpbuild.plan.builds import Builds
 
 if TYPE_CHECKING:
@@ -67,15 +69,17 @@ def load_pair(
     store: "Store | None" = None,
     *,
     processes: int = 2,
+    read: Read = read_file,
 ) -> Pair:
     """Read and analyse both images. ``symbols`` is 'auto', 'none' or the path of a symbol file of the
     baseline (the fixed image then uses 'auto'). With 1 of the ``processes`` all is done in this one.
+    ``read`` gives the bytes of the files.
     Raises HpbuildError from the pe stage."""
     first, second = choices(symbols)
     large = processes > 1 and min(_size(baseline), _size(fixed)) >= PARALLEL_SIZE
     one, two = _both(
-        lambda: _Side.of(read_image(baseline), baseline, first, store),
-        lambda: _Side.of(read_image(fixed), fixed, second, store),
+        lambda: _Side.of(parse_image(read(baseline), baseline.name), baseline, first, store),
+        lambda: _Side.of(parse_image(read(fixed), fixed.name), fixed, second, store),
         large,
     )
     evidence = one.evidence(), two.evidence()
