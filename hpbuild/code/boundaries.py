@@ -53,7 +53,7 @@ def _filled_heads(image: Image, layout: Layout, rows: I64, known: I64) -> dict[i
     """Begin of an unwind row -> the entry of its function, where filler comes first: something names the
     entry, and nothing the filler. Those rows become objects."""
     found: dict[int, int] = {}
-    rows = rows[image.memory[rows] == _INT3]
+    rows = rows[image.memory.take(rows) == _INT3]
     layout.take(rows)
     for begin in rows.tolist():
         piece = layout.pieces.get(begin)
@@ -71,7 +71,7 @@ def _complement(surveyed: Survey) -> tuple[I64, I64]:
     runs = np.array(surveyed.code, dtype=np.int64).reshape(-1, 2)
     start = np.sort(np.concatenate([runs[:, 0], surveyed.rows.end]))
     end = np.sort(np.concatenate([runs[:, 1], surveyed.rows.start]))
-    some = start < end
+    some = np.flatnonzero(start < end)
     return start[some], end[some]
 
 

@@ -115,7 +115,7 @@ class _Side:
     numbers: I64
 
     def start(self) -> I64:
-        return self.rows.start[self.numbers]
+        return self.rows.start.take(self.numbers)
 
     def code(self) -> U8:
         """The bytes of all of them, one row behind the other."""
@@ -159,7 +159,7 @@ class _References:
 
     def into(self, low: I64, high: I64) -> Mask:
         """Which are branches into the run ``[low, high)`` that is theirs."""
-        inside = (self.target >= low[self.owner]) & (self.target < high[self.owner])
+        inside = (self.target >= low.take(self.owner)) & (self.target < high.take(self.owner))
         found: Mask = inside & (self.kind() == RefKind.BRANCH)
         return found
 
@@ -181,7 +181,7 @@ def _moved(known: Scanned, old: _Side, new: _Side) -> _Moved:
     place, code = np.cumsum(end - start) - (end - start), new.code()
     found = _references(known, old, start, place, code)
     differs = code != old.code()
-    _forget(differs, (place[found.owner] + found.within)[found.width() == _FIELD])
+    _forget(differs, (place.take(found.owner) + found.within)[found.width() == _FIELD])
     rough = distinct(np.searchsorted(place, np.flatnonzero(differs), side="right") - 1)
     _forget(differs, _displacements(known, old, rough, place, code))
     spots = np.flatnonzero(differs)
@@ -215,11 +215,11 @@ def _references(known: Scanned, old: _Side, start: I64, place: I64, code: U8) ->
     """What is known of rows that are at ``start`` now, and at ``place`` in ``code``."""
     first, ends = known.first[old.numbers], known.ends[old.numbers]
     index, owner = members(first, ends), np.repeat(np.arange(len(first)), ends - first)
-    meta = known.meta[index]
-    within = known.site[index] - old.start()[owner]
-    target = _targets(code, place[owner] + within, meta) - place[owner] + start[owner]
+    meta = known.meta.take(index)
+    within = known.site.take(index) - old.start().take(owner)
+    target = _targets(code, place.take(owner) + within, meta) + (start - place).take(owner)
     np.copyto(target, MAX_TARGET, where=(target < 0) | (target >= MAX_TARGET))
-    based = (meta & KIND_MASK == RefKind.LEA) & (known.target[index] == 0)
+    based = (meta & KIND_MASK == RefKind.LEA) & (known.target.take(index) == 0)
     return _References(owner=owner, within=within, target=target, meta=meta, based=based)
 
 
@@ -235,7 +235,7 @@ def _scanned(known: Scanned, old: _Side, start: I64, found: _References, kept: M
         for number, run in zip(takers.tolist(), numbers[takers].tolist(), strict=True)
     }
     return Scanned(
-        site=(found.within[kept] + start[owner]).astype(np.uint32),
+        site=(found.within[kept] + start.take(owner)).astype(np.uint32),
         target=found.target[kept].astype(np.uint32),
         meta=found.meta[kept],
         first=ends - counts,

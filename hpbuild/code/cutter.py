@@ -68,11 +68,12 @@ class Cutter:
         self.plain, self.settled = whole.copy(), whole.copy()
         self.ends = swept.at + swept.length
         self.zero = np.append(swept.memory[swept.at] == 0, False)
-        self.filler = np.append(_FILLER[shape], False)
-        self.other = _following(~_FILLER[shape])
-        self.final = _following(_FINAL[shape])
+        filler = _FILLER.take(shape)
+        self.filler = np.append(filler, False)
+        self.other = _following(~filler)
+        self.final = _following(_FINAL.take(shape))
         self.rare = _following(shape == Shape.RARE)
-        jumps = np.flatnonzero(_NEAR[shape])
+        jumps = np.flatnonzero(_NEAR.take(shape))
         owner, target = swept.owners(jumps), swept.branch_targets(jumps)
         inside = self._inside(owner, target)
         self.jumps, self.target = jumps[inside], target[inside]

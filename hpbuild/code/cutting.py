@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from hpbuild.code.columns import among
+from hpbuild.code.columns import among, picked
 from hpbuild.code.cutter import CODE, OPAQUE, PADDING, Cutter, Flags
 from hpbuild.code.gaps import split_run
 from hpbuild.code.model import I64, U8
@@ -34,14 +34,15 @@ class Parts:
 
     def only(self, chosen: Flags) -> "Parts":
         """The ``chosen`` ones."""
-        return Parts(self.start[chosen], self.end[chosen], self.kind[chosen])
+        rows = np.flatnonzero(chosen)
+        return Parts(self.start.take(rows), self.end.take(rows), self.kind.take(rows))
 
     def joined(self, other: "Parts") -> "Parts":
         """These and the others."""
         start = np.concatenate([self.start, other.start])
         end, kind = np.concatenate([self.end, other.end]), np.concatenate([self.kind, other.kind])
         order = np.argsort(start, kind="stable")
-        return Parts(start[order], end[order], kind[order])
+        return Parts(start.take(order), end.take(order), kind.take(order))
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,11 +101,12 @@ class _Found:
         lone jumps: these are not decoded."""
         start, end = self.start[numbers], self.end[numbers]
         told = outline(self.image, start, end, self.named[numbers])
-        self._add(start[told.filler], end[told.filler], PADDING)
-        body = told.body[told.jumps]
-        self._add(start[told.jumps], body, PADDING)
+        self._add(picked(start, told.filler), picked(end, told.filler), PADDING)
+        jumps = np.flatnonzero(told.jumps)
+        body = told.body.take(jumps)
+        self._add(start.take(jumps), body, PADDING)
         self._add(body, body + JUMP, CODE)
-        self._add(body + JUMP, end[told.jumps], PADDING)
+        self._add(body + JUMP, end.take(jumps), PADDING)
         done = told.filler | told.jumps
         self.settled[numbers[done]] = True
         rest = np.flatnonzero(~done)
@@ -124,7 +126,7 @@ class _Found:
         cut = Cutter(swept, self.named[numbers], whole).cut()
         self.rows.append(np.stack([cut.start, cut.end, cut.kind]))
         self.settled[numbers] = cut.settled
-        code = cut.kind == CODE
+        code = np.flatnonzero(cut.kind == CODE)
         self.starts.append(cut.start[code])
         self.scanned.append(scan_swept(swept.parts(cut.first[code], cut.behind[code]), self.operands))
         self.alone(numbers[~cut.plain])
@@ -135,7 +137,7 @@ class _Found:
         order = np.argsort(start, kind="stable")
         parts = Parts(start[order], end[order], kind.astype(np.uint8)[order])
         code = parts.only(parts.kind == CODE)
-        rest = ~among(code.start, np.sort(np.concatenate([code.start[:0], *self.starts])))
+        rest = np.flatnonzero(~among(code.start, np.sort(np.concatenate([code.start[:0], *self.starts]))))
         starts = np.concatenate([*self.starts, code.start[rest]])
         scanned = joined([*self.scanned, scan_runs(self.image, code.start[rest], code.end[rest])])
         return CutRuns(parts, in_order(scanned, np.searchsorted(code.start, starts)), self.settled)

@@ -24,7 +24,7 @@ def last_of_each(parts: Sequence[DataFields]) -> DataFields:
     """All fields ascending by site, of those of one site the last."""
     site = np.concatenate([part.site for part in parts])
     order = np.argsort(site, kind="stable")
-    site = site[order]
+    site = site.take(order)
     last = np.ones(len(site), dtype=np.bool_)
     last[:-1] = site[1:] != site[:-1]
     return _taken(parts, order[last])
@@ -35,5 +35,5 @@ def _taken(parts: Sequence[DataFields], rows: I64 | None) -> DataFields:
     columns = {}
     for name in DataFields.__slots__:
         column = np.concatenate([getattr(part, name) for part in parts])
-        columns[name] = column if rows is None else column[rows]
+        columns[name] = column if rows is None else column.take(rows)
     return DataFields(**columns)

@@ -5,7 +5,7 @@ from collections.abc import Iterable
 import numpy as np
 import numpy.typing as npt
 
-from hpbuild.code.columns import members
+from hpbuild.code.columns import members, picked
 from hpbuild.code.decode import RefKind
 from hpbuild.code.field_columns import filled_fields, last_of_each
 from hpbuild.code.layout import Layout
@@ -35,7 +35,7 @@ def data_fields(
     """Base relocations outside of code, jump tables, relative tables, unwind records, type information.
     ``unwind`` are the fields of the unwind records. Of two fields at one address that of the later source
     counts; base relocations, which are never in doubt, come last."""
-    taken = references.target[references.kind == RefKind.LEA]
+    taken = picked(references.target, references.kind == RefKind.LEA)
     types = np.array([*locator_sites(image), *throw_sites(image, taken)], dtype=np.int64).reshape(-1, 2)
     known = last_of_each([unwind, filled_fields(types[:, 0], types[:, 1], FieldForm.ADDR32NB)])
     anchors = _anchors(

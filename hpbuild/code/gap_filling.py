@@ -5,7 +5,7 @@ from itertools import pairwise
 
 import numpy as np
 
-from hpbuild.code.columns import among, distinct
+from hpbuild.code.columns import among, distinct, marked, picked
 from hpbuild.code.cutter import CODE, PADDING
 from hpbuild.code.cutting import Parts
 from hpbuild.code.gap_runs import Cut, Spans, first_cut, recut
@@ -69,8 +69,8 @@ def fill_gaps(image: Image, layout: Layout, gaps: Gaps, known: I64) -> Fresh:
     """(Re)build the fragments of each gap in which more starts are ``known`` (ascending; those of before may
     be left out). Those that are new, and what else in such a gap takes the image base: its tables may have
     changed."""
-    known = known[gaps.spans.owners(known) >= 0]
-    known = known[~among(known, gaps.known)]
+    known = picked(known, gaps.spans.owners(known) >= 0)
+    known = picked(known, ~among(known, gaps.known))
     gaps.known = np.sort(np.concatenate([gaps.known, known]))
     tables = np.array(sorted(layout.tables), dtype=np.int64)
     owner = gaps.spans.owners(tables)
@@ -139,7 +139,7 @@ def _exchange(layout: Layout, gone: Parts, made: Parts, scanned: Scanned) -> Non
             piece.more = None
         else:
             del layout.pieces[piece.start]
-    live = ~among(layout.gaps.start, gone.start) | among(layout.gaps.start, kept.start)
+    live = ~marked(layout.gaps.start, gone.start) | marked(layout.gaps.start, kept.start)
     fresh = scanned.only(~stays[made.kind == CODE])
     layout.gaps = layout.gaps.only(live).joined(_added(layout, made.only(~stays), fresh))
 

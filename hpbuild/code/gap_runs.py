@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from hpbuild.code.columns import among, distinct, members
+from hpbuild.code.columns import among, distinct, members, picked
 from hpbuild.code.cutter import CODE, PADDING, Flags
 from hpbuild.code.cutting import Parts, cut_runs
 from hpbuild.code.model import I64
@@ -113,7 +113,7 @@ def recut(image: Image, last: Cut, cuts: I64, without: Spans) -> Cut:
     owner = runs.spans.owners(cuts)
     touched, again = np.zeros((2, len(runs.spans)), dtype=np.bool_)
     touched[owner] = True
-    again[owner[~among(cuts, parts.start[parts.kind == CODE])]] = True
+    again[owner[~among(cuts, picked(parts.start, parts.kind == CODE))]] = True
     again |= touched & ~runs.settled
     lost = without.hold(runs.spans.start)
     wanted = cut_at(replace(runs, settled=~again).only(touched), cuts)

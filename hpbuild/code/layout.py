@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
 
-from hpbuild.code.columns import among
+from hpbuild.code.columns import among, marked
 from hpbuild.code.decode import ReferenceColumns, scan
 from hpbuild.code.model import I64, U32
 from hpbuild.code.pieces import Columns, Mask, Piece, columns_of
@@ -65,10 +65,10 @@ class Layout:
         return np.sort(np.concatenate([self.rows.start, self.gaps.start, objects]))
 
     def take(self, starts: I64) -> None:
-        """Make objects of the fragments that begin at ``starts`` (ascending)."""
+        """Make objects of the fragments that begin at ``starts``."""
         for name in ("rows", "gaps"):
             table: Columns = getattr(self, name)
-            chosen = among(table.start, starts)
+            chosen = marked(table.start, starts)
             if chosen.any():
                 self.pieces.update((piece.start, piece) for piece in table.only(chosen).pieces())
                 setattr(self, name, table.only(~chosen))

@@ -11,6 +11,7 @@ from enum import IntEnum
 import numpy as np
 import numpy.typing as npt
 
+from hpbuild.code.columns import picked
 from hpbuild.code.model import I64, U8
 from hpbuild.dataclass import dataclass
 
@@ -81,24 +82,24 @@ def classify(code: U8, at: I64) -> Shapes:
 
 def _look_closer(code: U8, at: I64, odd: I64, shape: U8, place: I64) -> None:
     """Settle the rows ``odd`` of ``shape``; ``place`` (of the opcode) moves to its last byte."""
-    kind = shape[odd]
-    rows = odd[kind == _TWO_BYTES]
+    kind = shape.take(odd)
+    rows = picked(odd, kind == _TWO_BYTES)
     place[rows] += 1
-    second = code[place[rows]]
-    shape[rows] = _SECOND[second]
+    second = code.take(place.take(rows))
+    shape[rows] = _SECOND.take(second)
     place[rows[(second & 0xFD) == 0x38]] += 1
     hints = rows[second == 0x1F]
     shape[hints] = np.where(code[place[hints] + 1] & 0x38, Shape.RARE, Shape.NOP)
-    rows = odd[kind == _VECTOR]
+    rows = picked(odd, kind == _VECTOR)
     opcode = code[place[rows]]
     pop = (opcode == 0x8F) & (code[place[rows] + 1] & 0x1F < 8)
     place[rows] += np.where(pop, 0, _SKIP[opcode])
     shape[rows] = Shape.MODRM
-    rows = odd[kind == _MOVES]
+    rows = picked(odd, kind == _MOVES)
     shape[rows] = np.where(code[place[rows] + 1] == 0xF8, Shape.RARE, Shape.MODRM)  # XBEGIN, XABORT
-    rows = odd[kind == _GROUP]
+    rows = picked(odd, kind == _GROUP)
     shape[rows] = _GROUP_5[code[place[rows] + 1] >> 3 & 7]
-    rows = odd[kind == _NOTHING]
+    rows = picked(odd, kind == _NOTHING)
     before = place[rows] - at[rows]
     none = (before == 0) | (before == 1) & (code[at[rows]] == 0x66)
     shape[rows] = np.where(none, Shape.NOP, Shape.RARE)  # XCHG, PAUSE

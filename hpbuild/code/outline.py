@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from hpbuild.code.columns import picked
 from hpbuild.code.cutter import Flags
 from hpbuild.code.model import I64, U8
 from hpbuild.dataclass import dataclass
@@ -53,7 +54,7 @@ def outline(image: Image, start: I64, end: I64, named: Flags) -> Outline:
     begins, stops = np.append(True, much[:-1]), np.append(much[1:], True)
     begins[first] = stops[last] = True
     others = ~much & rest
-    pieces = np.stack([at[others & begins], ends[others & stops]], axis=1)
+    pieces = np.stack([picked(at, others & begins), picked(ends, others & stops)], axis=1)
     return Outline(filler, jumps, body, pieces, np.stack([at, ends], axis=1)[much & rest])
 
 
@@ -67,9 +68,10 @@ def _joined(image: Image, start: I64, end: I64) -> U8:
 
 def _lone_jumps(image: Image, body: I64, stop: I64, start: I64, end: I64) -> Flags:
     """Which runs ``[start, end)`` hold nothing but a jump out of them in ``[body, stop)``."""
-    found: Flags = (end - body >= JUMP) & (stop <= body + JUMP)
-    found[found] = image.memory[body[found]] == _NEAR_JUMP
-    at = body[found]
+    runs = np.flatnonzero((end - body >= JUMP) & (stop <= body + JUMP))
+    runs = runs[image.memory[body[runs]] == _NEAR_JUMP]
+    at = body[runs]
     target = at + JUMP + values_at(image, at + 1, "<i4")
-    found[found] = (target < start[found]) | (target >= end[found])
+    found = np.zeros(len(body), dtype=np.bool_)
+    found[runs[(target < start[runs]) | (target >= end[runs])]] = True
     return found

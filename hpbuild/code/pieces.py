@@ -50,14 +50,15 @@ class Columns:
 
     def only(self, chosen: Mask) -> "Columns":
         """The ``chosen`` ones."""
-        return Columns(**{name: getattr(self, name)[chosen] for name in Columns.__slots__})
+        rows = np.flatnonzero(chosen)
+        return Columns(**{name: getattr(self, name).take(rows) for name in Columns.__slots__})
 
     def joined(self, *others: "Columns") -> "Columns":
         """These and the others."""
         tables = (self, *others)
         order = np.argsort(np.concatenate([table.start for table in tables]), kind="stable")
         columns = {
-            name: np.concatenate([getattr(table, name) for table in tables])[order]
+            name: np.concatenate([getattr(table, name) for table in tables]).take(order)
             for name in Columns.__slots__
         }
         return Columns(**columns)

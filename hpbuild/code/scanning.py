@@ -10,7 +10,7 @@ import numpy.typing as npt
 from iced_x86 import Decoder, Mnemonic
 
 from hpbuild.code.base_operands import may_be_based
-from hpbuild.code.columns import members
+from hpbuild.code.columns import members, picked
 from hpbuild.code.decode import (
     ADDRESS_ONLY,
     KIND_MASK,
@@ -65,7 +65,7 @@ class Operands:
 def scan_runs(image: Image, start: I64, end: I64, tick: Tick = lambda done, total: None) -> Scanned:
     """What ``scan`` finds in each of the runs ``[start, end)`` of the image, as if each ended in front of its
     first byte that is no instruction. Linkers lay very many jumps, each alone: those need no decoder."""
-    jump = (end - start == _JUMP) & (image.memory[start] == _NEAR_JUMP)
+    jump = (end - start == _JUMP) & (image.memory.take(start) == _NEAR_JUMP)
     jumps, others = np.flatnonzero(jump), np.flatnonzero(~jump)
     parts = [_lone_jumps(image, start[jumps])] if len(jumps) else []
     operands, done = Operands({}), 0
@@ -172,16 +172,15 @@ def _leaving(swept: Sweep) -> I64:
     near = np.flatnonzero((shape >= Shape.BRANCH8) & (shape <= Shape.JUMP32))
     target, counts = swept.branch_targets(near), np.diff(np.searchsorted(near, swept.first))
     low, high = np.repeat(swept.start, counts), np.repeat(swept.stop, counts)
-    found: I64 = near[(target < low) | (target >= high)]
-    return found
+    return picked(near, (target < low) | (target >= high))
 
 
 def _branches(swept: Sweep, hits: I64) -> I64:
     """Rows of near branches and calls."""
-    shape = swept.shapes.shape[hits]
-    width, called = FIELD_WIDTH[shape], shape == Shape.CALL
+    shape = swept.shapes.shape.take(hits)
+    width, called = FIELD_WIDTH.take(shape), shape == Shape.CALL
     kind = np.where(called, int(RefKind.CALL), int(RefKind.BRANCH))
-    site = swept.at[hits] + swept.length[hits] - width
+    site = swept.at.take(hits) + swept.length.take(hits) - width
     return np.stack([site, swept.branch_targets(hits), kind | width << 4])
 
 
@@ -225,8 +224,7 @@ def _wide_at(swept: Sweep, modrm: U8) -> U32:
     rows, field = rows[large], field[large]
     may = swept.shapes.shape == Shape.RARE
     may[rows[field + 4 <= swept.at[rows] + swept.length[rows]]] = True
-    found: U32 = swept.at[may].astype(np.uint32)
-    return found
+    return picked(swept.at, may).astype(np.uint32)
 
 
 def displacements(memory: U8, at: I64) -> I64:

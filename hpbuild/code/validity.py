@@ -23,14 +23,14 @@ def doubtful(code: U8, at: I64) -> I64:
     """The rows of those instructions at the places ``at`` of ``code`` of which the table does not tell that
     they are some; ascending."""
     rows = np.flatnonzero(~_CERTAIN.take(_first_two(code, at)))
-    rows = rows[~_scalar(code, at[rows])]
+    rows = rows[~_scalar(code, at.take(rows))]
     found = []
     for number in range(_PREFIXES):
-        place = at[rows] + number
-        prefixed = _PREFIX[code[place]]
+        place = at.take(rows) + number
+        prefixed = _PREFIX.take(code.take(place))
         found.append(rows[~prefixed])
         rows, place = rows[prefixed], place[prefixed]
-        rows = rows[~_CERTAIN[_first_two(code, place + 1)]]
+        rows = rows[~_CERTAIN.take(_first_two(code, place + 1))]
     return np.sort(np.concatenate([*found, rows]))
 
 
@@ -55,7 +55,7 @@ def invalid(code: U8, at: I64, length: U8, rows: I64) -> I64:
 def _scalar(code: U8, at: I64) -> npt.NDArray[np.bool_]:
     """Which of the instructions at these places certainly work on one number of a vector register: F2 or F3,
     perhaps REX, and one of certain opcodes."""
-    found: npt.NDArray[np.bool_] = code[at] & 0xFE == 0xF2
+    found: npt.NDArray[np.bool_] = code.take(at) & 0xFE == 0xF2
     place = at[found] + 1
     place += code[place] & 0xF0 == 0x40
     found[found] = (code[place] == 0x0F) & _SCALAR[code[place + 1]]

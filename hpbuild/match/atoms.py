@@ -13,6 +13,7 @@ from hpbuild.code.identification import identification
 from hpbuild.code.model import I64, U8, FieldForm, Program
 from hpbuild.dataclass import dataclass
 from hpbuild.match.digests import Pieces, digests
+from hpbuild.match.forms import rows_below
 from hpbuild.match.masked import Masked
 from hpbuild.match.vtables import table_heads
 from hpbuild.pe.symbols import SymbolKind
@@ -79,7 +80,8 @@ def cut_atoms(program: Program, masked: Masked) -> Atoms:
     end = np.minimum(np.append(start[1:], ends[-1] if len(ends) else 0), ends[owner]) if len(start) else start
     section = sections[owner]
     first = np.searchsorted(program.fields.site, start)
-    last = np.searchsorted(program.fields.site, end)
+    # Nearly all end where the next one begins.
+    last = rows_below(program.fields.site, end, np.append(first[1:], len(program.fields)))
     return Atoms(
         start=start,
         end=end,
@@ -149,7 +151,7 @@ def _anchors(program: Program, runs: tuple[I64, I64], heads: tuple[I64, ...], te
     # Most name code. What has no data near is not sorted.
     near = np.zeros((program.image.size_of_image >> _NEAR) + 1, dtype=np.bool_)
     near[members(runs[0] >> _NEAR, (runs[1] - 1 >> _NEAR) + 1)] = True
-    parts = [part[near.take(part >> _NEAR, mode="clip")] for part in parts]
+    parts = [part.take(np.flatnonzero(near.take(part >> _NEAR, mode="clip"))) for part in parts]
     anchors = distinct(np.concatenate(parts))
     anchors = anchors[~_within_fields(program, anchors)]
     return distinct(np.concatenate([anchors, _aligned_behind(program, anchors)]))
@@ -160,10 +162,10 @@ def _aligned_behind(program: Program, anchors: I64) -> I64:
     nothing names. (What holds a pointer is aligned as the pointer is.)"""
     site = program.fields.site[program.fields.form == FieldForm.ADDR64]
     nowhere = np.iinfo(np.int64).max
-    odd = np.flatnonzero(anchors % 8)
+    odd = np.flatnonzero(anchors & 7)
     known = np.append(site, nowhere)[np.searchsorted(site, anchors[odd])]
     before_next = known < np.append(anchors[1:], nowhere)[odd]
-    found: I64 = known[(known % 8 == 0) & before_next]
+    found: I64 = known[(known & 7 == 0) & before_next]
     return found
 
 

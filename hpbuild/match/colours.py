@@ -76,7 +76,7 @@ class _Edges:
     def gathered(self, labels: U64) -> tuple[U64, U64]:
         """By node, of what it names and of who names it: the labels, each times its factor, summed modulo
         2**64."""
-        sums = _run_sums(labels[self._ends] * self._factors, self._bounds)
+        sums = _run_sums(labels.take(self._ends) * self._factors, self._bounds)
         sums += self._settled
         return sums[: len(sums) // 2], sums[len(sums) // 2 :]
 
@@ -94,10 +94,10 @@ class _Edges:
     def of(self, kept: Bool, labels: U64, partners: I64) -> "_Edges":
         """Those of some of the nodes; what leads to fragments with partners, which have the labels of pairs,
         is settled."""
-        both = np.concatenate([kept, kept])
-        sizes, runs = np.diff(self._bounds), np.flatnonzero(both)
-        rows = np.flatnonzero(np.repeat(both, sizes))
-        ends, factors, bounds = self._ends[rows], self._factors[rows], _bounds(sizes[runs])
+        runs = np.flatnonzero(np.concatenate([kept, kept]))
+        begin, end = self._bounds.take(runs), self._bounds.take(runs + 1)
+        rows, bounds = members(begin, end), _bounds(end - begin)
+        ends, factors = self._ends.take(rows), self._factors.take(rows)
         free = partners[ends] < 0
         open_bounds = _bounds(free)[bounds]
         rows = np.flatnonzero(~free)
@@ -108,8 +108,8 @@ class _Edges:
     def without(self, empty: Bool) -> "_Edges":
         """Those of all nodes but some that have none."""
         runs = np.flatnonzero(np.concatenate([~empty, ~empty]))
-        bounds = np.append(self._bounds[runs], self._bounds[-1:])
-        return _Edges(self._ends, self._factors, bounds, self._settled[runs])
+        bounds = np.append(self._bounds.take(runs), self._bounds[-1:])
+        return _Edges(self._ends, self._factors, bounds, self._settled.take(runs))
 
 
 class _Colours:
@@ -233,10 +233,10 @@ class _Colours:
         bounds = _bounds(known)[_bounds(end - begin)]
         begin, end = links.first[nodes], links.last[nodes]
         row = np.concatenate([row[inner], links.rows[members(begin, end)]])
-        owner = side.program.references.fragment[row]
+        owner = side.program.references.fragment.take(row)
         return _Edges(
             np.concatenate([code[inner], owner[len(inner) :]]),
-            self._factors(row - side.first[owner], row),
+            self._factors(row - side.first.take(owner), row),
             np.concatenate([bounds, bounds[-1] + np.cumsum(end - begin)]),
             np.concatenate([links.named[nodes], links.held[nodes]]),
         )
@@ -247,7 +247,7 @@ class _Colours:
         if not len(place):
             return place.view(np.uint64)
         every = np.arange(int(place.max()) + 1, dtype=np.uint64)
-        factors = mix(every, np.zeros(1, dtype=np.uint64))[place]
+        factors = mix(every, np.zeros(1, dtype=np.uint64)).take(place)
         # Few lead elsewhere than to a start: one byte for each reference says which.
         inner = np.flatnonzero((offset != 0)[row])
         factors[inner] = mix(place[inner].view(np.uint64), offset[row[inner]].view(np.uint64))
@@ -259,7 +259,7 @@ def _run_sums(values: U64, bounds: I64) -> U64:
     """Sums modulo 2**64 of runs of values, each of which ends where the next one begins."""
     sums = np.zeros(len(values) + 1, dtype=np.uint64)
     np.cumsum(values, out=sums[1:])
-    sums = sums[bounds]
+    sums = sums.take(bounds)
     return sums[1:] - sums[:-1]
 
 

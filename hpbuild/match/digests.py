@@ -41,7 +41,7 @@ def digests(masked: Masked, pieces: Pieces) -> I64:
     """The BLAKE2b digest, of 64 bits, of each piece and its tails."""
     found = np.zeros(len(pieces), dtype=np.int64)
     sizes = pieces.end - pieces.start
-    kinds = np.searchsorted(np.array(WORDS) * WORD, sizes)
+    kinds: U8 = np.array([sizes > words * WORD for words in WORDS]).sum(axis=0, dtype=np.uint8)
     if (pieces.sites[1:] == pieces.sites[:-1]).any():
         kinds[:] = len(WORDS)  # a row has room for one mark at a place
     short = [np.flatnonzero(kinds == kind) for kind in range(len(WORDS))]

@@ -16,7 +16,7 @@ def fragment_forms(program: Program, masked: Masked) -> I64:
     code = np.flatnonzero(~fragments.opaque)
     first, last = reference_ranges(program)
     marks = references.kind << np.uint8(4) | references.width
-    shape = references.site - fragments.start[references.fragment]
+    shape = references.site - fragments.start.take(references.fragment)
     shape <<= 8
     shape |= marks
     pieces = Pieces(
@@ -54,16 +54,16 @@ def reference_ranges(program: Program) -> tuple[I64, I64]:
     fragments, references = program.fragments, program.references
     behind = np.cumsum(np.bincount(references.fragment + 1, minlength=len(fragments) + 1))
     site, first, last = references.site, behind[: len(fragments)], behind[1 : len(fragments) + 1]
-    return _rows(site, fragments.start, first), _rows(site, fragments.end, last)
+    return rows_below(site, fragments.start, first), rows_below(site, fragments.end, last)
 
 
-def _rows(sites: I64, keys: I64, guess: I64) -> I64:
+def rows_below(sites: I64, keys: I64, guess: I64) -> I64:
     """The number of ``sites``, which are ascending, below each key. It is the guess nearly everywhere: to see
     that takes less time than to search."""
     if not len(sites):
         return np.zeros(len(keys), dtype=np.int64)
-    below = (guess == 0) | (sites[guess - 1] < keys)
-    above = (guess == len(sites)) | (sites[np.minimum(guess, len(sites) - 1)] >= keys)
+    below = (guess == 0) | (sites.take(guess - 1) < keys)
+    above = (guess == len(sites)) | (sites.take(guess, mode="clip") >= keys)
     wrong = np.flatnonzero(~(below & above))
     found = guess.astype(np.int64)
     found[wrong] = np.searchsorted(sites, keys[wrong])

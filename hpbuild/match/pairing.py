@@ -140,7 +140,7 @@ def in_order(keys: I64) -> tuple[I64, I64]:
     packed |= np.arange(len(keys))
     packed.sort()
     order: I64 = packed & mask
-    ordered = keys[order]
+    ordered = keys.take(order)
     packed >>= bits
     mixed = (packed[1:] == packed[:-1]) & (ordered[1:] != ordered[:-1])
     if mixed.any():

@@ -50,7 +50,7 @@ def locate(program: Program, atoms: Atoms, rva: I64) -> Places:
     ordered = keys >> 32
     first = np.ones(len(rva), dtype=np.bool_)
     np.not_equal(ordered[1:], ordered[:-1], out=first[1:])
-    found = _locate(program, atoms, ordered[first])
+    found = _locate(program, atoms, ordered.take(np.flatnonzero(first)))
     # Which of those found it is, by address. Columns are used again, for to touch new memory takes its time.
     keys &= 0xFFFFFFFF
     np.cumsum(first, out=ordered)

@@ -58,7 +58,7 @@ class Rows:
         first = rows[new][np.cumsum(new) - 1]
         same = np.ones(count, dtype=np.bool_)
         for column in columns:
-            same &= column[rows] == column[first]
+            same &= column.take(rows) == column.take(first)
         found = np.arange(count)
         found[rows[same]] = first[same]
         return found

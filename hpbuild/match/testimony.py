@@ -4,6 +4,7 @@ from difflib import SequenceMatcher
 
 import numpy as np
 
+from hpbuild.code.columns import distinct
 from hpbuild.code.decode import RefKind
 from hpbuild.dataclass import dataclass
 from hpbuild.match.address_map import Evidence
@@ -56,7 +57,7 @@ def witnesses(comparison: Comparison, fragment: int) -> tuple[tuple[str, ...], i
     agreeing = owners[
         comparison.agreement.identical[owners] & (fragments.root[owners] != fragments.root[fragment])
     ]
-    roots = np.unique(fragments.root[agreeing]).tolist()
+    roots = distinct(fragments.root[agreeing]).tolist()
     return tuple(side.program.name_of(root) for root in roots[:SHOWN]), len(roots)
 
 

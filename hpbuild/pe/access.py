@@ -187,7 +187,9 @@ def to_rva(image: Image, address: int, code: Code, what: str) -> Rva:
 def distinct(values: Words) -> Words:
     """The values, ascending, each once; numpy's ``unique`` hashes, which takes far longer."""
     ordered = np.sort(values)
-    return ordered[np.concatenate(([True], ordered[1:] != ordered[:-1]))] if len(ordered) else ordered
+    if not len(ordered):
+        return ordered
+    return ordered.take(np.flatnonzero(np.concatenate(([True], ordered[1:] != ordered[:-1]))))
 
 
 def merged_runs(starts: Places, ends: Places) -> tuple[Places, Places]:

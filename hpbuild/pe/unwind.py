@@ -170,7 +170,7 @@ def primary_begins(image: Image, functions: RuntimeFunctions) -> Words:
     active = np.arange(len(functions))
     for _ in range(MAX_CHAIN + 1):
         table = unwind_table(image, unwind)
-        linked = (table.flags & UNW_FLAG_CHAININFO) != 0
+        linked = np.flatnonzero(table.flags & UNW_FLAG_CHAININFO)
         active, chained = active[linked], table.chained[linked]
         if not len(active):
             return begin
@@ -183,7 +183,7 @@ def unwind_table(image: Image, rvas: Words) -> UnwindTable:
     at = rvas.astype(np.int64)
     _refuse_any(image, rvas, at + 4 > image.size_of_image, codes.UNWIND_OUTSIDE)
     memory = image.memory
-    head, count = memory[at], memory[at + 2].astype(np.int64)
+    head, count = memory.take(at), memory.take(at + 2).astype(np.int64)
     version, flags = head & 7, head >> 3
     chain = (flags & UNW_FLAG_CHAININFO) != 0
     handled = (flags & (UNW_FLAG_EHANDLER | UNW_FLAG_UHANDLER)) != 0

@@ -135,7 +135,7 @@ def _tables(comparison: Comparison, roots: set[int]) -> set[int]:
     code = side.pointers.code
     home = side.program.fragments.root[np.maximum(code, 0)]
     out = (code >= 0) & (side.pointers.offset != 0) & np.isin(home, np.fromiter(roots, dtype=np.int64))
-    atoms = np.unique(side.atoms.at(side.program.fields.site[out]))
+    atoms = distinct(side.atoms.at(side.program.fields.site[out]))
     atoms = atoms[atoms >= 0]
     return set(atoms[(data.baseline[atoms] >= 0) & data.same[atoms]].tolist())
 

@@ -12,6 +12,7 @@ import numpy.typing as npt
 from hpbuild.codes.pe_identity import NOT_A_PDB, PDB_CONTAINER_MALFORMED, PDB_LIMIT
 from hpbuild.dataclass import dataclass
 from hpbuild.errors import HpbuildError
+from hpbuild.pe.access import distinct
 
 MAGIC = b"Microsoft C/C++ MSF 7.00\r\n\x1aDS\0\0\0"
 MAX_FILE_SIZE = 2 << 30
@@ -104,7 +105,7 @@ def _streams(
 def _check_blocks(blocks: npt.NDArray[np.uint32], block_count: int, name: str) -> None:
     if len(blocks) and (int(blocks.max()) >= block_count or int(blocks.min()) == 0):
         raise _damaged(name, f"a block number outside 1..{block_count - 1}")
-    if len(np.unique(blocks)) != len(blocks):
+    if len(distinct(blocks)) != len(blocks):
         raise _damaged(name, "a block is listed twice")
 
 
