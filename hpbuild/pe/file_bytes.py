@@ -78,6 +78,9 @@ class FileBytes:
         steps = range(0, len(self), _STEP)
         return all(self[start : start + _STEP] == other[start : start + _STEP] for start in steps)
 
+    def __hash__(self) -> int:
+        raise TypeError("the bytes of a file have no hash: it would take all of them")
+
     def __repr__(self) -> str:
         return f"FileBytes({len(self)} bytes)"
 

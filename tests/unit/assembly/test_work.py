@@ -23,6 +23,8 @@ from hpbuild.codes import match as match_codes
 from hpbuild.codes import pe as pe_codes
 from hpbuild.codes import work as codes
 from hpbuild.errors import HpbuildError
+from hpbuild.pe.file_bytes import FileBytes
+from hpbuild.pe.files import read_file
 from hpbuild.pipeline import (
     BuildRequest,
     BuildResult,
@@ -104,6 +106,25 @@ def test_a_diff_is_the_same_wherever_it_is_done(trees: tuple[Path, Path]) -> Non
     assert diffs(trees, Work(jobs=2)) == here
     with ThreadPoolExecutor(3) as threads:
         assert diffs(trees, Work(executor=threads)) == here
+
+
+def test_files_are_read_as_the_work_says(binaries: Path) -> None:
+    """Each once, for a diff, a build and a proof."""
+    files = [binaries / side / "codec.dll" for side in ("baseline", "fixed")]
+    asked: list[Path] = []
+
+    def read(path: Path) -> FileBytes:
+        asked.append(path)
+        return read_file(path)
+
+    pair = files[0], files[1]
+    assert diffs(pair, Work(read=read)) == diffs(pair, Work())
+    assert sorted(asked) == files
+    result = build(request(pair), quiet, Work(read=read))
+    assert sorted(asked[2:]) == files
+    bundle = read_bundle(assemble(result))
+    prove_bundle(bundle, *pair, "auto", quiet, Work(read=read))
+    assert sorted(asked[4:]) == files
 
 
 def test_the_order_of_finishing_does_not_matter(trees: tuple[Path, Path]) -> None:

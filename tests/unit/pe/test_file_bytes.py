@@ -83,6 +83,18 @@ def test_bytes_in_one_piece_are_never_copied() -> None:
     assert FileBytes.of(b"").whole() == b""
 
 
+def test_a_part_of_other_bytes_is_no_more_than_that_part() -> None:
+    data = FileBytes.joined([memoryview(b"not for you")[4:7]])
+    assert (data.whole(), data[:], len(data)) == (b"for", b"for", 3)
+
+
+def test_equal_bytes_are_equal_in_any_pieces_and_have_no_hash() -> None:
+    """To hash them would take all of a large file, and those of equal ones would differ."""
+    assert joined([b"a", b"bc"]) == FileBytes.of(b"abc")
+    with pytest.raises(TypeError):
+        hash(FileBytes.of(b"abc"))
+
+
 def test_nothing_can_be_changed_and_nobody_goes_byte_by_byte() -> None:
     data = FileBytes.joined([memoryview(bytearray(b"abc")), memoryview(b"def")])
     for piece in data.pieces():
