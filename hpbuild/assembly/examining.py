@@ -9,7 +9,6 @@ from hpbuild.assembly.beside import can_fork
 from hpbuild.assembly.collector import collector_aside
 from hpbuild.assembly.lists import Lists
 from hpbuild.assembly.loading import Pair, Source, load_pair
-from hpbuild.assembly.memory_ahead import memory_ahead
 from hpbuild.assembly.trees import FilePair
 from hpbuild.dataclass import dataclass
 from hpbuild.errors import Finding
@@ -80,9 +79,7 @@ def examine(
         if analysed is not None:
             analysed(programs)
         progress("compare", pair.path, 0, 0)
-        at_once = processes > 1 and can_fork()
-        with memory_ahead((programs.baseline, programs.fixed) if at_once else ()):
-            comparison = compare(programs.baseline, programs.fixed, programs.contents)
+        comparison = compare(programs.baseline, programs.fixed, programs.contents)
         progress("plan", pair.path, 0, 0)
         if isinstance(lists, Lists):
             limit, explanations = (
@@ -92,7 +89,7 @@ def examine(
         else:
             entries = [function.fixed[0].start for function in lists.functions if function.fixed]
             limit, explanations = limit_of_package(comparison, lists.only, entries), ()
-        begin = partial(aside, pair.path) if at_once else None
+        begin = partial(aside, pair.path) if processes > 1 and can_fork() else None
         decision = decide(comparison, limit, programs.builds, begin)
         difference = describe(comparison)
     sources = (programs.baseline.symbols.source, programs.fixed.symbols.source)

@@ -10,7 +10,7 @@ import io
 import os
 import sys
 
-from hpbuild.cli.huge_pages import begin_again, heed
+from hpbuild.cli.heap import prepare_heap
 from hpbuild.cli.piece import CHILD_VARIABLE
 from hpbuild.cli.ready import ready_text
 
@@ -30,8 +30,6 @@ def run() -> None:
     os.environ.pop(CHILD_VARIABLE, None)  # a parent sets it by another entrance
     arguments = sys.argv[1:]
     try:
-        begin_again(arguments)
-        heed()
         status = _status(arguments)
         if "enum" in sys.modules:  # otherwise the answer was ready, and the end will not take long
             _heed_no_more()
@@ -127,6 +125,7 @@ def _run(arguments: list[str]) -> int:
     # numpy's library for linear algebra, which nobody here uses, starts a thread for each processor, with its
     # memory, when it is loaded.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+    prepare_heap(arguments)
     from hpbuild.cli.quick import quick_run
 
     run = quick_run(arguments)

@@ -8,7 +8,6 @@ read. Imports nothing large, for files are read while other modules are being im
 import mmap
 import struct
 from collections.abc import Iterable
-from contextlib import suppress
 
 from hpbuild.dataclass import dataclass
 
@@ -104,9 +103,6 @@ def zeros(size: int) -> memoryview:
             area = mmap.mmap(-1, size)
     except OSError as error:
         raise MemoryError(str(error)) from error
-    if hasattr(mmap, "MADV_HUGEPAGE"):
-        with suppress(OSError):  # a kernel without huge pages
-            area.madvise(mmap.MADV_HUGEPAGE)
     return memoryview(area)
 
 
