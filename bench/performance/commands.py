@@ -124,22 +124,6 @@ def decoding(pair: Pair, decoder: str, role: str, rounds: int = 0) -> Lane:
     )
 
 
-def touched(mebibytes: int) -> tuple[str, ...]:
-    """A command that uses so much memory and gives it back. The host of a virtual machine takes back what
-    lies idle for seconds, and who uses it next waits for the host, ten times as long as for the memory."""
-    return sys.executable, "-c", _TOUCH, str(mebibytes << 20)
-
-
-_TOUCH = """
-import mmap, sys
-memory = mmap.mmap(-1, int(sys.argv[1]), flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
-if hasattr(mmap, "MADV_HUGEPAGE"):
-    memory.madvise(mmap.MADV_HUGEPAGE)
-for at in range(0, len(memory), 4096):
-    memory[at] = 1
-"""
-
-
 def rested(seconds: float) -> tuple[str, ...]:
     """A command that lets the machine lie idle."""
     return sys.executable, "-c", f"import time; time.sleep({seconds})"

@@ -18,8 +18,6 @@ DONE = (0, 1)
 START_ROUNDS = 15
 LARGE = 100
 """Megabytes of a pair from which on slow tools run once."""
-IN_USE = 1536
-"""MiB of memory that have just been used when a command begins: as much as the largest one may take."""
 REST = 10.0
 """Seconds after which a machine that lay idle is used, for the one race about that."""
 QUIET = ("--quiet", "--format", "json")
@@ -118,8 +116,7 @@ def of_subject(subject: Subject, inputs: Inputs, hpbuild: Hpbuild, folder: Path)
         "code_bytes": sum(map(code_size, files)),
     }
     about = f"{pair.group}: {subject.name} of two consecutive releases"
-    before = commands.touched(IN_USE)
-    return Race(name=subject.name, about=about, lanes=lanes, warm=files, before=before, facts=facts)
+    return Race(name=subject.name, about=about, lanes=lanes, warm=files, facts=facts)
 
 
 def rested(subject: Subject) -> str:
@@ -199,7 +196,6 @@ def linearity(pairs: tuple[Pair, ...], hpbuild: Hpbuild) -> Race:
         about="hpbuild diff of pairs by size",
         lanes=tuple(lanes),
         warm=warm,
-        before=commands.touched(IN_USE),
     )
 
 
@@ -235,6 +231,4 @@ def of_tree(inputs: Inputs, hpbuild: Hpbuild, folder: Path) -> Race:
     )
     files = sorted(path for side in (laid.baseline, laid.fixed) for path in side.rglob("*") if path.is_file())
     facts = {"files": laid.files, "different": laid.different, "bytes": laid.size}
-    before = commands.touched(IN_USE)
-    about = "hpbuild diff of two trees"
-    return Race(name=TREE, about=about, lanes=lanes, warm=tuple(files), before=before, facts=facts)
+    return Race(name=TREE, about="hpbuild diff of two trees", lanes=lanes, warm=tuple(files), facts=facts)

@@ -26,7 +26,7 @@ Progress = Callable[[str, str, int, int], None]
 Known = tuple[Program, Contents]
 """What is known of one image, with what comparing needs of it alone."""
 Part = tuple[Image, Symbols]
-FIRST_SHARE = 0.54
+FIRST_SHARE = 0.58
 """Which part of the baseline's code the first of two processes decodes: the second has more to do."""
 
 

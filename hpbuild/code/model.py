@@ -18,6 +18,7 @@ from hpbuild.pe.symbols import Symbols
 U32 = npt.NDArray[np.uint32]
 I64 = npt.NDArray[np.int64]
 U8 = npt.NDArray[np.uint8]
+U16 = npt.NDArray[np.uint16]
 
 
 class FieldForm(IntEnum):
@@ -61,7 +62,7 @@ class References:
     kind: U8
     width: U8
     trailing: U8
-    access: I64
+    access: U16
     fragment: I64
 
     def __len__(self) -> int:

@@ -193,6 +193,6 @@ def _references(layout: Layout, counts: I64, fragments: Fragments, sites: I64, p
         kind=kind,
         width=(meta >> 4 & 15).astype(np.uint8),
         trailing=(meta >> 8 & 15).astype(np.uint8),
-        access=(meta >> 12).astype(np.int64),
+        access=(meta >> 12).astype(np.uint16),
         fragment=np.repeat(np.arange(len(fragments)), counts),
     )

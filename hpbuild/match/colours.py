@@ -76,7 +76,9 @@ class _Edges:
     def gathered(self, labels: U64) -> tuple[U64, U64]:
         """By node, of what it names and of who names it: the labels, each times its factor, summed modulo
         2**64."""
-        sums = _run_sums(labels.take(self._ends) * self._factors, self._bounds)
+        values = labels.take(self._ends)
+        values *= self._factors
+        sums = _run_sums(values, self._bounds)
         sums += self._settled
         return sums[: len(sums) // 2], sums[len(sums) // 2 :]
 
@@ -223,43 +225,57 @@ class _Colours:
         self.nodes, self._own, self.column = self.nodes[rest], self._own[rest], self.column[rest]
 
     def _opened(self) -> _Edges:
-        """The references of the nodes to code, and those that lead to them."""
+        """The references of the nodes to code, and those that lead to them. Columns are let go of as soon as
+        they have served: room for as many again would have to be got."""
         side, links, nodes = self._side, self._side.links, self.nodes
         begin, end = side.first[nodes], links.own[nodes]
         row = members(begin, end)
-        code = side.targets.code[row]
+        code = side.targets.code.take(row)
         known = code >= 0
         inner = np.flatnonzero(known)
-        bounds = _bounds(known)[_bounds(end - begin)]
+        outgoing = _bounds(known)[_bounds(end - begin)]
+        row, code = row.take(inner), code.take(inner)
+        del known, inner
         begin, end = links.first[nodes], links.last[nodes]
-        row = np.concatenate([row[inner], links.rows[members(begin, end)]])
-        owner = side.program.references.fragment.take(row)
+        incoming = _bounds(end - begin)
+        ends = np.empty(len(row) + int(incoming[-1]), dtype=np.int64)
+        factors = np.empty(len(ends), dtype=np.uint64)
+        ends[: len(row)] = code
+        del code
+        factors[: len(row)] = self._factors(row, side.program.references.fragment.take(row))
+        middle, row = len(row), links.rows.take(members(begin, end))
+        ends[middle:] = side.program.references.fragment.take(row)
+        factors[middle:] = self._factors(row, ends[middle:])
         return _Edges(
-            np.concatenate([code[inner], owner[len(inner) :]]),
-            self._factors(row - side.first.take(owner), row),
-            np.concatenate([bounds, bounds[-1] + np.cumsum(end - begin)]),
+            ends,
+            factors,
+            np.concatenate([outgoing, outgoing[-1] + incoming[1:]]),
             np.concatenate([links.named[nodes], links.held[nodes]]),
         )
 
-    def _factors(self, place: I64, row: I64) -> U64:
-        """Odd numbers for the places and offsets of references."""
+    def _factors(self, row: I64, owner: I64) -> U64:
+        """Odd numbers for the places and offsets of references in their ``owner``."""
         offset = self._side.targets.offset
-        if not len(place):
-            return place.view(np.uint64)
+        if not len(row):
+            return row.view(np.uint64)
+        place = row - self._side.first.take(owner)
         every = np.arange(int(place.max()) + 1, dtype=np.uint64)
         factors = mix(every, np.zeros(1, dtype=np.uint64)).take(place)
         # Few lead elsewhere than to a start: one byte for each reference says which.
-        inner = np.flatnonzero((offset != 0)[row])
+        inner = np.flatnonzero((offset != 0).take(row))
         factors[inner] = mix(place[inner].view(np.uint64), offset[row[inner]].view(np.uint64))
         factors |= np.uint64(1)
         return factors
 
 
 def _run_sums(values: U64, bounds: I64) -> U64:
-    """Sums modulo 2**64 of runs of values, each of which ends where the next one begins."""
-    sums = np.zeros(len(values) + 1, dtype=np.uint64)
-    np.cumsum(values, out=sums[1:])
-    sums = sums.take(bounds)
+    """Sums modulo 2**64 of runs of ``values``, each of which ends where the next one begins. What comes after
+    each other in ``values`` is added up there."""
+    if not len(values):
+        return np.zeros(len(bounds) - 1, dtype=np.uint64)
+    np.cumsum(values, out=values)
+    sums = values.take(bounds - 1, mode="clip")
+    sums[: np.searchsorted(bounds, 0, side="right")] = 0
     return sums[1:] - sums[:-1]
 
 

@@ -10,7 +10,7 @@ from xml.etree import ElementTree
 
 import pytest
 
-from bench.performance.commands import Missing, call, tool, touched
+from bench.performance.commands import Missing, call, tool
 from bench.performance.decoding import capstone, counted, iced
 from bench.performance.fit import Line, exponent, line
 from bench.performance.inputs import Inputs, found, series, steps, tree
@@ -151,11 +151,6 @@ class TestRace:
             Race(name="r", about="", lanes=lanes, before=("sh", "-c", "exit 3")), self.track(tmp_path)[0]
         )
         assert [row["out"] for row in result["lanes"]] == ["exit status 3"] * 2
-
-    def test_memory_is_used_and_given_back(self, tmp_path: Path) -> None:
-        done = run(touched(300), folder=tmp_path, environment={}, limit=60)
-        assert done.status == 0
-        assert 300 < done.peak < 340
 
     def test_a_lane_that_fails_is_out_and_the_others_go_on(self, tmp_path: Path) -> None:
         lanes = (self.lane("bad", "echo why >&2; exit 7"), self.lane("good", "echo g >> log"))

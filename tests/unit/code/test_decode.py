@@ -1,8 +1,10 @@
 """References found in hand-assembled code: exact field, width, trailing bytes, access size, target."""
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from iced_x86 import MemorySize, MemorySizeExt
 
 from hpbuild.code.decode import (
     MAX_TARGET,
@@ -237,3 +239,8 @@ def test_any_bytes(code: bytes, start: int) -> None:
         value = int.from_bytes(code[site - start : at - start], "little", signed=True)
         wide = at + trailing + value
         assert target == (wide if 0 <= wide < MAX_TARGET else MAX_TARGET)
+
+
+def test_every_access_fits_into_its_column() -> None:
+    sizes = [MemorySizeExt.size(size) for size in vars(MemorySize).values() if isinstance(size, int)]
+    assert 64 < max(sizes) <= np.iinfo(np.uint16).max

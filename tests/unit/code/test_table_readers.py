@@ -67,9 +67,9 @@ def one_fragment(start: int, end: int) -> Fragments:
 
 
 def no_references() -> References:
-    none, few = np.zeros(0, dtype=np.int64), np.zeros(0, dtype=np.uint8)
+    none, few, sizes = (np.zeros(0, dtype=kind) for kind in (np.int64, np.uint8, np.uint16))
     return References(
-        site=none, target=none, kind=few, width=few, trailing=few, access=none, fragment=none
+        site=none, target=none, kind=few, width=few, trailing=few, access=sizes, fragment=none
     )  # fmt: skip
 
 
