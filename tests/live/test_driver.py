@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from hpbuild.apply.live.binaries import find_binaries
-from hpbuild.apply.live.driver import Session, open_session
+from hpbuild.apply.live.driver import Session, has_ended, open_session
 from hpbuild.apply.live.host import host_of
 from hpbuild.apply.live.order import Order
 from hpbuild.apply.live.patching import apply_live, revert_every, revert_live
@@ -270,11 +270,13 @@ def test_the_process_ends_midway(wine: Wine, packages: Packages, binaries: Path,
         assert order is not None
         with open_session(opened) as session:
             session.apply(order)
+            assert not has_ended(opened)
             host.do("expire 300 7")
             with pytest.raises(HpbuildError) as caught:
                 alternate_without_end(session, order)
         assert caught.value.code is live.PROCESS_GONE
         assert host.process.wait(LIMIT) == 7
+        assert has_ended(opened)
         with pytest.raises(HpbuildError) as caught:
             standing_of(host.pid)
         assert caught.value.code in (process.NO_SUCH_PROCESS, process.PROCESS_GONE)

@@ -5,12 +5,14 @@ import os
 import queue
 import subprocess
 import threading
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import IO, Any
 
 from hpbuild.apply.live.host import Host
 from hpbuild.codes.driver import COURIER_FAILED, COURIER_SILENT
+from hpbuild.codes.live import PROCESS_GONE
 from hpbuild.errors import HpbuildError
 
 FAREWELL = 5.0
@@ -19,6 +21,8 @@ LONGEST_LINE = 1 << 20
 """Bytes of one answer that are read."""
 SHOWN = 300
 """Characters of the courier's own log that a message repeats."""
+LAST_WORDS = 10.0
+"""Seconds that the courier has to say that the process it works on has ended."""
 
 
 class Courier:
@@ -56,24 +60,38 @@ class Courier:
         """The courier's process id on this system."""
         return self._child.pid
 
-    def ask(self, line: str, limit: float) -> bytes:
+    def ask(self, line: str, limit: float, ended: Callable[[], bool] = lambda: False) -> bytes:
         """Send ``line`` and return the answer without its line end, waiting at most ``limit`` seconds.
+        ``ended`` tells whether the process that the courier works on has ended.
 
-        Raises HpbuildError: HP7353 when the courier is gone, HP7354 when it is silent. After either, the
+        Raises HpbuildError: HP7353 when the courier is gone, HP7354 when it is silent, HP7323 when it is
+        silent and the process has ended: a call into that may never come back. After each of them the
         session is over; what happened in the process is told by its journal alone."""
         try:
             self._input.write(line.encode() + b"\n")
             self._input.flush()
         except (OSError, ValueError) as error:
             raise self._gone(line) from error
-        try:
-            answer = self._lines.get(timeout=limit)
-        except queue.Empty as error:
-            self.kill()
-            raise HpbuildError(COURIER_SILENT, line, f"no answer in {limit:g} seconds") from error
+        answer = self._answer(line, limit, ended)
         if not answer.endswith(b"\n"):
             raise self._gone(line)
         return answer.rstrip(b"\r\n")
+
+    def _answer(self, line: str, limit: float, ended: Callable[[], bool]) -> bytes:
+        until, seen = time.monotonic() + limit, False
+        while True:
+            left = until - time.monotonic()
+            try:
+                return self._lines.get(timeout=max(0.0, min(left, LAST_WORDS)))
+            except queue.Empty:
+                gone = ended()
+            if gone and (seen or left <= LAST_WORDS):
+                self.kill()
+                raise HpbuildError(PROCESS_GONE, "the process", f"no answer to {line!r} either")
+            if left <= LAST_WORDS:
+                self.kill()
+                raise HpbuildError(COURIER_SILENT, line, f"no answer in {limit:g} seconds")
+            seen = gone
 
     def close(self) -> None:
         """Let the courier end, which leaves the process as it is."""

@@ -8,6 +8,8 @@ process is left wholly old or wholly new (``hpbuild.apply.live.journal`` tells w
 import os
 import shutil
 import tempfile
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 
@@ -17,6 +19,7 @@ from hpbuild.apply.live.host import Host, host_of
 from hpbuild.apply.live.order import Order, encode
 from hpbuild.apply.live.protocol import Reply, parse_reply
 from hpbuild.codes.driver import COURIER_FAILED
+from hpbuild.codes.process import PROCESS_GONE as NO_MEMORY_ANY_MORE
 from hpbuild.errors import HpbuildError
 from hpbuild.pe.processes import Process
 
@@ -31,9 +34,18 @@ EVERY_PACKAGE = "*"
 class Session:
     """Works on one process until it is closed; a context manager. One command at a time."""
 
-    def __init__(self, windows_pid: int, host: Host, binaries: Binaries, limit: float = LONGEST_WAIT) -> None:
-        """Start the courier. Raises HpbuildError HP7353 when it does not run."""
+    def __init__(
+        self,
+        windows_pid: int,
+        host: Host,
+        binaries: Binaries,
+        limit: float = LONGEST_WAIT,
+        ended: Callable[[], bool] = lambda: False,
+    ) -> None:
+        """Start the courier. ``ended`` tells whether the process has ended. Raises HpbuildError HP7353 when
+        the courier does not run."""
         self._limit = limit
+        self._ended = ended
         self._host = host
         self._folder = _private_folder(host)
         self._orders = 0
@@ -56,7 +68,7 @@ class Session:
         """Carry out ``order``: all of it or nothing.
 
         Raises HpbuildError: the agent's codes (HP73xx) with module and function as place, HP7353 and HP7354
-        when the courier gave no answer."""
+        when the courier gave no answer, HP7323 when the process has ended."""
         self._orders += 1
         path = self._folder / f"{self._orders}.order"
         with os.fdopen(os.open(path, EXCLUSIVE, 0o600), "wb") as file:
@@ -92,7 +104,7 @@ class Session:
     def _command(self, line: str) -> Reply:
         if "\n" in line or "\r" in line:
             raise HpbuildError(COURIER_FAILED, "courier", f"{line!r} is not one line")
-        reply = parse_reply(self._courier.ask(line, self._limit))
+        reply = parse_reply(self._courier.ask(line, self._limit, self._ended))
         if not reply.ok:
             finding = reply.finding("the process")
             raise HpbuildError(finding.code, finding.place, finding.cause or reply.error)
@@ -103,16 +115,31 @@ def open_session(process: Process, limit: float = LONGEST_WAIT) -> Session:
     """A session with the agent in ``process``, whose courier has said hello. Raises HpbuildError: HP7350 to
     HP7355, and the agent's codes."""
     binaries = find_binaries()
-    return greeted(process.windows_pid, host_of(process), binaries, limit)
+    return greeted(process.windows_pid, host_of(process), binaries, limit, partial(has_ended, process))
 
 
-def greeted(windows_pid: int, host: Host, binaries: Binaries, limit: float = LONGEST_WAIT) -> Session:
+def has_ended(process: Process) -> bool:
+    """Whether a process has ended: then it has no memory."""
+    try:
+        process.memory.read(process.modules[0].base, 1)
+    except HpbuildError as error:
+        return error.code is NO_MEMORY_ANY_MORE
+    return False
+
+
+def greeted(
+    windows_pid: int,
+    host: Host,
+    binaries: Binaries,
+    limit: float = LONGEST_WAIT,
+    ended: Callable[[], bool] = lambda: False,
+) -> Session:
     """A session whose courier has said hello. One that ends before that has done nothing yet and is started
     again: about one in 3,000 starts of Wine 8 fails, when the system has put the loader's heap where Wine
     wants to have shared data. Raises as ``open_session``."""
     starts = 1
     while True:
-        session = Session(windows_pid, host, binaries, limit)
+        session = Session(windows_pid, host, binaries, limit, ended)
         try:
             session.hello()
         except HpbuildError as error:

@@ -10,6 +10,7 @@ from hpbuild.apply.live.binaries import find_binaries
 from hpbuild.apply.live.courier import Courier
 from hpbuild.apply.live.host import Host
 from hpbuild.codes import driver as codes
+from hpbuild.codes import live
 from hpbuild.errors import HpbuildError
 
 PATIENCE = 300
@@ -83,6 +84,53 @@ def test_a_silent_one_is_ended(tmp_path: Path) -> None:
     assert caught.value.code is codes.COURIER_SILENT
     with pytest.raises(ProcessLookupError):
         os.kill(opened.pid, 0)
+    opened.close()
+
+
+SLEEPS = "import time\ntime.sleep(600)\n"
+
+
+def test_a_silent_one_whose_process_has_ended(tmp_path: Path) -> None:
+    opened = courier(tmp_path, SLEEPS)
+    with pytest.raises(HpbuildError) as caught:
+        opened.ask("apply", 0.1, lambda: True)
+    assert caught.value.code is live.PROCESS_GONE
+    with pytest.raises(ProcessLookupError):
+        os.kill(opened.pid, 0)
+    opened.close()
+
+
+def test_nobody_waits_long_for_the_last_words(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("hpbuild.apply.live.courier.LAST_WORDS", 0.05)
+    asked: list[bool] = []
+
+    def ended() -> bool:
+        asked.append(len(asked) >= 2)
+        return asked[-1]
+
+    opened = courier(tmp_path, SLEEPS)
+    with pytest.raises(HpbuildError) as caught:
+        opened.ask("apply", PATIENCE, ended)
+    assert caught.value.code is live.PROCESS_GONE
+    assert asked == [False, False, True, True], "once to see it, and once more when it had time to tell"
+    opened.close()
+
+
+def test_the_last_words_count(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("hpbuild.apply.live.courier.LAST_WORDS", 0.05)
+    opened = courier(
+        tmp_path, "import sys\nsys.stdin.readline()\nprint(sys.stdin.readline(), end='', flush=True)\n"
+    )
+    asked: list[bool] = []
+
+    def ended() -> bool:
+        if not asked:  # only now does it get what it waits for
+            opened._input.write(b"told\n")
+            opened._input.flush()
+        asked.append(True)
+        return len(asked) == 1
+
+    assert opened.ask("apply", PATIENCE, ended) == b"told"
     opened.close()
 
 
