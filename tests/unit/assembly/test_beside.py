@@ -65,8 +65,10 @@ def _forbidden(process: int, places: object) -> list[U8]:
 
 def test_fail_a_process_that_dies_before_its_last_columns_are_copied() -> None:
     def told(line: Line) -> object:
-        time.sleep(0.2)  # by now it has told where they are
-        active_children()[0].kill()
+        assert line._connection.poll(60)  # it has told where they are
+        (child,) = active_children()
+        child.kill()
+        child.join()  # until then its memory may still be there
         return line.receive()
 
     with pytest.raises(HpbuildError) as caught, beside(lambda line: line.hand_over(COLUMNS), "a.dll") as line:
