@@ -25,8 +25,9 @@ def prepare_heap(arguments: list[str]) -> None:
     if arguments[:1] and arguments[0] in _COMMANDS and _is_glibc() and "GLIBC_TUNABLES" not in os.environ:
         import ctypes
 
+        library = ctypes.CDLL(None)
         for parameter, value in _SETTINGS:
-            ctypes.CDLL(None).mallopt(parameter, value)
+            library.mallopt(parameter, value)
 
 
 def _is_glibc() -> bool:

@@ -85,11 +85,10 @@ class Courier:
                 return self._lines.get(timeout=max(0.0, min(left, LAST_WORDS)))
             except queue.Empty:
                 gone = ended()
-            if gone and (seen or left <= LAST_WORDS):
+            if left <= LAST_WORDS or (gone and seen):
                 self.kill()
-                raise HpbuildError(PROCESS_GONE, "the process", f"no answer to {line!r} either")
-            if left <= LAST_WORDS:
-                self.kill()
+                if gone:
+                    raise HpbuildError(PROCESS_GONE, "the process", f"no answer to {line!r} either")
                 raise HpbuildError(COURIER_SILENT, line, f"no answer in {limit:g} seconds")
             seen = gone
 

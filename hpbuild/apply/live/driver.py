@@ -115,31 +115,26 @@ def open_session(process: Process, limit: float = LONGEST_WAIT) -> Session:
     """A session with the agent in ``process``, whose courier has said hello. Raises HpbuildError: HP7350 to
     HP7355, and the agent's codes."""
     binaries = find_binaries()
-    return greeted(process.windows_pid, host_of(process), binaries, limit, partial(has_ended, process))
+    ended = partial(has_ended, process)
+    return greeted(partial(Session, process.windows_pid, host_of(process), binaries, limit, ended))
 
 
 def has_ended(process: Process) -> bool:
-    """Whether a process has ended: then it has no memory."""
+    """Whether a process has ended: then it has no memory, and is told apart from one that has none there."""
     try:
-        process.memory.read(process.modules[0].base, 1)
+        process.memory.read(0, 1)
     except HpbuildError as error:
         return error.code is NO_MEMORY_ANY_MORE
     return False
 
 
-def greeted(
-    windows_pid: int,
-    host: Host,
-    binaries: Binaries,
-    limit: float = LONGEST_WAIT,
-    ended: Callable[[], bool] = lambda: False,
-) -> Session:
+def greeted(start: Callable[[], Session]) -> Session:
     """A session whose courier has said hello. One that ends before that has done nothing yet and is started
     again: about one in 3,000 starts of Wine 8 fails, when the system has put the loader's heap where Wine
     wants to have shared data. Raises as ``open_session``."""
     starts = 1
     while True:
-        session = Session(windows_pid, host, binaries, limit, ended)
+        session = start()
         try:
             session.hello()
         except HpbuildError as error:

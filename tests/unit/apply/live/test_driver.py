@@ -2,13 +2,14 @@
 
 import os
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import pytest
 
 from hpbuild.apply.live.binaries import Binaries
-from hpbuild.apply.live.driver import MOST_STARTS, greeted
+from hpbuild.apply.live.driver import MOST_STARTS, Session, greeted
 from hpbuild.apply.live.host import Host
 from hpbuild.codes import driver as codes
 from hpbuild.errors import HpbuildError
@@ -50,14 +51,14 @@ def host(user: int | None = None) -> Host:
 
 
 def test_a_courier_that_did_not_start_is_started_again(folder: Path) -> None:
-    with greeted(1, host(), couriers(folder, MOST_STARTS - 1), 20) as session:
+    with greeted(partial(Session, 1, host(), couriers(folder, MOST_STARTS - 1), 20)) as session:
         assert session.status().ok
     assert len((folder / "count").read_text()) == MOST_STARTS
 
 
 def test_one_that_never_starts_fails(folder: Path) -> None:
     with pytest.raises(HpbuildError) as caught:
-        greeted(1, host(), couriers(folder, MOST_STARTS), 20)
+        greeted(partial(Session, 1, host(), couriers(folder, MOST_STARTS), 20))
     assert caught.value.code is codes.COURIER_FAILED
     assert len((folder / "count").read_text()) == MOST_STARTS
 
@@ -65,7 +66,7 @@ def test_one_that_never_starts_fails(folder: Path) -> None:
 @pytest.mark.parametrize("user", USERS)
 def test_an_order_is_read_by_its_reader_alone(folder: Path, user: int | None) -> None:
     """The folder stays ours: nobody else can lay a link where the next order is written."""
-    with greeted(1, host(user), couriers(folder, 0), 20) as session:
+    with greeted(partial(Session, 1, host(user), couriers(folder, 0), 20)) as session:
         session.apply(ORDER)
     reader = os.geteuid() if user is None else user
     passage = "700" if user is None else "711"
