@@ -1,7 +1,7 @@
 """Both images of a pair into programs. What is decoded of the baseline's code is not decoded again where the
 fixed image has the same."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 
 import numpy as np
@@ -9,13 +9,14 @@ import numpy as np
 from hpbuild.assembly.beside import Line, beside
 from hpbuild.assembly.collector import collector_aside
 from hpbuild.code.carrying import Target, carried, carried_part, completed
+from hpbuild.code.lengths import Piece
 from hpbuild.code.model import Program
 from hpbuild.code.partners import partners
 from hpbuild.code.program import Outside, analyse, load_program, outside_of_code
 from hpbuild.code.scanned import Scanned, joined
 from hpbuild.code.scanning import Tick, scan_runs
 from hpbuild.code.survey import Survey, survey
-from hpbuild.dataclass import replace
+from hpbuild.dataclass import dataclass, replace
 from hpbuild.errors import HpbuildError
 from hpbuild.match.sides import Contents, contents
 from hpbuild.pe.file_bytes import FileBytes
@@ -26,6 +27,17 @@ Progress = Callable[[str, str, int, int], None]
 Known = tuple[Program, Contents]
 """What is known of one image, with what comparing needs of it alone."""
 Part = tuple[Image, Symbols]
+
+
+@dataclass(frozen=True, slots=True)
+class Second:
+    """What there is to a second process: ``decoded`` gives what is known of the baseline's code; ``begun`` is
+    called when the process has begun, before this one does its part."""
+
+    decoded: Callable[[], Sequence[Piece]] = tuple
+    begun: Callable[[], None] = lambda: None
+
+
 FIRST_SHARE = 0.58
 """Which part of the baseline's code the first of two processes decodes: the second has more to do."""
 
@@ -36,12 +48,14 @@ def analyse_image(image: Image, symbols: Symbols, progress: Progress) -> Known:
     return program, contents(program)
 
 
-def analyse_pair(baseline: Part, fixed: Part, progress: Progress, *, at_once: bool) -> tuple[Known, Known]:
-    """Both images, the fixed one in a second process when ``at_once``. Raises HpbuildError: what is wrong
-    with the baseline, else with the fixed image; HP9021 when the second process dies."""
+def analyse_pair(
+    baseline: Part, fixed: Part, progress: Progress, second: Second | None
+) -> tuple[Known, Known]:
+    """Both images, the fixed one in the ``second`` process when there is to be one. Raises HpbuildError: what
+    is wrong with the baseline, else with the fixed image; HP9021 when the second process dies."""
     old = survey(baseline[0])
-    if at_once:
-        return _at_once(old, baseline, fixed, progress)
+    if second is not None:
+        return _at_once(old, baseline, fixed, progress, second)
     scanned = scan_runs(old.image, old.rows.start, old.rows.end, _told(old.image, progress))
     first = _known(outside_of_code(old, baseline[1]), scanned)
     new = survey(fixed[0])
@@ -49,14 +63,19 @@ def analyse_pair(baseline: Part, fixed: Part, progress: Progress, *, at_once: bo
     return first, _known(outside_of_code(new, fixed[1]), scanned)
 
 
-def _at_once(old: Survey, baseline: Part, fixed: Part, progress: Progress) -> tuple[Known, Known]:
+def _at_once(
+    old: Survey, baseline: Part, fixed: Part, progress: Progress, second: Second
+) -> tuple[Known, Known]:
     """Each process decodes a part of the baseline's code, carries that over to the fixed image and decodes a
     part of what is new there. Then this one goes on with the baseline, the other with the fixed image."""
     image, symbols = fixed
     progress("analyse", old.image.name, 0, 0)
-    with beside(partial(_other, old, image, symbols), image.name) as line:
+    decoded = second.decoded()
+    with beside(partial(_other, old, image, symbols, decoded), image.name) as line:
+        second.begun()
         half = _half(old)
-        scanned = scan_runs(old.image, old.rows.start[:half], old.rows.end[:half], _told(old.image, progress))
+        part = old.rows.only(slice(half))
+        scanned = scan_runs(old.image, part.start, part.end, _told(old.image, progress), decoded)
         try:
             target = Target(image, *line.receive())
         except HpbuildError:
@@ -72,7 +91,7 @@ def _at_once(old: Survey, baseline: Part, fixed: Part, progress: Progress) -> tu
     return first, (replace(program, image=image, symbols=symbols), parts)
 
 
-def _other(old: Survey, image: Image, symbols: Symbols, line: Line) -> None:
+def _other(old: Survey, image: Image, symbols: Symbols, decoded: Sequence[Piece], line: Line) -> None:
     """The second process. It sends the program without what the first has already: the image's bytes and the
     symbols."""
     with collector_aside():
@@ -80,7 +99,8 @@ def _other(old: Survey, image: Image, symbols: Symbols, line: Line) -> None:
         target = Target(image, new.rows, partners(old.rows, new.rows))
         line.send((target.rows, target.partner))
         half = _half(old)
-        scanned = scan_runs(old.image, old.rows.start[half:], old.rows.end[half:])
+        part = old.rows.only(slice(half, None))
+        scanned = scan_runs(old.image, part.start, part.end, decoded=decoded)
         line.send(scanned)
         own = carried_part(scanned, old, target, target.shares(half, FIRST_SHARE)[1], half)
         del scanned, target

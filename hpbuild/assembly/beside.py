@@ -7,24 +7,19 @@ what is told last, from the one's memory into the other's.
 
 import os
 import pickle
-import signal
-import sys
-import threading
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from io import BytesIO, FileIO
 from mmap import ACCESS_COPY, PAGESIZE, mmap
-from multiprocessing import current_process, get_context, parent_process
-from multiprocessing.connection import Connection
 from typing import Any
 
 import numpy as np
 
+from hpbuild.assembly.forked import Forked, Way
 from hpbuild.assembly.other_memory import copied, place_of
 from hpbuild.codes import work as codes
 from hpbuild.dataclass import dataclass
 from hpbuild.errors import HpbuildError
-from hpbuild.interruption import interruption_held
 
 _ALIGNED = 64
 """Columns begin at multiples of so many bytes."""
@@ -32,9 +27,8 @@ _ALIGNED = 64
 
 @dataclass(frozen=True, slots=True)
 class _InFile:
-    """A pickled value whose columns are at ``places`` (first byte, end) of ``size`` bytes of the file."""
+    """A pickled value, and its columns: at ``places`` (first byte, end) of ``size`` bytes of the file."""
 
-    head: bytes
     begin: int
     size: int
     places: list[tuple[int, int]]
@@ -52,16 +46,16 @@ class _InMemory:
 class Line:
     """One end of the way between two processes: values go in at one end and come out at the other."""
 
-    def __init__(self, connection: Connection, out: FileIO, into: FileIO) -> None:
-        self._connection, self._out, self._into = connection, out, into
+    def __init__(self, way: Way, out: FileIO, into: FileIO) -> None:
+        self._way, self._out, self._into = way, out, into
 
     def send(self, value: object) -> None:
-        """Send a value that can be pickled. Does not wait for the other side: where that has ended, it is
-        ``receive`` that tells why."""
+        """Send a value that can be pickled. Does not wait for the other side, for what goes through the pipe
+        is short: where that has ended, it is ``receive`` that tells why."""
         head, columns = _apart(value)
         begin = at = -(-os.fstat(self._out.fileno()).st_size // PAGESIZE) * PAGESIZE
         places = []
-        for octets in columns:
+        for octets in (memoryview(head), *columns):
             places.append((at - begin, at - begin + octets.nbytes))
             self._out.seek(at)
             at += -(-octets.nbytes // _ALIGNED) * _ALIGNED
@@ -69,7 +63,7 @@ class Line:
                 octets = octets[self._out.write(octets) :]
         self._out.truncate(at + PAGESIZE)
         with suppress(ConnectionError):
-            self._connection.send(_InFile(head, begin, at + PAGESIZE - begin, places))
+            self._way.send(_InFile(begin, at + PAGESIZE - begin, places))
 
     def hand_over(self, value: object) -> None:
         """Send the last value of the forked process. The columns stay where they are until the other side has
@@ -77,33 +71,29 @@ class Line:
 
         Raises EOFError or ConnectionError when the other process has ended."""
         head, columns = _apart(value)
-        self._connection.send(_InMemory(head, os.getpid(), list(map(place_of, columns))))
-        if not self._connection.recv():
+        self._way.send(_InMemory(head, os.getpid(), list(map(place_of, columns))))
+        if not self._way.receive():
             self.send(value)
 
     def receive(self) -> Any:
         """Wait for a value. Its columns may be changed here.
 
-        Raises EOFError or ConnectionError when the other process has ended, HpbuildError when that ended it.
-        """
-        message = self._connection.recv()
-        if isinstance(message, HpbuildError):
+        Raises EOFError or ConnectionError when the other process has ended, and what its work raised when
+        that ended it."""
+        message = self._way.receive()
+        if isinstance(message, Exception):
             raise message
         if isinstance(message, _InMemory):
             try:
                 copies = copied(message.process, message.places)
             except OSError:
-                self._connection.send(False)
+                self._way.send(False)
                 return self.receive()
-            self._connection.send(True)
+            self._way.send(True)
             return pickle.loads(message.head, buffers=copies)  # noqa: S301 - from the other half of this work
         view = memoryview(mmap(self._into.fileno(), message.size, access=ACCESS_COPY, offset=message.begin))
-        columns = [view[low:high] for low, high in message.places]
-        return pickle.loads(message.head, buffers=columns)  # noqa: S301 - as above
-
-    def refuse(self, error: HpbuildError) -> None:
-        """Let the other side's ``receive`` raise ``error``."""
-        self._connection.send(error)
+        head, *columns = (view[low:high] for low, high in message.places)
+        return pickle.loads(head, buffers=columns)  # noqa: S301 - as above
 
 
 class _Apart(pickle.Pickler):
@@ -123,62 +113,25 @@ def _apart(value: object) -> tuple[bytes, list[memoryview]]:
     return head.getvalue(), [column.raw() for column in columns]
 
 
-def can_fork() -> bool:
-    """Whether ``beside`` is sound here."""
-    return sys.platform == "linux" and not current_process().daemon
-
-
 @contextmanager
 def beside(work: Callable[[Line], None], place: str) -> Iterator[Line]:
     """Begin with ``work`` in a forked process; both have an end of a line to each other. The process ends
     with the block, however that is left, and with this process.
 
-    Raises HpbuildError: what ``work`` raises, once something is received; HP9021 at ``place`` when the
-    process dies.
+    Raises what ``work`` raises, once something is received; HpbuildError HP9021 at ``place`` when the process
+    dies.
     """
-    context = get_context("fork")
     with ExitStack() as stack:
         up, down = (stack.enter_context(_file()) for _ in range(2))
-        ends = context.Pipe()
-        for end in ends:
-            stack.callback(end.close)
-        process = context.Process(target=_work, args=(work, ends, up, down), daemon=True)
+        process = Forked(lambda way: work(Line(way, up, down)))
+        stack.callback(process.end)
         try:
-            with interruption_held():  # until the process is deaf to it by itself
-                process.start()
-                ends[1].close()
-            yield Line(ends[0], down, up)
+            yield Line(process.way, down, up)
         except (EOFError, ConnectionError):
             cause = "the process that analysed it was ended from outside"
             raise HpbuildError(codes.WORKER_LOST, place, cause) from None
-        finally:
-            if process.pid is not None:
-                process.kill()
-                process.join()
 
 
 def _file() -> FileIO:
     """A file without a name, in memory."""
     return FileIO(os.memfd_create("hpbuild"), "r+")
-
-
-def _work(
-    work: Callable[[Line], None], ends: tuple[Connection, Connection], up: FileIO, down: FileIO
-) -> None:
-    """In the forked process: Ctrl-C is the other's to handle, and this one does not outlive it."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    ends[0].close()
-    threading.Thread(target=_end_with_parent, daemon=True).start()
-    line = Line(ends[1], up, down)
-    with suppress(EOFError, ConnectionError):  # nobody waits for it any more
-        try:
-            work(line)
-        except HpbuildError as error:
-            line.refuse(error)
-
-
-def _end_with_parent() -> None:
-    parent = parent_process()
-    if parent is not None:
-        parent.join()
-        os._exit(1)

@@ -1,31 +1,33 @@
-"""One module of a release from its two files to what a package of it would carry."""
+"""One module of a release from its two files to what a package of it would carry.
+
+What the stages after the analysis need is imported when that has begun: it may go on in a second process.
+"""
+
+from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING
 
 from hpbuild.assembly.aside import aside
-from hpbuild.assembly.beside import can_fork
 from hpbuild.assembly.collector import collector_aside
+from hpbuild.assembly.forked import can_fork
 from hpbuild.assembly.lists import Lists
 from hpbuild.assembly.loading import Pair, Source, load_pair
+from hpbuild.assembly.start import HERE, Start
 from hpbuild.assembly.trees import FilePair
 from hpbuild.dataclass import dataclass
 from hpbuild.errors import Finding
 from hpbuild.manifest.model import Module
-from hpbuild.match.comparison import Comparison, compare
-from hpbuild.match.explanation import Explanation
-from hpbuild.match.facts import describe
+from hpbuild.match.explained import Explanation
 from hpbuild.match.model import Difference
-from hpbuild.pe.ahead import Read
-from hpbuild.pe.files import read_file
-from hpbuild.plan.listing import limit_of_package
 from hpbuild.plan.model import Exclusion, declared, left_out_of
-from hpbuild.plan.only import Limit
-from hpbuild.plan.planner import Decision, decide
 
 if TYPE_CHECKING:
     from hpbuild.cache.store import Store
+    from hpbuild.match.comparison import Comparison
+    from hpbuild.plan.only import Limit
+    from hpbuild.plan.planner import Decision
 
 Progress = Callable[[str, str, int, int], None]
 
@@ -63,19 +65,24 @@ def examine(
     symbols: str,
     progress: Progress,
     lists: Lists | Module,
-    store: "Store | None" = None,
+    store: Store | None = None,
     *,
     processes: int = 2,
     analysed: Callable[[Pair], None] | None = None,
-    read: Read = read_file,
+    start: Start = HERE,
 ) -> Examined:
     """Analyse, compare and plan one module, within the limits of the lists or of a package's module.
     ``analysed`` is told of both programs as soon as they are there; the other parameters as in ``load_pair``.
     Raises HpbuildError as it and as ``Lists`` do."""
     with collector_aside():
         programs = load_pair(
-            pair.baseline, pair.fixed, symbols, progress, store, processes=processes, read=read
-        )
+            pair.baseline, pair.fixed, symbols, progress, store,
+            processes=processes, start=start, begun=_import_the_rest,
+        )  # fmt: skip
+        from hpbuild.match.comparison import compare
+        from hpbuild.match.facts import describe
+        from hpbuild.plan.planner import decide
+
         if analysed is not None:
             analysed(programs)
         progress("compare", pair.path, 0, 0)
@@ -87,6 +94,8 @@ def examine(
                 lists.explanations(comparison, pair.path),
             )
         else:
+            from hpbuild.plan.listing import limit_of_package
+
             entries = [function.fixed[0].start for function in lists.functions if function.fixed]
             limit, explanations = limit_of_package(comparison, lists.only, entries), ()
         begin = partial(aside, pair.path) if processes > 1 and can_fork() else None
@@ -105,6 +114,12 @@ def examine(
         explanations=explanations,
     )
     return Examined(diff, comparison, decision, programs.sources)
+
+
+def _import_the_rest() -> None:
+    """What comes after the analysis, and what that imports."""
+    import hpbuild.match.facts
+    import hpbuild.plan.planner  # noqa: F401
 
 
 def _verdict(difference: Difference, decision: Decision, limit: Limit | None) -> str:

@@ -9,12 +9,11 @@ from typing import TYPE_CHECKING
 from hpbuild.assembly.examining import Examined, ModuleDiff, Progress, examine
 from hpbuild.assembly.lists import Lists, Seen
 from hpbuild.assembly.loading import Source
+from hpbuild.assembly.start import HERE, Start
 from hpbuild.assembly.symbol_files import Sought
 from hpbuild.assembly.trees import FilePair
 from hpbuild.dataclass import dataclass, replace
 from hpbuild.manifest.model import Module
-from hpbuild.pe.ahead import Read
-from hpbuild.pe.files import read_file
 from hpbuild.prove.result import Proof
 
 if TYPE_CHECKING:
@@ -25,7 +24,7 @@ if TYPE_CHECKING:
 class Job:
     """Examine the module ``pair``; make and prove its part of a package when ``sequence`` is given. With
     ``given``, a package's module with its patch image, prove that and nothing else. ``lists`` have seen no
-    module yet; ``processes`` and ``read`` as in ``load_pair``."""
+    module yet; ``processes`` and ``start`` as in ``load_pair``."""
 
     pair: FilePair
     symbols: str
@@ -34,7 +33,7 @@ class Job:
     given: tuple[Module, bytes] | None = None
     store: "Store | None" = None
     processes: int = 2
-    read: Read = read_file
+    start: Start = HERE
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +73,7 @@ def do(job: Job, progress: Progress) -> Result:
                 module,
                 processes=processes,
                 analysed=other.begin,
-                read=job.read,
+                start=job.start,
             )
             proof = prove(module, image, examined, progress, other)
         return Result(None, False, job.lists.seen, proof=proof)
@@ -87,7 +86,7 @@ def _examined(job: Job, progress: Progress) -> tuple[Result, tuple[Source, Sourc
     if job.sequence is not None:
         return _made(job, job.sequence, progress)
     examined = examine(
-        job.pair, job.symbols, progress, job.lists, job.store, processes=job.processes, read=job.read
+        job.pair, job.symbols, progress, job.lists, job.store, processes=job.processes, start=job.start
     )
     return Result(examined.diff, _carries(examined), job.lists.seen), examined.sources
 
@@ -106,7 +105,7 @@ def _made(job: Job, sequence: int, progress: Progress) -> tuple[Result, tuple[So
             job.store,
             processes=processes,
             analysed=other.begin,
-            read=job.read,
+            start=job.start,
         )
         carries, made = _carries(examined), None
         if carries:

@@ -1,12 +1,17 @@
 """The lists of functions that a run was given: what a package is limited to, and what is to be explained."""
 
+from __future__ import annotations
+
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from hpbuild.dataclass import dataclass, field
-from hpbuild.match.comparison import Comparison
-from hpbuild.match.explanation import Explanation, explain
-from hpbuild.plan.listing import Entry, Hits, entries, limit
-from hpbuild.plan.only import Limit
+from hpbuild.plan.entries import Entry, Hits, entries
+
+if TYPE_CHECKING:
+    from hpbuild.match.comparison import Comparison
+    from hpbuild.match.explained import Explanation
+    from hpbuild.plan.only import Limit
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,11 +34,11 @@ class Lists:
     seen: Seen = field(default_factory=Seen)
 
     @classmethod
-    def of(cls, only: Sequence[str], explain: Sequence[str], paths: Sequence[str]) -> "Lists":
+    def of(cls, only: Sequence[str], explain: Sequence[str], paths: Sequence[str]) -> Lists:
         """The lists against the modules at ``paths``. Raises HpbuildError HP2111."""
         return cls(entries(only, paths), entries(explain, paths), len(paths) == 1)
 
-    def fresh(self) -> "Lists":
+    def fresh(self) -> Lists:
         """The same lists for one module, none seen."""
         return Lists(self.only, self.explain, self.alone)
 
@@ -50,6 +55,8 @@ class Lists:
         HP2111, and HP2110 when this is the only module."""
         if not self.only:
             return None
+        from hpbuild.plan.listing import limit
+
         found = self.seen.chosen.look(comparison, self.only, path)
         if self.alone:
             self.seen.chosen.settle(self.only)
@@ -58,6 +65,10 @@ class Lists:
     def explanations(self, comparison: Comparison, path: str) -> tuple[Explanation, ...]:
         """The functions of the module at ``path`` that are to be explained, in the list's order. Raises
         HpbuildError as ``limit``."""
+        if not self.explain:
+            return ()
+        from hpbuild.match.explanation import explain
+
         found = self.seen.asked.look(comparison, self.explain, path)
         if self.alone:
             self.seen.asked.settle(self.explain)

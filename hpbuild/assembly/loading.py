@@ -7,16 +7,16 @@ from pathlib import Path
 from threading import Thread
 from typing import TYPE_CHECKING, TypeVar
 
-from hpbuild.assembly.analysing import Known, analyse_image, analyse_pair
-from hpbuild.assembly.beside import can_fork
+from hpbuild.assembly.analysing import Known, Second, analyse_image, analyse_pair
+from hpbuild.assembly.forked import can_fork
+from hpbuild.assembly.start import HERE, Start
 from hpbuild.assembly.symbol_files import Sought, choices, sought
+from hpbuild.code.lengths import Piece
 from hpbuild.code.model import Program
 from hpbuild.dataclass import dataclass
 from hpbuild.errors import HpbuildError
 from hpbuild.match.sides import Contents
-from hpbuild.pe.ahead import Read
 from hpbuild.pe.evidence import Build, Evidence, load_evidence
-from hpbuild.pe.files import read_file
 from hpbuild.pe.image import Image
 from hpbuild.pe.reader import parse_image
 from hpbuild.plan.builds import Builds
@@ -69,21 +69,25 @@ def load_pair(
     store: "Store | None" = None,
     *,
     processes: int = 2,
-    read: Read = read_file,
+    start: Start = HERE,
+    begun: Callable[[], None] = lambda: None,
 ) -> Pair:
     """Read and analyse both images. ``symbols`` is 'auto', 'none' or the path of a symbol file of the
     baseline (the fixed image then uses 'auto'). With 1 of the ``processes`` all is done in this one.
-    ``read`` gives the bytes of the files.
+    ``start`` gives the bytes of the files. ``begun`` is called when there is a second process, which has
+    begun, before this one does its part.
+
     Raises HpbuildError from the pe stage."""
     first, second = choices(symbols)
     large = processes > 1 and min(_size(baseline), _size(fixed)) >= PARALLEL_SIZE
     one, two = _both(
-        lambda: _Side.of(parse_image(read(baseline), baseline.name), baseline, first, store),
-        lambda: _Side.of(parse_image(read(fixed), fixed.name), fixed, second, store),
+        lambda: _Side.of(parse_image(start.read(baseline), baseline.name), baseline, first, store),
+        lambda: _Side.of(parse_image(start.read(fixed), fixed.name), fixed, second, store),
         large,
     )
     evidence = one.evidence(), two.evidence()
-    found = _programs(one, two, evidence, progress, large)
+    other = Second(lambda: _decoded(one.image, start), begun) if large and can_fork() else None
+    found = _programs(one, two, evidence, progress, other)
     for side, part, (program, parts) in zip((one, two), evidence, found, strict=True):
         side.keep(Analysed(program, parts, part.build))
     sources = (one.source, two.source) if one.source and two.source else None
@@ -166,17 +170,23 @@ def _source(image: Image, path: Path, choice: str) -> Source | None:
     return Source(image.data.digest().hex, files, state) if state else None
 
 
+def _decoded(image: Image, start: Start) -> tuple[Piece, ...]:
+    """What was decoded of the image so far: of its very bytes, which must be mapped as they were read."""
+    mapped, under = image.data.mapped, getattr(image.memory.base, "obj", None)
+    return start.decoded(image.data) if mapped is not None and under is mapped.memory.obj else ()
+
+
 def _key(store: "Store", source: Source) -> str:
     return store.key("image", source.digest, source.state)
 
 
 def _programs(
-    one: _Side, two: _Side, evidence: tuple[Evidence, Evidence], progress: Progress, at_once: bool
+    one: _Side, two: _Side, evidence: tuple[Evidence, Evidence], progress: Progress, other: Second | None
 ) -> tuple[Known, Known]:
-    """Both programs, made ``at_once`` when both are to be made and processes can be forked."""
+    """Both programs, made at once when both are to be made and there is to be another process."""
     parts = (one.image, evidence[0].symbols), (two.image, evidence[1].symbols)
     if one.known is None and two.known is None:
-        return analyse_pair(*parts, progress, at_once=at_once and can_fork())
+        return analyse_pair(*parts, progress, other)
     first, second = (
         analyse_image(*part, progress) if side.known is None else (side.known.program, side.known.contents)
         for side, part in zip((one, two), parts, strict=True)

@@ -10,7 +10,8 @@ from typing import Self
 
 import numpy as np
 
-from hpbuild.assembly.beside import Line, beside, can_fork
+from hpbuild.assembly.beside import Line, beside
+from hpbuild.assembly.forked import can_fork
 from hpbuild.assembly.loading import PARALLEL_SIZE, Pair
 from hpbuild.assembly.modules import pins
 from hpbuild.manifest.model import Module, Pin

@@ -10,9 +10,8 @@ from typing import TYPE_CHECKING
 
 from hpbuild.assembly.examining import Progress
 from hpbuild.assembly.jobs import Job, Result, do
+from hpbuild.assembly.start import HERE, Start
 from hpbuild.dataclass import dataclass, replace
-from hpbuild.pe.ahead import Read
-from hpbuild.pe.files import read_file
 
 if TYPE_CHECKING:
     from concurrent.futures import Executor
@@ -24,14 +23,14 @@ if TYPE_CHECKING:
 class Work:
     """``jobs`` processes at a time, 1 for all in this one; None is 1 with a second process for the other
     image of a large pair. ``store`` is the cache, None for none. ``executor`` is used instead of processes of
-    our own, and so is the cluster with its scheduler at ``dask`` ('' for none). ``read`` gives the bytes of
-    the files where the work is done in this process."""
+    our own, and so is the cluster with its scheduler at ``dask`` ('' for none). ``start`` is what was begun
+    with the files where the work is done in this process."""
 
     jobs: int | None = None
     store: "Store | None" = None
     executor: "Executor | None" = None
     dask: str = ""
-    read: Read = read_file
+    start: Start = HERE
 
 
 def all_cores() -> int:
@@ -51,7 +50,7 @@ def run_jobs(jobs: Sequence[Job], work: Work, progress: Progress) -> list[Result
     with _executor(work, len(jobs)) as executor:
         if executor is None:
             processes = 1 if work.jobs == 1 else 2
-            return [do(replace(job, processes=processes, read=work.read), progress) for job in jobs]
+            return [do(replace(job, processes=processes, start=work.start), progress) for job in jobs]
         from hpbuild.assembly.spreading import spread
 
         jobs = [replace(job, processes=1) for job in jobs]

@@ -5,11 +5,11 @@ from contextlib import ExitStack
 from pathlib import Path
 
 from hpbuild.assembly.collector import collector_aside
+from hpbuild.assembly.start import HERE, started
 from hpbuild.cli.listing import listed
 from hpbuild.cli.output import Output
 from hpbuild.cli.working import chosen_work
 from hpbuild.errors import ExitStatus
-from hpbuild.pe.ahead import ahead
 
 
 def run(
@@ -29,14 +29,14 @@ def run(
     with ExitStack() as stack:
         if not _is_folder(baseline):
             stack.enter_context(collector_aside())  # all that is made lives to the end, which is near
-        # The files are read while what will look at them is imported; the cache may know all of it.
-        read = stack.enter_context(ahead((baseline, fixed) if no_cache else ()))
+        # The files are looked at while what comes next is imported; the cache may know all of it.
+        start = stack.enter_context(started(baseline, fixed)) if no_cache else HERE
         from hpbuild.pipeline import DiffOptions, diff_modules
         from hpbuild.report import diff as report
 
         shown = output or Output()
         options = DiffOptions(symbols=symbols, only=listed(only), explain=tuple(explain_function))
-        work = chosen_work(jobs, dask, shown, cache=not no_cache, read=read)
+        work = chosen_work(jobs, dask, shown, cache=not no_cache, start=start)
         with shown.progress() as progress:
             result = diff_modules(baseline, fixed, options, progress, work)
         document = report.document(str(baseline), str(fixed), result, tree=_is_folder(baseline))

@@ -3,27 +3,24 @@
 import os
 from typing import TYPE_CHECKING
 
+from hpbuild.assembly.start import HERE, Start
 from hpbuild.cli.output import Output
 from hpbuild.codes import cli as codes
 from hpbuild.errors import HpbuildError
-from hpbuild.pe.ahead import Read
-from hpbuild.pe.files import read_file
 
 if TYPE_CHECKING:
     from hpbuild.assembly.work import Work
     from hpbuild.cache.store import Store
 
 
-def chosen_work(
-    jobs: int | None, dask: str, output: Output, *, cache: bool, read: Read = read_file
-) -> "Work":
+def chosen_work(jobs: int | None, dask: str, output: Output, *, cache: bool, start: Start = HERE) -> "Work":
     """The options as a value; the cache only with ``cache``, and only when its folder may be used (a line of
-    the log says why not). ``read`` as in ``Work``. Raises HpbuildError HP9007 for an
+    the log says why not). ``start`` as in ``Work``. Raises HpbuildError HP9007 for an
     unusable HPBUILD_CACHE_SIZE."""
     from hpbuild.assembly.work import Work, all_cores
 
     store = _store(output) if cache else None
-    return Work(jobs=jobs or all_cores(), store=store, dask=dask, read=read)
+    return Work(jobs=jobs or all_cores(), store=store, dask=dask, start=start)
 
 
 def _store(output: Output) -> "Store | None":

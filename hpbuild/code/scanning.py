@@ -3,7 +3,7 @@
 An instruction without a rule in ``opcodes`` is left to the decoder.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -23,6 +23,7 @@ from hpbuild.code.decode import (
     reference,
     scan,
 )
+from hpbuild.code.lengths import Piece
 from hpbuild.code.model import I64, U8, U32
 from hpbuild.code.opcodes import Shape, by_shape, classify
 from hpbuild.code.scanned import Scanned, in_order, joined
@@ -62,32 +63,57 @@ class Operands:
         return self.known[head]
 
 
-def scan_runs(image: Image, start: I64, end: I64, tick: Tick = lambda done, total: None) -> Scanned:
+def scan_runs(
+    image: Image,
+    start: I64,
+    end: I64,
+    tick: Tick = lambda done, total: None,
+    decoded: Sequence[Piece] = (),
+) -> Scanned:
     """What ``scan`` finds in each of the runs ``[start, end)`` of the image, as if each ended in front of its
-    first byte that is no instruction. Linkers lay very many jumps, each alone: those need no decoder."""
+    first byte that is no instruction. Linkers lay very many jumps, each alone: those need no decoder. Of the
+    image's memory ``decoded`` are pieces; with any, the runs ascend."""
     jump = (end - start == _JUMP) & (image.memory.take(start) == _NEAR_JUMP)
     jumps, others = np.flatnonzero(jump), np.flatnonzero(~jump)
     parts = [_lone_jumps(image, start[jumps])] if len(jumps) else []
     operands, done = Operands({}), 0
-    for batch in _batches(others, (end - start)[others]):
+    for batch, lengths in _batches(others, start[others], end[others], decoded):
         tick(done, len(others))
-        parts.append(_scan_batch(image, start[batch], end[batch], operands))
+        parts.append(_scan_batch(image, start[batch], end[batch], operands, lengths))
         done += len(batch)
     found = joined(parts)
     return in_order(found, np.concatenate([jumps, others])) if len(jumps) else found
 
 
-def _batches(numbers: I64, sizes: I64) -> Iterator[I64]:
-    """The numbers of runs of these sizes, in parts of about as many bytes."""
+def _batches(
+    numbers: I64, start: I64, end: I64, decoded: Sequence[Piece]
+) -> Iterator[tuple[I64, bytes | None]]:
+    """The numbers of the runs ``[start, end)`` in parts: as they are ``decoded``, with the lengths; the
+    others of about as many bytes."""
+    done = 0
+    for piece in decoded:
+        begins, ends = np.frombuffer(piece.bounds, dtype=np.uint32).reshape(2, -1)
+        low = int(start.searchsorted(begins[0]))
+        high = low + len(begins)
+        same = np.array_equal(start[low:high], begins) and np.array_equal(end[low:high], ends)
+        if same and low >= done:
+            yield from _plain_batches(numbers[done:low], (end - start)[done:low])
+            yield numbers[low:high], piece.lengths
+            done = high
+    yield from _plain_batches(numbers[done:], (end - start)[done:])
+
+
+def _plain_batches(numbers: I64, sizes: I64) -> Iterator[tuple[I64, None]]:
     parts = np.cumsum(sizes) // BATCH
-    yield from np.split(numbers, np.flatnonzero(np.diff(parts)) + 1) if len(numbers) else ()
+    for batch in np.split(numbers, np.flatnonzero(np.diff(parts)) + 1) if len(numbers) else ():
+        yield batch, None
 
 
-def _scan_batch(image: Image, start: I64, end: I64, operands: Operands) -> Scanned:
+def _scan_batch(image: Image, start: I64, end: I64, operands: Operands, lengths: bytes | None) -> Scanned:
     if int((end - start).sum()) > LARGEST:
         runs = zip(start.tolist(), end.tolist(), strict=True)
         return joined([_scan_alone(image.read(begin, stop - begin), begin) for begin, stop in runs])
-    return scan_swept(sweep(image.memory, start, end), operands)
+    return scan_swept(sweep(image.memory, start, end, lengths), operands)
 
 
 _JUMP, _NEAR_JUMP = 5, 0xE9

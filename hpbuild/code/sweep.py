@@ -72,12 +72,13 @@ class Sweep:
         )
 
 
-def sweep(memory: U8, start: I64, end: I64) -> Sweep:
+def sweep(memory: U8, start: I64, end: I64, lengths: bytes | None = None) -> Sweep:
     """Decode the runs ``[start, end)`` of ``memory``, each from its first byte to its last, or to the first
-    byte that is no instruction: what is behind that is left out."""
+    byte that is no instruction: what is behind that is left out. ``lengths`` are those of the instructions of
+    all runs, one behind the other, where they are known."""
     buffer, before = memory.data, from_zero(end - start)
     code = b"".join([buffer[low:high] for low, high in zip(start.tolist(), end.tolist(), strict=True)])
-    at, length, first = _decoded(code, before)
+    at, length, first = _decoded(code, before, _lengths(code) if lengths is None else lengths)
     at += np.repeat(start - before[:-1], np.diff(first))
     stop, some = start.copy(), first[1:] > first[:-1]
     last = first[1:][some] - 1
@@ -87,13 +88,19 @@ def sweep(memory: U8, start: I64, end: I64) -> Sweep:
     return Sweep(memory, at, length, first, start, stop, classify(memory, at))
 
 
-def _decoded(code: bytes, bounds: I64) -> tuple[I64, U8, I64]:
+def _lengths(code: bytes) -> bytes:
+    """The bytes of each instruction, and of each that is none as many as the decoder leaves out."""
+    return bytes(map(len, Decoder(64, code)))
+
+
+def _decoded(code: bytes, bounds: I64, lengths: bytes) -> tuple[I64, U8, I64]:
     """Of the runs ``[bounds[n], bounds[n + 1])`` of ``code``: the places and lengths of the instructions up
     to the first byte of each run that is none; the first row of each run, and the number of all.
 
-    All are decoded as one. A run that begins in the middle of an instruction then is decoded alone.
+    All are decoded as one, into ``lengths``. A run that begins in the middle of an instruction then is
+    decoded alone.
     """
-    length = np.frombuffer(bytes(map(len, Decoder(64, code))), dtype=np.uint8)
+    length: U8 = np.frombuffer(lengths, dtype=np.uint8)
     borders = from_zero(length)
     at = borders[:-1]
     first = np.searchsorted(at, bounds)
@@ -111,12 +118,12 @@ def _decoded(code: bytes, bounds: I64) -> tuple[I64, U8, I64]:
     if not len(alone):
         return at, length, first
     own = _alone(code, bounds, alone)
-    counts, lengths = np.diff(first), np.frombuffer(b"".join(own), dtype=np.uint8)
+    counts, others = np.diff(first), np.frombuffer(b"".join(own), dtype=np.uint8)
     counts[alone] = np.fromiter(map(len, own), dtype=np.int64, count=len(own))
-    rows, before = np.repeat(first[alone], counts[alone]), from_zero(lengths)
+    rows, before = np.repeat(first[alone], counts[alone]), from_zero(others)
     moves = bounds[alone] - before[from_zero(counts[alone])[:-1]]
     places = before[:-1] + np.repeat(moves, counts[alone])
-    return np.insert(at, rows, places), np.insert(length, rows, lengths), from_zero(counts)
+    return np.insert(at, rows, places), np.insert(length, rows, others), from_zero(counts)
 
 
 def _wrong(code: bytes, at: I64, length: U8, first: I64, bounds: I64) -> I64:

@@ -2,9 +2,9 @@
 reference that disagrees with who says so. Facts for people; nothing is decided from them."""
 
 from hpbuild.code.disassembly import disassemble
-from hpbuild.dataclass import dataclass
 from hpbuild.match.alignment import Step, steps
 from hpbuild.match.comparison import Comparison
+from hpbuild.match.explained import Disagreement, Explanation, Instruction, Part
 from hpbuild.match.facts import UNWIND, reason
 from hpbuild.match.functions import FunctionFact, ranges
 from hpbuild.match.lookup import Found
@@ -12,13 +12,11 @@ from hpbuild.match.model import Change
 from hpbuild.match.names import named_apart
 from hpbuild.match.pairing import Level
 from hpbuild.match.testimony import (
-    Disagreement,
     disagreement,
     first_disagreement,
     unwind_disagreement,
     witnesses,
 )
-from hpbuild.values import Interval
 
 CONTEXT = 3
 """Instructions shown before and after the first difference."""
@@ -35,57 +33,6 @@ EVIDENCE = {
     "order": "not told apart from others but by the order of addresses",
 }
 """What the levels of pairing mean, by their labels."""
-
-
-@dataclass(frozen=True, slots=True)
-class Instruction:
-    """One line of code: RVA, bytes in hexadecimal, text; ``differs`` marks the first difference."""
-
-    rva: int
-    content: str
-    text: str
-    differs: bool
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Part:
-    """A contiguous run of the function: where it lies on both sides, the level that paired it ('' when it is
-    unpaired) and what came out: 'identical', 'code differs', 'reference differs', 'unwind information
-    differs' or 'no counterpart'."""
-
-    fixed: Interval
-    baseline: Interval | None
-    level: str
-    outcome: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Explanation:
-    """Everything about one function. ``name`` is the fixed image's name (the baseline's when it is removed),
-    ``asked`` what was asked for. ``line_only`` is True for a function that is called changed though nothing
-    but line numbers differ in it. ``evidence`` says in words what ``level`` means, ``witnesses`` are
-    functions that are the same in both images and refer to the two alike, ``witness_count`` how many there
-    are. ``fixed_code`` and ``baseline_code`` show the first difference with its surroundings, empty when
-    there is none. ``disagreement`` is the first reference whose ends are no counterparts. ``references``
-    counts those of the fixed side."""
-
-    asked: str
-    name: str
-    baseline_name: str
-    change: Change
-    line_only: bool
-    fixed: tuple[Interval, ...]
-    baseline: tuple[Interval, ...]
-    level: str
-    evidence: str
-    reason: str
-    parts: tuple[Part, ...]
-    witnesses: tuple[str, ...]
-    witness_count: int
-    references: int
-    fixed_code: tuple[Instruction, ...]
-    baseline_code: tuple[Instruction, ...]
-    disagreement: Disagreement | None
 
 
 def explain(comparison: Comparison, asked: str, found: Found) -> Explanation:

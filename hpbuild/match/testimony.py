@@ -6,11 +6,11 @@ import numpy as np
 
 from hpbuild.code.columns import distinct
 from hpbuild.code.decode import RefKind
-from hpbuild.dataclass import dataclass
 from hpbuild.match.address_map import Evidence
 from hpbuild.match.alignment import MAX_INSTRUCTIONS, Step
 from hpbuild.match.atoms import Memory
 from hpbuild.match.comparison import Comparison
+from hpbuild.match.explained import Disagreement, Place
 from hpbuild.match.pairing import Level
 from hpbuild.match.places import Places
 from hpbuild.match.sides import Side
@@ -18,34 +18,6 @@ from hpbuild.match.sides import Side
 SHOWN = 5
 PREVIEW = 64
 """Bytes of data that are shown."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Place:
-    """What an address leads to. ``kind`` is 'function', 'data', 'import', 'loader' or 'nothing'; ``name`` a
-    symbol, export or import, '' when there is none; ``offset`` the distance from its start; ``content`` the
-    begin of data, as text in quotes or as hexadecimal bytes."""
-
-    rva: int
-    section: str
-    kind: str
-    name: str
-    offset: int
-    content: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Disagreement:
-    """Two references in the same place whose targets are no counterparts. ``kind`` is that of the reference:
-    'branch', 'call', 'lea', 'memory', 'absolute', 'image_base' or 'unwind'; the sites are RVAs of the fields.
-    ``testimony`` says what speaks against the two, in words."""
-
-    kind: str
-    fixed_site: int
-    baseline_site: int
-    fixed: Place
-    baseline: Place
-    testimony: tuple[str, ...]
 
 
 def witnesses(comparison: Comparison, fragment: int) -> tuple[tuple[str, ...], int]:

@@ -24,7 +24,7 @@ from hpbuild.report.explanation import blocks as explanation_blocks
 from hpbuild.report.explanation import explanation
 
 if TYPE_CHECKING:
-    from hpbuild.match.explanation import Explanation
+    from hpbuild.match.explained import Explanation
 
 VERDICT_TONES = {
     "identical": Tone.GOOD,

@@ -1,14 +1,10 @@
 """Why functions are called what they are called: the part of ``diff`` that --explain-function asks for."""
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
+from hpbuild.match.explained import Disagreement, Explanation, Instruction, Part, Place
 from hpbuild.report.blocks import Block, Heading, Line, Pairs, Table, Tone
 from hpbuild.report.document import Document, counted, extent, extents
-
-if TYPE_CHECKING:
-    from hpbuild.match.explanation import Explanation, Instruction, Part
-    from hpbuild.match.testimony import Disagreement, Place
 
 TONES = {"identical": Tone.GOOD, "changed": Tone.WARN, "added": Tone.WARN, "removed": Tone.WARN}
 MARK = ">"

@@ -4,13 +4,13 @@ import os
 import sys
 from collections.abc import Callable
 from functools import partial
-from multiprocessing import active_children
 
 import pytest
 
 from hpbuild.assembly.aside import aside
 from hpbuild.codes import work as codes
 from hpbuild.errors import HpbuildError
+from tests.children import children
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="only Linux forks soundly")
 
@@ -19,7 +19,7 @@ def test_the_result_comes_from_another_process() -> None:
     begin = partial(aside, "a.dll")
     with begin(lambda told: os.getpid()) as (_, result):
         assert result() != os.getpid()
-    assert not active_children()
+    assert not children()
 
 
 def test_what_it_asks_for_may_be_told_later() -> None:
@@ -32,7 +32,7 @@ def test_what_it_asks_for_may_be_told_later() -> None:
 def test_nobody_has_to_ask_for_it() -> None:
     with aside("a.dll", lambda told: told()):
         pass
-    assert not active_children()
+    assert not children()
 
 
 def test_fail_work_that_refuses() -> None:

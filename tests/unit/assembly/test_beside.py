@@ -1,21 +1,22 @@
 """A second process with all that the first has, and the way between them."""
 
 import os
+import select
 import signal
 import subprocess
 import sys
 import time
-from multiprocessing import active_children
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from hpbuild.assembly.beside import Line, beside, can_fork
+from hpbuild.assembly.beside import Line, beside
 from hpbuild.assembly.other_memory import copied
 from hpbuild.code.model import U8
 from hpbuild.codes import work as codes
 from hpbuild.errors import HpbuildError
+from tests.children import await_end, children, kill
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="only Linux forks soundly")
 
@@ -36,7 +37,7 @@ def test_columns_arrive_as_they_were() -> None:
         assert found.dtype == expected.dtype
         assert np.array_equal(found, expected)
         found[...] = 0  # they are this side's own, also when the process is gone
-    assert not active_children()
+    assert not children()
 
 
 @pytest.mark.parametrize("readable", [True, False])
@@ -56,7 +57,7 @@ def test_what_is_told_last_arrives_as_it_was(monkeypatch: pytest.MonkeyPatch, *,
         assert column.dtype == expected.dtype
         assert np.array_equal(column, expected + expected)
         column[...] = 0
-    assert not active_children()
+    assert not children()
 
 
 def _forbidden(process: int, places: object) -> list[U8]:
@@ -65,10 +66,9 @@ def _forbidden(process: int, places: object) -> list[U8]:
 
 def test_fail_a_process_that_dies_before_its_last_columns_are_copied() -> None:
     def told(line: Line) -> object:
-        assert line._connection.poll(60)  # it has told where they are
-        (child,) = active_children()
-        child.kill()
-        child.join()  # until then its memory may still be there
+        assert select.select([line._way.fileno()], [], [], 60)[0]  # it has told where they are
+        (child,) = children()
+        kill(child)
         return line.receive()
 
     with pytest.raises(HpbuildError) as caught, beside(lambda line: line.hand_over(COLUMNS), "a.dll") as line:
@@ -123,8 +123,8 @@ def test_fail_work_that_refuses_before_it_listens() -> None:
         raise HpbuildError(codes.WORKER_LOST, "b.dll", "something else")
 
     def told(line: Line) -> object:
-        for child in active_children():
-            child.join()
+        for child in children():
+            await_end(child)
         line.send(COLUMNS)
         line.send(COLUMNS)
         return line.receive()
@@ -151,20 +151,21 @@ def test_an_exception_ends_the_process() -> None:
     with pytest.raises(KeyboardInterrupt):
         _interrupted(running)
     assert running == [1]
-    assert not active_children()
+    assert not children()
 
 
 def _interrupted(running: list[int]) -> None:
     with beside(lambda line: time.sleep(600), "a.dll"):
-        running.append(len(active_children()))
+        running.append(len(children()))
         raise KeyboardInterrupt
 
 
 ORPHAN = """
-import multiprocessing, time
+import time
 from hpbuild.assembly.beside import beside
+from tests.children import children
 with beside(lambda line: time.sleep(600), "a.dll"):
-    print(multiprocessing.active_children()[0].pid, flush=True)
+    print(children()[0], flush=True)
     time.sleep(600)
 """
 
@@ -175,21 +176,40 @@ def test_the_process_does_not_outlive_this_one(root: Path) -> None:
         child = int(parent.stdout.readline())
         parent.kill()
         parent.wait()
-    for _ in range(500):
-        try:
-            if Path(f"/proc/{child}/stat").read_text().rpartition(")")[2].split()[0] == "Z":
-                return
-        except FileNotFoundError:
-            return
-        time.sleep(0.02)
-    pytest.fail("it goes on")
+    await_end(child)
 
 
-def test_none_is_begun_where_processes_may_have_no_children() -> None:
-    assert can_fork()
+@pytest.mark.parametrize("error", [ZeroDivisionError("for a test"), MemoryError()])
+def test_what_ends_the_work_is_raised_here(error: Exception) -> None:
+    """A defect is told as one, and so is a lack of memory."""
 
     def work(line: Line) -> None:
-        line.send(can_fork())
+        raise error
 
+    with pytest.raises(type(error)) as caught, beside(work, "a.dll") as line:
+        line.receive()
+    assert caught.value.args == error.args
+    assert not children()
+
+
+def test_fail_an_error_that_cannot_be_told() -> None:
+    def work(line: Line) -> None:
+        raise ValueError(lambda: None)
+
+    with pytest.raises(HpbuildError) as caught, beside(work, "a.dll") as line:
+        line.receive()
+    assert caught.value.code is codes.WORKER_LOST
+
+
+def test_what_is_sent_does_not_wait_for_the_other_side() -> None:
+    """However much of it is no column."""
+
+    def work(line: Line) -> None:
+        line.send(text)
+        line.send(line.receive())
+
+    text = ["x" * 1000 + str(number) for number in range(1000)]
     with beside(work, "a.dll") as line:
-        assert line.receive() is False
+        line.send(text[::-1])
+        assert line.receive() == text
+        assert line.receive() == text[::-1]

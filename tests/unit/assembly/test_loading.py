@@ -29,6 +29,29 @@ pair = loading.load_pair(Path(sys.argv[1]), Path(sys.argv[2]), "auto", lambda *r
 sys.stdout.buffer.write(pickle.dumps((pair, told)))
 """
 
+AFTER_A_START = """
+import pickle, sys
+from pathlib import Path
+from hpbuild.assembly import loading, start
+from tests.children import await_end, children
+loading.PARALLEL_SIZE = start.SMALLEST = 0
+told = []
+
+def decoded(content):
+    found = begun.decoded(content)
+    told.append(sum(len(piece.lengths) for piece in found))
+    return found
+
+paths = Path(sys.argv[1]), Path(sys.argv[2])
+with start.started(*paths) as begun:
+    await_end(children()[0])
+    watched = start.Start(begun.read, decoded)
+    pair = loading.load_pair(
+        *paths, "auto", lambda *row: None, start=watched, begun=lambda: told.append(len(children()))
+    )
+sys.stdout.buffer.write(pickle.dumps((pair, told)))
+"""
+
 
 def test_both_sides_are_where_they_belong(binaries: Path) -> None:
     told: list[tuple[str, str, int, int]] = []
@@ -107,6 +130,24 @@ def test_two_processes_find_what_one_does(binaries: Path, root: Path, share: str
     )
     pair, told = pickle.loads(run.stdout)
     assert ("analyse", "codec.dll", 0, 0) in told
+    assert _equal(pair, load_pair(*paths, "auto", lambda *_: None))
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux forks soundly")
+def test_two_processes_find_it_with_what_was_decoded_before(
+    binaries: Path, tmp_path: Path, root: Path
+) -> None:
+    paths = [tmp_path / side / "codec.dll" for side in ("baseline", "fixed")]
+    for path in paths:
+        path.parent.mkdir()
+        # With so much behind the image that it is read to where it is mapped.
+        path.write_bytes((binaries / path.parent.name / path.name).read_bytes() + bytes(1 << 16))
+    run = subprocess.run(
+        [sys.executable, "-c", AFTER_A_START, *map(str, paths)], cwd=root, capture_output=True, check=True
+    )
+    pair, (instructions, processes) = pickle.loads(run.stdout)
+    assert instructions > 500
+    assert processes == 1, "the second one has begun"
     assert _equal(pair, load_pair(*paths, "auto", lambda *_: None))
 
 

@@ -1,9 +1,6 @@
 """Another process that reads both images while this one compares and plans: nothing depends on it."""
 
-import os
-import signal
 import sys
-from multiprocessing import active_children
 from pathlib import Path
 
 import pytest
@@ -20,6 +17,7 @@ from hpbuild.errors import HpbuildError
 from hpbuild.patchimage.native import BaseImage
 from hpbuild.pe.image import Image
 from hpbuild.pipeline import BuildRequest, BuildResult, assemble, build, prove_bundle
+from tests.children import children, kill
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="only Linux forks soundly")
 
@@ -55,7 +53,7 @@ def test_a_package_is_the_same_with_it_and_without(binaries: Path) -> None:
     assert together == alone
     assert together.proofs[0].ok
     assert together.proofs[0].summary.instructions > 0
-    assert not active_children()
+    assert not children()
 
 
 @pytest.mark.usefixtures("small")
@@ -77,7 +75,7 @@ def test_what_it_says_of_the_images(pair: Pair) -> None:
         assert other.begun
         assert other.base_image() == BaseImage.of(image.data, image.time_date_stamp, image.checksum)
         assert other.pins() == pins(image, pair.fixed.image)
-    assert not active_children()
+    assert not children()
 
 
 def test_not_for_small_images_and_not_in_one_process(pair: Pair, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -109,17 +107,15 @@ def test_fail_a_process_that_dies(pair: Pair) -> None:
     def killed() -> None:
         with Meanwhile(processes=2, pin=True) as other:
             other.begin(pair)
-            for child in active_children():
-                assert child.pid
-                os.kill(child.pid, signal.SIGKILL)
-                child.join()
+            for child in children():
+                kill(child)
             other.base_image()
             other.pins()
 
     with pytest.raises(HpbuildError) as caught:
         killed()
     assert caught.value.finding.code == codes.WORKER_LOST
-    assert not active_children()
+    assert not children()
 
 
 @pytest.mark.usefixtures("small")
@@ -131,4 +127,4 @@ def test_an_error_here_ends_it(pair: Pair) -> None:
 
     with pytest.raises(KeyboardInterrupt):
         interrupted()
-    assert not active_children()
+    assert not children()

@@ -15,6 +15,7 @@ from hpbuild.assembly.jobs import Job
 from hpbuild.assembly.lists import Lists
 from hpbuild.assembly.pool import process_pool
 from hpbuild.assembly.spreading import spread
+from hpbuild.assembly.start import Start
 from hpbuild.assembly.trees import FilePair
 from hpbuild.assembly.work import Work, all_cores
 from hpbuild.bundle.reader import read_bundle
@@ -118,12 +119,12 @@ def test_files_are_read_as_the_work_says(binaries: Path) -> None:
         return read_file(path)
 
     pair = files[0], files[1]
-    assert diffs(pair, Work(read=read)) == diffs(pair, Work())
+    assert diffs(pair, Work(start=Start(read))) == diffs(pair, Work())
     assert sorted(asked) == files
-    result = build(request(pair), quiet, Work(read=read))
+    result = build(request(pair), quiet, Work(start=Start(read)))
     assert sorted(asked[2:]) == files
     bundle = read_bundle(assemble(result))
-    prove_bundle(bundle, *pair, "auto", quiet, Work(read=read))
+    prove_bundle(bundle, *pair, "auto", quiet, Work(start=Start(read)))
     assert sorted(asked[4:]) == files
 
 

@@ -1,7 +1,6 @@
 """What ``diff`` does around the comparison."""
 
 import gc
-from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -45,7 +44,7 @@ def test_cycles_are_looked_for_among_the_results_of_a_tree_alone(
 
 
 @pytest.mark.parametrize("no_cache", [True, False])
-def test_files_are_read_ahead_unless_the_cache_may_know_them(
+def test_files_are_begun_with_unless_the_cache_may_know_them(
     binaries: Path,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
@@ -53,13 +52,13 @@ def test_files_are_read_ahead_unless_the_cache_may_know_them(
     no_cache: bool,
 ) -> None:
     begun: list[Path] = []
-    ahead = differing.ahead
+    started = differing.started
 
-    def watched(paths: Iterable[Path]) -> Any:
+    def watched(*paths: Path) -> Any:
         begun.extend(paths)
-        return ahead(paths)
+        return started(*paths)
 
-    monkeypatch.setattr(differing, "ahead", watched)
+    monkeypatch.setattr(differing, "started", watched)
     monkeypatch.setenv("HPBUILD_CACHE", str(tmp_path / "cache"))
     sides = [binaries / side / "codec.dll" for side in ("baseline", "fixed")]
     differing.run(*sides, no_cache=no_cache, output=Output(format=Format.JSON, quiet=True))

@@ -4,7 +4,8 @@ import pytest
 
 from hpbuild.code.disassembly import disassemble
 from hpbuild.match.comparison import compare
-from hpbuild.match.explanation import CONTEXT, Explanation, explain
+from hpbuild.match.explained import Explanation
+from hpbuild.match.explanation import CONTEXT, explain
 from hpbuild.match.facts import describe
 from hpbuild.match.lookup import find
 from hpbuild.match.model import Change

@@ -9,7 +9,7 @@ import pytest
 from hpbuild.codes.cli import NOTHING_TO_PATCH
 from hpbuild.errors import Finding
 from hpbuild.manifest.schema import validate
-from hpbuild.match.explanation import Explanation
+from hpbuild.match.explained import Explanation
 from hpbuild.match.model import Change, DatumChange, Difference, FunctionChange, Summary
 from hpbuild.plan.model import Exclusion
 from hpbuild.report import build as build_report

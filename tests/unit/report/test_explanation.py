@@ -3,9 +3,8 @@
 from dataclasses import replace
 
 from hpbuild.manifest.left_out import LeftOut
-from hpbuild.match.explanation import Explanation, Instruction, Part
+from hpbuild.match.explained import Disagreement, Explanation, Instruction, Part, Place
 from hpbuild.match.model import Change
-from hpbuild.match.testimony import Disagreement, Place
 from hpbuild.report import explanation, plain
 from hpbuild.report.left_out import exception, left_out, left_out_blocks
 from hpbuild.values import Interval

@@ -1,0 +1,99 @@
+"""What is begun while the modules that need it are still imported: both files are read, and the baseline's
+code is decoded in a process of its own.
+
+Imports nothing large itself.
+"""
+
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from hpbuild.assembly.forked import Forked, Way, can_fork
+from hpbuild.dataclass import dataclass
+from hpbuild.errors import HpbuildError
+from hpbuild.pe.ahead import Read, ahead
+from hpbuild.pe.file_bytes import FileBytes
+from hpbuild.pe.files import read_file
+
+if TYPE_CHECKING:
+    from hpbuild.code.lengths import Piece
+
+SMALLEST, LARGEST = 4 << 20, 32 << 20
+"""Bytes of a file that is worth a process, and that is read before one would rather import."""
+
+
+def _nothing(content: FileBytes) -> "tuple[Piece, ...]":
+    return ()
+
+
+@dataclass(frozen=True, slots=True)
+class Start:
+    """``read`` gives the bytes of files; ``decoded`` what was decoded of some of these so far, and asks for
+    no more."""
+
+    read: Read = read_file
+    decoded: "Callable[[FileBytes], tuple[Piece, ...]]" = _nothing
+
+
+HERE = Start()
+"""Nothing was begun."""
+
+
+@contextmanager
+def started(baseline: Path, fixed: Path) -> Iterator[Start]:
+    """Begin with two files. Nothing is left behind; what is wrong with a file is told when it is read."""
+    with ahead((baseline, fixed)) as read:
+        content = _content(baseline, read) if can_fork() else None
+        if content is None or content.mapped is None:
+            yield Start(read)
+            return
+        given = [content]
+
+        def once(path: Path) -> FileBytes:
+            return given.pop() if given and path == baseline else read(path)
+
+        with _decoding(content, content.mapped.memory) as decoded:
+            yield Start(once, decoded)
+
+
+def _content(path: Path, read: Read) -> FileBytes | None:
+    """The bytes of a file of a suitable size."""
+    try:
+        return read(path) if SMALLEST <= path.stat().st_size <= LARGEST else None
+    except (OSError, ValueError, HpbuildError, MemoryError):  # it comes again, in its turn
+        return None
+
+
+@contextmanager
+def _decoding(content: FileBytes, memory: memoryview) -> "Iterator[Callable[[FileBytes], tuple[Piece, ...]]]":
+    from hpbuild.code.lengths import pieces, unpacked
+
+    file = os.memfd_create("hpbuild")
+
+    def work(way: Way) -> None:
+        for piece in pieces(memory):
+            octets = memoryview(piece.packed())
+            while octets:
+                octets = octets[os.write(file, octets) :]
+
+    running: list[Forked] = []
+
+    def end() -> None:
+        while running:
+            running.pop().end()
+
+    def decoded(asked: FileBytes) -> "tuple[Piece, ...]":
+        if asked is not content or not running:
+            return ()
+        end()
+        return tuple(unpacked(os.pread(file, os.fstat(file).st_size, 0)))
+
+    try:
+        with suppress(OSError):  # no process to be had: it can do without
+            running.append(Forked(work))
+        yield decoded
+    finally:
+        end()
+        os.close(file)
