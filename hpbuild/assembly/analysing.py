@@ -87,7 +87,7 @@ def _at_once(
         scanned = joined([scanned, line.receive()])
         first = _known(outside, scanned)
         del scanned, outside
-        program, parts = line.receive()
+        program, parts = line.receive(), line.receive()
     return first, (replace(program, image=image, symbols=symbols), parts)
 
 
@@ -105,9 +105,11 @@ def _other(old: Survey, image: Image, symbols: Symbols, decoded: Sequence[Piece]
         own = carried_part(scanned, old, target, target.shares(half, FIRST_SHARE)[1], half)
         del scanned, target
         outside = outside_of_code(new, symbols)
-        program, parts = _known(outside, completed([line.receive(), own]))
-    bare = replace(image, data=FileBytes.of(b""), memory=np.zeros(0, dtype=np.uint8))
-    line.hand_over((replace(program, image=bare, symbols=replace(symbols, items=())), parts))
+        program = analyse(outside, completed([line.receive(), own]))
+        bare = replace(image, data=FileBytes.of(b""), memory=np.zeros(0, dtype=np.uint8))
+        line.offer(replace(program, image=bare, symbols=replace(symbols, items=())))
+        line.offer(contents(program))
+    line.settle()
 
 
 def _half(old: Survey) -> int:

@@ -36,9 +36,8 @@ class _InFile:
 
 @dataclass(frozen=True, slots=True)
 class _InMemory:
-    """A pickled value whose columns are at ``places`` (address, size) of the memory of ``process``."""
+    """A pickled value, and its columns: at ``places`` (address, size) of the memory of ``process``."""
 
-    head: bytes
     process: int
     places: list[tuple[int, int]]
 
@@ -48,6 +47,7 @@ class Line:
 
     def __init__(self, way: Way, out: FileIO, into: FileIO) -> None:
         self._way, self._out, self._into = way, out, into
+        self._offered: list[tuple[object, list[memoryview]]] = []
 
     def send(self, value: object) -> None:
         """Send a value that can be pickled. Does not wait for the other side, for what goes through the pipe
@@ -65,35 +65,48 @@ class Line:
         with suppress(ConnectionError):
             self._way.send(_InFile(begin, at + PAGESIZE - begin, places))
 
-    def hand_over(self, value: object) -> None:
-        """Send the last value of the forked process. The columns stay where they are until the other side has
-        copied them from there; where it may not, they go through the file.
+    def offer(self, value: object) -> None:
+        """Tell the other side of a value of the forked process that it can copy from there: nobody may change
+        its columns, or send something else, before ``settle``."""
+        head, columns = _apart(value)
+        columns.insert(0, memoryview(head))
+        self._offered.append((value, columns))
+        self._way.send(_InMemory(os.getpid(), list(map(place_of, columns))))
+
+    def settle(self) -> None:
+        """Wait until the other side has all that was offered; what it may not copy goes through the file.
 
         Raises EOFError or ConnectionError when the other process has ended."""
-        head, columns = _apart(value)
-        self._way.send(_InMemory(head, os.getpid(), list(map(place_of, columns))))
-        if not self._way.receive():
-            self.send(value)
+        for value, _ in self._offered:
+            if not self._way.receive():
+                self.send(value)
+        self._offered.clear()
 
     def receive(self) -> Any:
         """Wait for a value. Its columns may be changed here.
 
         Raises EOFError or ConnectionError when the other process has ended, and what its work raised when
         that ended it."""
+        message = self._told()
+        if isinstance(message, _InMemory):
+            try:
+                head, *columns = copied(message.process, message.places)
+            except OSError:
+                while isinstance(message, _InMemory):  # others may be offered before this one is sent
+                    self._way.send(False)
+                    message = self._told()
+            else:
+                self._way.send(True)
+                return pickle.loads(head.data, buffers=columns)  # noqa: S301 - from the other half of this work
+        view = memoryview(mmap(self._into.fileno(), message.size, access=ACCESS_COPY, offset=message.begin))
+        pickled, *parts = (view[low:high] for low, high in message.places)
+        return pickle.loads(pickled, buffers=parts)  # noqa: S301 - as above
+
+    def _told(self) -> Any:
         message = self._way.receive()
         if isinstance(message, Exception):
             raise message
-        if isinstance(message, _InMemory):
-            try:
-                copies = copied(message.process, message.places)
-            except OSError:
-                self._way.send(False)
-                return self.receive()
-            self._way.send(True)
-            return pickle.loads(message.head, buffers=copies)  # noqa: S301 - from the other half of this work
-        view = memoryview(mmap(self._into.fileno(), message.size, access=ACCESS_COPY, offset=message.begin))
-        head, *columns = (view[low:high] for low, high in message.places)
-        return pickle.loads(head, buffers=columns)  # noqa: S301 - as above
+        return message
 
 
 class _Apart(pickle.Pickler):

@@ -47,11 +47,15 @@ def test_what_is_told_last_arrives_as_it_was(monkeypatch: pytest.MonkeyPatch, *,
 
     def work(line: Line) -> None:
         line.send(1)
-        line.hand_over((os.getpid(), [column + column for column in COLUMNS]))
+        line.offer((os.getpid(), [column + column for column in COLUMNS]))
+        line.offer("and another")
+        line.settle()
+        line.send("and the end")
 
     with beside(work, "a.dll") as line:
         assert line.receive() == 1
         process, found = line.receive()
+        assert (line.receive(), line.receive()) == ("and another", "and the end")
     assert process != os.getpid()
     for column, expected in zip(found, COLUMNS, strict=True):
         assert column.dtype == expected.dtype
@@ -64,14 +68,38 @@ def _forbidden(process: int, places: object) -> list[U8]:
     raise PermissionError(process, places)
 
 
+@pytest.mark.parametrize("readable", [True, False])
+def test_who_offers_goes_on(monkeypatch: pytest.MonkeyPatch, *, readable: bool) -> None:
+    """Until the other side has time, or has to be sent it after all."""
+    if not readable:
+        monkeypatch.setattr("hpbuild.assembly.beside.copied", _forbidden)
+
+    def work(line: Line) -> None:
+        line.offer(["x" * (1 << 20), *COLUMNS])
+        line.offer(time.monotonic())
+        line.settle()
+
+    with beside(work, "a.dll") as line:
+        time.sleep(0.5)
+        asked = time.monotonic()
+        first, second = line.receive(), line.receive()
+    assert len(first[0]) == 1 << 20
+    assert all(map(np.array_equal, first[1:], COLUMNS))
+    assert second < asked
+
+
 def test_fail_a_process_that_dies_before_its_last_columns_are_copied() -> None:
+    def work(line: Line) -> None:
+        line.offer(COLUMNS)
+        line.settle()
+
     def told(line: Line) -> object:
         assert select.select([line._way.fileno()], [], [], 60)[0]  # it has told where they are
         (child,) = children()
         kill(child)
         return line.receive()
 
-    with pytest.raises(HpbuildError) as caught, beside(lambda line: line.hand_over(COLUMNS), "a.dll") as line:
+    with pytest.raises(HpbuildError) as caught, beside(work, "a.dll") as line:
         told(line)
     assert caught.value.code is codes.WORKER_LOST
 
