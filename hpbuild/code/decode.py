@@ -7,6 +7,7 @@ RVAs. Formats: Intel SDM volume 2, chapter 2 (ModRM, SIB and RIP-relative addres
 from array import array
 from collections.abc import Iterable
 from enum import IntEnum
+from operator import attrgetter
 
 import numpy as np
 from iced_x86 import (
@@ -44,6 +45,7 @@ class RefKind(IntEnum):
     """32-bit displacement that is an RVA, in a function that holds the image base in a register."""
 
 
+_OPCODE = attrgetter("code")
 _NEXT = int(FlowControl.NEXT)
 _CALL = int(FlowControl.CALL)
 _CONDITIONAL = int(FlowControl.CONDITIONAL_BRANCH)
@@ -199,6 +201,12 @@ def instructions(code: bytes, start: int) -> list[Instruction]:
             break
         found.append(insn)
     return found
+
+
+def opcodes(code: bytes) -> list[int]:
+    """What kind each instruction of ``code`` is, up to a byte that is none."""
+    found = list(map(_OPCODE, Decoder(64, code)))
+    return found[: found.index(Code.INVALID)] if Code.INVALID in found else found
 
 
 def is_final(insn: Instruction) -> bool:

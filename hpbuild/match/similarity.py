@@ -2,7 +2,9 @@
 
 from functools import lru_cache, partial
 
-from hpbuild.code.decode import instructions
+import numpy as np
+
+from hpbuild.code.decode import opcodes
 from hpbuild.match.sides import Side
 
 Shape = frozenset[int]
@@ -23,14 +25,12 @@ class Shapes:
 def _shape(side: Side, fragment: int) -> Shape:
     fragments = side.program.fragments
     start, end = int(fragments.start[fragment]), int(fragments.end[fragment])
-    codes = [insn.code for insn in instructions(side.program.image.read(start, end - start), start)]
-    seen: dict[int, int] = {}
-    shape = set()
-    for one, two in zip([0, *codes], [*codes, 0], strict=True):
-        pair = one << 16 | two
-        seen[pair] = number = seen.get(pair, 0) + 1
-        shape.add(pair << 32 | number)
-    return frozenset(shape)
+    codes = np.array([0, *opcodes(side.program.image.read(start, end - start)), 0], dtype=np.int64)
+    pairs = codes[:-1] << 16 | codes[1:]
+    pairs.sort()
+    row = np.arange(1, len(pairs) + 1)
+    first = np.maximum.accumulate(np.where(np.diff(pairs, prepend=-1) != 0, row, 0))
+    return frozenset((pairs << 32 | row - first + 1).tolist())
 
 
 def similarity(left: Shape, right: Shape) -> float:

@@ -1,6 +1,7 @@
 """The export directory. Source: PE specification, section "The .edata Section (Image Only)"."""
 
 import numpy as np
+import numpy.typing as npt
 
 from hpbuild.codes import pe as codes
 from hpbuild.dataclass import dataclass
@@ -67,18 +68,19 @@ def export_rows(image: Image) -> list[tuple[str, int, Rva, str]]:
     for text, index in zip(texts, tables.ordinals, strict=True):
         named.setdefault(index, []).append(text)
     found: list[tuple[str, int, Rva, str]] = []
-    directory = image.directories[EXPORT]
-    for index, rva in enumerate(tables.functions.tolist()):
+    rows = zip(tables.functions.tolist(), _forwards(image, tables).tolist(), strict=True)
+    for ordinal, (rva, forwards) in enumerate(rows, tables.base):
         if not rva:
             continue
         forwarder = ""
-        if directory.start <= rva < directory.end:
+        if forwards:
             forwarder = names.text(names.raw(rva, "forwarder"))
             if not forwarder:
                 raise HpbuildError(codes.EXPORT_MALFORMED, image.name, f"empty forwarder at RVA {rva:#x}")
-        target = Rva(0 if forwarder else rva)
-        for name in sorted(named.get(index, _UNNAMED)):
-            found.append((name, tables.base + index, target, forwarder))
+        target = Rva(0 if forwards else rva)
+        bearing = named.get(ordinal - tables.base, _UNNAMED)
+        for name in bearing if len(bearing) == 1 else sorted(bearing):
+            found.append((name, ordinal, target, forwarder))
     return found
 
 
@@ -95,12 +97,18 @@ def same_names(one: Image, other: Image) -> bool:
         return False
     texts = []
     for image, table in ((one, ours), (other, theirs)):
-        directory = image.directories[EXPORT]
-        if ((table.functions >= directory.start) & (table.functions < directory.end)).any():
+        if _forwards(image, table).any():
             return False
         names = Names.of(image, codes.EXPORT_MALFORMED, codes.EXPORT_MALFORMED)
         texts.append(names.all(table.names.astype(np.int64), "name"))
     return texts[0] == texts[1]
+
+
+def _forwards(image: Image, tables: _Tables) -> npt.NDArray[np.bool_]:
+    """Which functions are none: their addresses are those of forwarders."""
+    directory = image.directories[EXPORT]
+    found: npt.NDArray[np.bool_] = (tables.functions >= directory.start) & (tables.functions < directory.end)
+    return found
 
 
 def export_extents(image: Image) -> tuple[Interval, ...]:

@@ -3,13 +3,13 @@
 import numpy as np
 import numpy.typing as npt
 
+from hpbuild.code.model import Program
 from hpbuild.codes import plan as codes
 from hpbuild.errors import Finding
 from hpbuild.match.atoms import Memory
 from hpbuild.match.comparison import Comparison
 from hpbuild.match.facts import referenced, reserved_class
 from hpbuild.pe.image import Image
-from hpbuild.pe.imports import imports
 from hpbuild.pe.resources import resource_digest
 from hpbuild.plan.interfaces import export_exclusions, export_findings, flag_exclusions, flag_findings
 from hpbuild.plan.left_out import is_chosen, is_unwind, left_out, tangled, told
@@ -27,7 +27,8 @@ def declared_exclusions(
     """Exclusions, and the findings that tell of them. ``carried`` marks the atoms that chunks hold."""
     fixed, baseline = comparison.fixed.program.image, comparison.baseline.program.image
     exported, flags = export_exclusions(fixed, baseline), flag_exclusions(fixed, baseline)
-    exclusions: list[Exclusion | LeftOut] = [*exported, *_imports(fixed, baseline), *flags]
+    imported = _imports(comparison.fixed.program, comparison.baseline.program)
+    exclusions: list[Exclusion | LeftOut] = [*exported, *imported, *flags]
     exclusions += _resources(fixed, baseline)
     exclusions += _unused(comparison, selection, carried)
     lines = line_exclusions(comparison, selection)
@@ -52,11 +53,8 @@ def declared_exclusions(
     return tuple(sorted(exclusions, key=lambda item: (item.klass, item.place, item.cause))), findings
 
 
-def _imports(fixed: Image, baseline: Image) -> list[Exclusion]:
-    def names(image: Image) -> set[str]:
-        return {f"{item.dll.lower()}!{item.name or f'#{item.ordinal}'}" for item in imports(image)}
-
-    ours, theirs = names(fixed), names(baseline)
+def _imports(fixed: Program, baseline: Program) -> list[Exclusion]:
+    ours, theirs = set(fixed.slots.values()), set(baseline.slots.values())
     rows = [Exclusion("import", name, "added in the fixed image") for name in sorted(ours - theirs)]
     return rows + [Exclusion("import", name, "removed in the fixed image") for name in sorted(theirs - ours)]
 
