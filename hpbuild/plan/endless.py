@@ -40,20 +40,16 @@ class Seen:
 
 
 NOTHING = Seen({}, {})
-_WORTH = 1 << 20
-"""Bytes of code that take longer to decode than a process takes to start."""
+_WORTH = 1 << 21
+"""Bytes of code of an image of which there is more to find out than a process takes to start."""
 
 
 def surely_old(comparison: Comparison) -> I64:
     """Roots in the baseline of the functions that are replaced when nothing limits the plan, whatever else
-    is carried; none where they are so small that to begin early gains nothing."""
+    is carried; none where the image is so small that to begin early gains nothing."""
     facts, table = comparison.facts, comparison.baseline.program.fragments
     roots = distinct(facts.partner[~facts.identical & (facts.partner >= 0)])
-    marked = np.zeros(len(table), dtype=np.bool_)
-    marked[roots] = True
-    parts = np.flatnonzero(marked[table.root])
-    size = int((table.end[parts] - table.start[parts]).sum())
-    return roots if size >= _WORTH else roots[:0]
+    return roots if int((table.end - table.start).sum()) >= _WORTH else roots[:0]
 
 
 def look(comparison: Comparison, roots: I64) -> Seen:

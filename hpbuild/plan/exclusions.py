@@ -1,17 +1,14 @@
-"""What the package does not deliver, declared: exports, imports, flags, resources, unused additions."""
+"""What the package does not deliver, declared: what differs in interfaces, and unused additions."""
 
 import numpy as np
 import numpy.typing as npt
 
-from hpbuild.code.model import Program
 from hpbuild.codes import plan as codes
 from hpbuild.errors import Finding
 from hpbuild.match.atoms import Memory
 from hpbuild.match.comparison import Comparison
 from hpbuild.match.facts import referenced, reserved_class
-from hpbuild.pe.image import Image
-from hpbuild.pe.resources import resource_digest
-from hpbuild.plan.interfaces import export_exclusions, export_findings, flag_exclusions, flag_findings
+from hpbuild.plan.interfaces import Interfaces, export_findings, flag_findings
 from hpbuild.plan.left_out import is_chosen, is_unwind, left_out, tangled, told
 from hpbuild.plan.line_only import line_exclusions, line_findings
 from hpbuild.plan.model import Exclusion, LeftOut
@@ -22,14 +19,11 @@ Bools = npt.NDArray[np.bool_]
 
 
 def declared_exclusions(
-    comparison: Comparison, selection: Selection, carried: Bools
+    comparison: Comparison, selection: Selection, carried: Bools, interfaces: Interfaces
 ) -> tuple[tuple[Exclusion | LeftOut, ...], list[Finding]]:
-    """Exclusions, and the findings that tell of them. ``carried`` marks the atoms that chunks hold."""
-    fixed, baseline = comparison.fixed.program.image, comparison.baseline.program.image
-    exported, flags = export_exclusions(fixed, baseline), flag_exclusions(fixed, baseline)
-    imported = _imports(comparison.fixed.program, comparison.baseline.program)
-    exclusions: list[Exclusion | LeftOut] = [*exported, *imported, *flags]
-    exclusions += _resources(fixed, baseline)
+    """Exclusions, and the findings that tell of them. ``carried`` marks the atoms that chunks hold;
+    ``interfaces`` tells what differs in those."""
+    exclusions: list[Exclusion | LeftOut] = [*interfaces.every()]
     exclusions += _unused(comparison, selection, carried)
     lines = line_exclusions(comparison, selection)
     exclusions += lines
@@ -37,12 +31,9 @@ def declared_exclusions(
         exclusions += left_out(comparison, selection, carried)
     if templates_differ(comparison):
         exclusions.append(Exclusion("thread-local", ".tls", "initial thread-local data differs"))
-    findings = [*export_findings(exported), *flag_findings(flags), *line_findings(lines)]
-    findings += [
-        Finding(codes.RESOURCES_DIFFER, item.place, item.cause)
-        for item in exclusions
-        if item.klass == "resource"
-    ]
+    findings = [*export_findings(interfaces.exports), *flag_findings(interfaces.flags)]
+    findings += line_findings(lines)
+    findings += [Finding(codes.RESOURCES_DIFFER, item.place, item.cause) for item in interfaces.resources]
     unused = [item for item in exclusions if item.klass in ("unreferenced-function", "unreferenced-data")]
     if unused:
         findings.append(
@@ -51,18 +42,6 @@ def declared_exclusions(
     if selection.limit is not None:
         findings += [*told(comparison, selection, exclusions), *tangled(comparison, selection)]
     return tuple(sorted(exclusions, key=lambda item: (item.klass, item.place, item.cause))), findings
-
-
-def _imports(fixed: Program, baseline: Program) -> list[Exclusion]:
-    ours, theirs = set(fixed.slots.values()), set(baseline.slots.values())
-    rows = [Exclusion("import", name, "added in the fixed image") for name in sorted(ours - theirs)]
-    return rows + [Exclusion("import", name, "removed in the fixed image") for name in sorted(theirs - ours)]
-
-
-def _resources(fixed: Image, baseline: Image) -> list[Exclusion]:
-    if resource_digest(fixed) == resource_digest(baseline):
-        return []
-    return [Exclusion("resource", ".rsrc", "resources differ")]
 
 
 def _unused(comparison: Comparison, selection: Selection, carried: Bools) -> list[Exclusion]:

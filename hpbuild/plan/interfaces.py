@@ -1,24 +1,53 @@
-"""What other modules and the loader took from the baseline when it was loaded: exports, flags."""
+"""What other modules and the loader took from the baseline when it was loaded: exports, imports, flags,
+resources."""
 
 from collections import Counter
+from collections.abc import Iterable
 
 import numpy as np
 
 from hpbuild.code.model import I64, Program
 from hpbuild.codes import plan
 from hpbuild.codes import traps as codes
+from hpbuild.dataclass import dataclass
 from hpbuild.errors import Finding
 from hpbuild.match.comparison import Comparison
 from hpbuild.match.sides import Side
 from hpbuild.pe.exports import Export, exports, same_names
 from hpbuild.pe.image import Image
 from hpbuild.pe.load_config import load_config
+from hpbuild.pe.resources import resource_digest
 from hpbuild.plan.model import Exclusion
 from hpbuild.plan.selection import Selection
 
 _ORDINAL = "ordinal "
 _NO_FUNCTION = -2
 """As a partner: there is no function to have one."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Interfaces:
+    """What two images have otherwise there, and a hotpatch does not deliver."""
+
+    exports: tuple[Exclusion, ...]
+    imports: tuple[Exclusion, ...]
+    flags: tuple[Exclusion, ...]
+    resources: tuple[Exclusion, ...]
+
+    @classmethod
+    def of(cls, fixed: Program, baseline: Program) -> "Interfaces":
+        """Compare both. Raises HpbuildError from the table readers of ``hpbuild.pe``."""
+        images = fixed.image, baseline.image
+        return cls(
+            exports=tuple(export_exclusions(*images)),
+            imports=_import_exclusions(fixed, baseline),
+            flags=tuple(flag_exclusions(*images)),
+            resources=_resource_exclusions(*images),
+        )
+
+    def every(self) -> tuple[Exclusion, ...]:
+        """All of them."""
+        return (*self.exports, *self.imports, *self.flags, *self.resources)
 
 
 def export_exclusions(fixed: Image, baseline: Image) -> list[Exclusion]:
@@ -43,15 +72,30 @@ def export_exclusions(fixed: Image, baseline: Image) -> list[Exclusion]:
     return rows
 
 
-def export_findings(rows: list[Exclusion]) -> list[Finding]:
+def export_findings(rows: Iterable[Exclusion]) -> list[Finding]:
     """A warning for each of ``export_exclusions``; one note for all ordinals: a linker counts anew."""
-    renumbered = [row for row in rows if row.cause.startswith(_ORDINAL)]
-    others = [row for row in rows if not row.cause.startswith(_ORDINAL)]
+    renumbered, others = list[Exclusion](), list[Exclusion]()
+    for row in rows:
+        (renumbered if row.cause.startswith(_ORDINAL) else others).append(row)
     findings = [Finding(plan.EXPORTS_DIFFER, row.place, row.cause) for row in others]
     if renumbered:
         cause = f"{len(renumbered)} exports; {renumbered[0].cause}"
         findings.append(Finding(codes.EXPORT_ORDINALS, renumbered[0].place, cause))
     return findings
+
+
+def _import_exclusions(fixed: Program, baseline: Program) -> tuple[Exclusion, ...]:
+    """Imports that were added or removed."""
+    ours, theirs = set(fixed.slots.values()), set(baseline.slots.values())
+    added = [Exclusion("import", name, "added in the fixed image") for name in sorted(ours - theirs)]
+    removed = [Exclusion("import", name, "removed in the fixed image") for name in sorted(theirs - ours)]
+    return (*added, *removed)
+
+
+def _resource_exclusions(fixed: Image, baseline: Image) -> tuple[Exclusion, ...]:
+    if resource_digest(fixed) == resource_digest(baseline):
+        return ()
+    return (Exclusion("resource", ".rsrc", "resources differ"),)
 
 
 def flag_exclusions(fixed: Image, baseline: Image) -> list[Exclusion]:
@@ -68,7 +112,7 @@ def flag_exclusions(fixed: Image, baseline: Image) -> list[Exclusion]:
     return rows
 
 
-def flag_findings(rows: list[Exclusion]) -> list[Finding]:
+def flag_findings(rows: Iterable[Exclusion]) -> list[Finding]:
     """One warning for each of ``flag_exclusions``."""
     return [Finding(codes.LOADER_FLAGS, row.place, row.cause) for row in rows]
 

@@ -117,15 +117,16 @@ def decide(
         numbering, unfit = number(comparison.fixed, selection)
         resolver = Resolver(comparison, numbering)
         fields = field_rows(comparison.fixed, numbering, resolver)
-        exclusions, notes = declared_exclusions(comparison, selection, numbering.atom_chunk >= 0)
-        findings = [*selection.findings, *unfit, *resolver.findings.values(), *notes]
+        findings = [*selection.findings, *unfit, *resolver.findings.values()]
         findings += [*trapped(comparison, selection), *_build_findings(comparison, selection, builds)]
         findings += [*_weak(comparison, selection), *_removed(comparison, selection)]
         entries = Entries(comparison.baseline.program, list(redirected(selection).values()))
         known = meanwhile()
+        carried = numbering.atom_chunk >= 0
+        exclusions, notes = declared_exclusions(comparison, selection, carried, known.interfaces)
         old = old_code(selection, known.seen)
         redirections, no_room = _redirect(comparison, selection, old, entries)
-        findings += [*known.findings, *no_room, *endless(comparison, old)]
+        findings += [*notes, *known.findings, *no_room, *endless(comparison, old)]
     return Decision(
         comparison=comparison,
         selection=selection,

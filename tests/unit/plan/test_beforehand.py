@@ -39,7 +39,7 @@ def test_a_decision_is_the_same_when_it_was_found_out_meanwhile() -> None:
 
     def dll(number: int) -> Dll:
         changed = b"\x05" + bytes([number, 0, 0, 0])  # add eax, number
-        large = function("large", changed, b"\x90" * (1 << 20), RET)
+        large = function("large", changed, b"\x90" * (1 << 21), RET)
         loops = function("loops", b"\x8b\xc1", changed, ("call", "large"), b"\xeb\xf4")  # jmp to the add
         return Dll(code=(large, loops))
 
@@ -52,7 +52,7 @@ def test_a_decision_is_the_same_when_it_was_found_out_meanwhile() -> None:
 
 
 def test_nothing_is_begun_where_nothing_is_replaced() -> None:
-    dll = Dll(code=(function("same", b"\x90" * (1 << 20), RET),))
+    dll = Dll(code=(function("same", b"\x90" * (1 << 21), RET),))
     comparison = against(dll, dll)
     given: list[object] = []
 

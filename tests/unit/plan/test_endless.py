@@ -81,14 +81,14 @@ def test_what_was_seen_before_is_not_looked_at_again(pair: Pair, trap: str) -> N
 def test_old_code_is_what_was_seen_of_the_redirected_functions(pair: Pair) -> None:
     selection = select(pair("traps/endless", "snare").comparison)
     partners = {selection.facts[root].partner for root in selection.functions} - {-1}
-    lies = Seen(dict.fromkeys((*partners, 1 << 20), "seen"), dict.fromkeys(partners, 7))  # type: ignore[arg-type]
+    lies = Seen(dict.fromkeys((*partners, 1 << 21), "seen"), dict.fromkeys(partners, 7))  # type: ignore[arg-type]
     told = old_code(selection, lies)
     assert told.heads.keys() == told.endless.keys() <= selection.functions.keys()
     assert (set(told.heads.values()), set(told.endless.values())) == ({"seen"}, {7})
 
 
-@pytest.mark.parametrize(("size", "begun"), [(1 << 10, False), (1 << 20, True)])
-def test_large_old_code_is_looked_at_meanwhile(size: int, begun: bool) -> None:
+@pytest.mark.parametrize(("size", "begun"), [(1 << 10, False), (1 << 21, True)])
+def test_the_old_code_of_a_large_image_is_looked_at_meanwhile(size: int, begun: bool) -> None:
     def dll(number: int) -> Dll:
         return Dll(code=(function("large", b"\x05" + bytes([number, 0, 0, 0]), b"\x90" * size, RET),))
 

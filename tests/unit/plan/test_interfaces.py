@@ -10,9 +10,10 @@ from hpbuild.codes import traps
 from hpbuild.errors import Severity
 from hpbuild.match.comparison import compare
 from hpbuild.pe.exports import same_names
-from hpbuild.plan.interfaces import export_exclusions
+from hpbuild.plan.interfaces import Interfaces, export_exclusions
 from hpbuild.plan.planner import make_plan
 from tests.assembled import RET, Dll, against, datum, function, symbol
+from tests.comparing import example, program
 
 Pair = Callable[..., Any]
 ONE, OTHER = bytes.fromhex("8bc1 83c001"), bytes.fromhex("8bc1 83e802")
@@ -179,3 +180,22 @@ def test_the_same_names_are_seen_at_once(dll: Callable[[str], Any]) -> None:
     other = dll("baseline/codec.dll").write(table + 16, (base + 1).to_bytes(4, "little")).program().image
     assert not same_names(other, images[0])
     assert len(export_exclusions(other, images[0])) == images[0].u32(table + 24)
+
+
+@pytest.mark.parametrize("pair", ["variants/new_import", "variants/new_export", "traps/mitigations"])
+def test_the_other_way_round_what_was_added_is_removed(pair: str) -> None:
+    name = "snare" if pair.startswith("traps") else "gadget"
+    folder = example("variants/identical", "fixed").parents[3] / pair
+    sides = [program(folder / side / f"{name}.dll", "none") for side in ("fixed", "baseline")]
+    there, back = Interfaces.of(*sides), Interfaces.of(*reversed(sides))
+    assert there.every()
+    assert not Interfaces.of(sides[0], sides[0]).every()
+    turn = {"added in the fixed image": "removed in the fixed image"}
+    turn |= {after: before for before, after in turn.items()}
+    for kind in ("exports", "imports"):
+        ours, theirs = ({(row.place, row.cause) for row in getattr(found, kind)} for found in (there, back))
+        assert {place for place, _ in ours} == {place for place, _ in theirs}
+        turned = {(place, turn[cause]) for place, cause in theirs if cause in turn}
+        assert {row for row in ours if row[1] in turn} == turned
+    assert {row.place for row in there.flags} == {row.place for row in back.flags}
+    assert {row.klass for row in there.every()} <= {"export", "import", "metadata", "resource"}
