@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 Progress = Callable[[str, str, int, int], None]
-PARALLEL_SIZE = 4 << 20
+PARALLEL_SIZE = 1 << 20
 """File bytes of both images from which on a second process pays for its start."""
 
 

@@ -20,7 +20,7 @@ from hpbuild.pe.files import read_file
 if TYPE_CHECKING:
     from hpbuild.code.lengths import Piece
 
-SMALLEST, LARGEST = 4 << 20, 32 << 20
+SMALLEST, LARGEST = 1 << 20, 32 << 20
 """Bytes of a file that is worth a process, and that is read before one would rather import."""
 
 

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from threading import Thread
 from typing import TypeVar
 
-LARGE = 1 << 19
+LARGE = 1 << 17
 """Rows from which a thread is worth its start."""
 First = TypeVar("First")
 Second = TypeVar("Second")
