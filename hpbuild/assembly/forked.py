@@ -90,10 +90,11 @@ class Forked:
 
     def end(self) -> None:
         """End the process, whatever it does, and wait for that."""
-        with suppress(ProcessLookupError):
-            os.kill(self.pid, signal.SIGKILL)
         with suppress(ChildProcessError):  # somebody waits for all children of this process
-            os.waitpid(self.pid, 0)
+            ended, _ = os.waitpid(self.pid, os.WNOHANG)
+            if not ended:  # else its number may be another's
+                os.kill(self.pid, signal.SIGKILL)
+                os.waitpid(self.pid, 0)
         os.close(self._mark)
         self.way.close()
 

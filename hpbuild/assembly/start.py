@@ -6,7 +6,8 @@ Imports nothing large itself.
 
 import os
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
+from io import FileIO
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -44,24 +45,28 @@ HERE = Start()
 @contextmanager
 def started(baseline: Path, fixed: Path) -> Iterator[Start]:
     """Begin with two files. Nothing is left behind; what is wrong with a file is told when it is read."""
-    with ahead((baseline, fixed)) as read:
-        content = _content(baseline, read) if can_fork() else None
+    content = _content(baseline) if can_fork() else None
+    with ExitStack() as stack:
         if content is None or content.mapped is None:
-            yield Start(read)
+            yield Start(stack.enter_context(ahead((baseline, fixed))))
             return
-        given = [content]
+        # Forked before there are threads.
+        decoded = stack.enter_context(_decoding(content, content.mapped.memory))
+        read, given = stack.enter_context(ahead((fixed,))), [content]
 
         def once(path: Path) -> FileBytes:
-            return given.pop() if given and path == baseline else read(path)
+            if path == baseline:
+                with suppress(IndexError):  # it was given
+                    return given.pop()
+            return read(path)
 
-        with _decoding(content, content.mapped.memory) as decoded:
-            yield Start(once, decoded)
+        yield Start(once, decoded)
 
 
-def _content(path: Path, read: Read) -> FileBytes | None:
+def _content(path: Path) -> FileBytes | None:
     """The bytes of a file of a suitable size."""
     try:
-        return read(path) if SMALLEST <= path.stat().st_size <= LARGEST else None
+        return read_file(path) if SMALLEST <= path.stat().st_size <= LARGEST else None
     except (OSError, ValueError, HpbuildError, MemoryError):  # it comes again, in its turn
         return None
 
@@ -70,13 +75,11 @@ def _content(path: Path, read: Read) -> FileBytes | None:
 def _decoding(content: FileBytes, memory: memoryview) -> "Iterator[Callable[[FileBytes], tuple[Piece, ...]]]":
     from hpbuild.code.lengths import pieces, unpacked
 
-    file = os.memfd_create("hpbuild")
-
     def work(way: Way) -> None:
         for piece in pieces(memory):
             octets = memoryview(piece.packed())
             while octets:
-                octets = octets[os.write(file, octets) :]
+                octets = octets[file.write(octets) :]
 
     running: list[Forked] = []
 
@@ -88,12 +91,12 @@ def _decoding(content: FileBytes, memory: memoryview) -> "Iterator[Callable[[Fil
         if asked is not content or not running:
             return ()
         end()
-        return tuple(unpacked(os.pread(file, os.fstat(file).st_size, 0)))
+        file.seek(0)
+        return tuple(unpacked(file.read()))
 
-    try:
-        with suppress(OSError):  # no process to be had: it can do without
+    with ExitStack() as stack:
+        with suppress(OSError):  # no file in memory or no process to be had: it can do without
+            file = stack.enter_context(FileIO(os.memfd_create("hpbuild"), "r+"))
             running.append(Forked(work))
+            stack.callback(end)
         yield decoded
-    finally:
-        end()
-        os.close(file)

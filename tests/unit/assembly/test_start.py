@@ -76,7 +76,7 @@ def test_nobody_has_to_ask(pair: tuple[Path, Path]) -> None:
         raise KeyError
 
 
-def test_the_same_file_twice_is_read_twice(pair: tuple[Path, Path]) -> None:
+def test_the_same_file_may_be_both(pair: tuple[Path, Path]) -> None:
     with started(pair[0], pair[0]) as start:
         one, other = start.read(pair[0]), start.read(pair[0])
         assert one is not other
