@@ -25,6 +25,13 @@ SMALLEST, LARGEST = 1 << 20, 32 << 20
 """Bytes of a file that is worth a process, and that is read before one would rather import."""
 
 
+def all_cores() -> int:
+    """The processors that this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
 def _nothing(content: FileBytes) -> "tuple[Piece, ...]":
     return ()
 
@@ -43,9 +50,10 @@ HERE = Start()
 
 
 @contextmanager
-def started(baseline: Path, fixed: Path) -> Iterator[Start]:
-    """Begin with two files. Nothing is left behind; what is wrong with a file is told when it is read."""
-    content = _content(baseline) if can_fork() else None
+def started(baseline: Path, fixed: Path, *, processes: int = 2) -> Iterator[Start]:
+    """Begin with two files, with 1 of the ``processes`` in this one alone. Nothing is left behind; what is
+    wrong with a file is told when it is read."""
+    content = _content(baseline) if processes > 1 and can_fork() else None
     with ExitStack() as stack:
         if content is None or content.mapped is None:
             yield Start(stack.enter_context(ahead((baseline, fixed))))

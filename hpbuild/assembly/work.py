@@ -3,7 +3,6 @@
 What comes out does not depend on it.
 """
 
-import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
@@ -31,13 +30,6 @@ class Work:
     executor: "Executor | None" = None
     dask: str = ""
     start: Start = HERE
-
-
-def all_cores() -> int:
-    """The processors that this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 def run_jobs(jobs: Sequence[Job], work: Work, progress: Progress) -> list[Result]:

@@ -5,7 +5,7 @@ from contextlib import ExitStack
 from pathlib import Path
 
 from hpbuild.assembly.collector import collector_aside
-from hpbuild.assembly.start import HERE, started
+from hpbuild.assembly.start import HERE, all_cores, started
 from hpbuild.cli.listing import listed
 from hpbuild.cli.output import Output
 from hpbuild.cli.working import chosen_work
@@ -30,7 +30,8 @@ def run(
         if not _is_folder(baseline):
             stack.enter_context(collector_aside())  # all that is made lives to the end, which is near
         # The files are looked at while what comes next is imported; the cache may know all of it.
-        start = stack.enter_context(started(baseline, fixed)) if no_cache else HERE
+        processes = jobs or all_cores()
+        start = stack.enter_context(started(baseline, fixed, processes=processes)) if no_cache else HERE
         from hpbuild.pipeline import DiffOptions, diff_modules
         from hpbuild.report import diff as report
 

@@ -3,7 +3,7 @@
 import os
 from typing import TYPE_CHECKING
 
-from hpbuild.assembly.start import HERE, Start
+from hpbuild.assembly.start import HERE, Start, all_cores
 from hpbuild.cli.output import Output
 from hpbuild.codes import cli as codes
 from hpbuild.errors import HpbuildError
@@ -17,7 +17,7 @@ def chosen_work(jobs: int | None, dask: str, output: Output, *, cache: bool, sta
     """The options as a value; the cache only with ``cache``, and only when its folder may be used (a line of
     the log says why not). ``start`` as in ``Work``. Raises HpbuildError HP9007 for an
     unusable HPBUILD_CACHE_SIZE."""
-    from hpbuild.assembly.work import Work, all_cores
+    from hpbuild.assembly.work import Work
 
     store = _store(output) if cache else None
     return Work(jobs=jobs or all_cores(), store=store, dask=dask, start=start)

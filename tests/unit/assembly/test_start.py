@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from hpbuild.assembly import start as module
-from hpbuild.assembly.start import started
+from hpbuild.assembly.start import all_cores, started
 from hpbuild.code.lengths import pieces
 from hpbuild.codes import pe as codes
 from hpbuild.errors import HpbuildError
@@ -117,3 +117,13 @@ def test_fail_a_file_that_cannot_be_read(tmp_path: Path) -> None:
             with pytest.raises(HpbuildError) as caught:
                 start.read(tmp_path / "none")
             assert caught.value.code is codes.FILE_NOT_FOUND
+
+
+def test_not_with_one_process(pair: tuple[Path, Path]) -> None:
+    with started(*pair, processes=1) as start:
+        assert not children()
+        assert not start.decoded(start.read(pair[0]))
+
+
+def test_all_cores_are_those_of_this_process() -> None:
+    assert 1 <= all_cores() <= (os.cpu_count() or 1)

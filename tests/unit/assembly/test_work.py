@@ -17,7 +17,7 @@ from hpbuild.assembly.pool import process_pool
 from hpbuild.assembly.spreading import spread
 from hpbuild.assembly.start import Start
 from hpbuild.assembly.trees import FilePair
-from hpbuild.assembly.work import Work, all_cores
+from hpbuild.assembly.work import Work
 from hpbuild.bundle.reader import read_bundle
 from hpbuild.cache.store import Store, open_store
 from hpbuild.codes import match as match_codes
@@ -323,7 +323,3 @@ def test_damaged_files_of_the_cache_change_nothing(trees: tuple[Path, Path], sto
     told: Told = []
     assert diffs(trees, Work(jobs=1, store=store), told) == here
     assert told == []
-
-
-def test_all_cores_are_those_of_this_process() -> None:
-    assert 1 <= all_cores() <= (os.cpu_count() or 1)

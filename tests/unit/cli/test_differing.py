@@ -51,16 +51,17 @@ def test_files_are_begun_with_unless_the_cache_may_know_them(
     capsys: pytest.CaptureFixture[str],
     no_cache: bool,
 ) -> None:
-    begun: list[Path] = []
+    begun, asked = list[Path](), list[int]()
     started = differing.started
 
-    def watched(*paths: Path) -> Any:
+    def watched(*paths: Path, processes: int) -> Any:
         begun.extend(paths)
-        return started(*paths)
+        asked.append(processes)
+        return started(*paths, processes=processes)
 
     monkeypatch.setattr(differing, "started", watched)
     monkeypatch.setenv("HPBUILD_CACHE", str(tmp_path / "cache"))
     sides = [binaries / side / "codec.dll" for side in ("baseline", "fixed")]
-    differing.run(*sides, no_cache=no_cache, output=Output(format=Format.JSON, quiet=True))
+    differing.run(*sides, jobs=1, no_cache=no_cache, output=Output(format=Format.JSON, quiet=True))
     assert capsys.readouterr().out
-    assert begun == (sides if no_cache else [])
+    assert (begun, asked) == ((sides, [1]) if no_cache else ([], []))
