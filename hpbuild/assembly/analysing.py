@@ -27,6 +27,8 @@ Progress = Callable[[str, str, int, int], None]
 Known = tuple[Program, Contents]
 """What is known of one image, with what comparing needs of it alone."""
 Part = tuple[Image, Symbols]
+FIRST_SHARE = 0.58
+"""Which part of the baseline's code the first of two processes decodes: the second has more to do."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,12 +36,8 @@ class Second:
     """What there is to a second process: ``decoded`` gives what is known of the baseline's code; ``begun`` is
     called when the process has begun, before this one does its part."""
 
-    decoded: Callable[[], Sequence[Piece]] = tuple
-    begun: Callable[[], None] = lambda: None
-
-
-FIRST_SHARE = 0.58
-"""Which part of the baseline's code the first of two processes decodes: the second has more to do."""
+    decoded: Callable[[], Sequence[Piece]]
+    begun: Callable[[], None]
 
 
 def analyse_image(image: Image, symbols: Symbols, progress: Progress) -> Known:

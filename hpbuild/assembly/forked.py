@@ -43,10 +43,6 @@ class Way:
         size = int.from_bytes(self._exactly(_SIZE), "little")
         return pickle.loads(self._exactly(size))  # noqa: S301 - from the other half of this work
 
-    def fileno(self) -> int:
-        """The pipe to read from, for those that wait for several."""
-        return self._into.fileno()
-
     def _exactly(self, size: int) -> bytes:
         octets = self._into.read(size)
         if len(octets) < size:
@@ -65,7 +61,7 @@ class Forked:
 
     def __init__(self, work: Callable[[Way], None]) -> None:
         """Raises OSError when there are no processes or files to be had."""
-        self._stack = ExitStack()
+        self._stack, self.pid = ExitStack(), 0
         try:
             here, up = self._pipe()
             down, there = self._pipe()
@@ -74,7 +70,9 @@ class Forked:
                 self.pid = os.fork()
                 if not self.pid:
                     _work(work, (down, up), (here, there, self._mark), alive)
-        except BaseException:
+        except BaseException:  # Ctrl-C while it was forked is heard behind that
+            if self.pid:
+                self._reap()
             self._stack.close()
             raise
         self._stack.pop_all()
@@ -90,18 +88,20 @@ class Forked:
 
     def end(self) -> None:
         """End the process, whatever it does, and wait for that."""
+        self._reap()
+        os.close(self._mark)
+        self.way.close()
+
+    def _reap(self) -> None:
         with suppress(ChildProcessError):  # somebody waits for all children of this process
             ended, _ = os.waitpid(self.pid, os.WNOHANG)
             if not ended:  # else its number may be another's
                 os.kill(self.pid, signal.SIGKILL)
                 os.waitpid(self.pid, 0)
-        os.close(self._mark)
-        self.way.close()
 
 
 def _work(work: Callable[[Way], None], ours: tuple[int, int], theirs: tuple[int, ...], alive: int) -> None:
     """In the forked process, which ends here. What it raises is the last that it sends."""
-    status = 1
     try:
         signal.signal(signal.SIGINT, signal.SIG_IGN)
         for end in theirs:
@@ -110,16 +110,15 @@ def _work(work: Callable[[Way], None], ours: tuple[int, int], theirs: tuple[int,
         way = Way(*ours)
         try:
             work(way)
-            status = 0
         except (EOFError, ConnectionError):
-            status = 0  # nobody waits for it any more
+            pass  # nobody waits for it any more
         except Exception as error:  # noqa: BLE001 - raised where it is received
             way.send(error)
     finally:
-        os._exit(status)
+        os._exit(0)  # what came of it was sent, or not
 
 
 def _end_with(alive: int) -> None:
     """Wait until nobody holds the other end of the pipe ``alive``, and end this process."""
     os.read(alive, 1)
-    os._exit(1)
+    os._exit(0)

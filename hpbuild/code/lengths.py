@@ -6,7 +6,6 @@ at by nobody who does not find the same rows (``scanning.scan_runs``).
 """
 
 import struct
-from array import array
 from collections.abc import Iterable, Iterator
 
 from iced_x86 import Decoder
@@ -15,8 +14,8 @@ from hpbuild.dataclass import dataclass
 
 _DIRECTORY = 24 + 112 + 8 * 3
 """Bytes from the signature to the entry of the exception directory, in a PE32+ image."""
-_ROW = 3
-"""Words of a row: RVAs of the first byte, behind the last, and of the unwind record."""
+_ROW = struct.Struct("<III")
+"""RVAs of the first byte, behind the last, and of the unwind record."""
 _PIECE = 1 << 18
 """Bytes of code decoded in one go."""
 _JUMP, _NEAR_JUMP = 5, 0xE9
@@ -26,7 +25,7 @@ _HEAD = struct.Struct("<II")
 @dataclass(frozen=True, slots=True)
 class Piece:
     """Unwind rows that were decoded as one, one behind the other: ``bounds`` are their begins and then their
-    ends, RVAs of four bytes; ``lengths`` are those of the instructions, one byte each."""
+    ends, RVAs of four bytes, little-endian; ``lengths`` are those of the instructions, one byte each."""
 
     bounds: bytes
     lengths: bytes
@@ -66,8 +65,8 @@ def pieces(memory: memoryview) -> Iterator[Piece]:
 
 def _piece(memory: memoryview, rows: list[tuple[int, int]]) -> Piece:
     code = b"".join([memory[start:end] for start, end in rows])
-    bounds = array("I", [start for start, _ in rows] + [end for _, end in rows])
-    return Piece(bounds.tobytes(), bytes(map(len, Decoder(64, code))))
+    starts, ends = zip(*rows, strict=True)
+    return Piece(struct.pack(f"<{2 * len(rows)}I", *starts, *ends), bytes(map(len, Decoder(64, code))))
 
 
 def _rows(memory: memoryview) -> Iterable[tuple[int, int]]:
@@ -77,10 +76,8 @@ def _rows(memory: memoryview) -> Iterable[tuple[int, int]]:
         at, size = struct.unpack_from("<II", memory, headers + _DIRECTORY)
     except struct.error:
         return
-    table = memory[at : at + size // (4 * _ROW) * (4 * _ROW)]
-    words = array("I", table.tobytes()) if array("I").itemsize == 4 else array("I")
-    before = 0
-    for start, end in zip(words[0::_ROW], words[1::_ROW], strict=False):
+    table, before = memory[at : at + size], 0
+    for start, end, _ in _ROW.iter_unpack(table[: len(table) // _ROW.size * _ROW.size]):
         if not before <= start < end <= len(memory):
             return
         yield start, end

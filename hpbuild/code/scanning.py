@@ -92,7 +92,7 @@ def _batches(
     others of about as many bytes."""
     done = 0
     for piece in decoded:
-        begins, ends = np.frombuffer(piece.bounds, dtype=np.uint32).reshape(2, -1)
+        begins, ends = np.frombuffer(piece.bounds, dtype="<u4").reshape(2, -1)
         low = int(start.searchsorted(begins[0]))
         high = low + len(begins)
         same = np.array_equal(start[low:high], begins) and np.array_equal(end[low:high], ends)

@@ -94,7 +94,7 @@ def test_fail_a_process_that_dies_before_its_last_columns_are_copied() -> None:
         line.settle()
 
     def told(line: Line) -> object:
-        assert select.select([line._way.fileno()], [], [], 60)[0]  # it has told where they are
+        assert select.select([line._way._into], [], [], 60)[0]  # it has told where they are
         (child,) = children()
         kill(child)
         return line.receive()

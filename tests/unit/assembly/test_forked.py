@@ -56,12 +56,12 @@ def test_what_it_raises_is_the_last_that_it_sends() -> None:
 
 
 def test_whatever_it_does_it_is_ended() -> None:
-    before = set(Path("/proc/self/fd").iterdir())
+    before = _files()
     process = Forked(lambda way: time.sleep(600))
     assert children() == [process.pid]
     process.end()
     assert not children()
-    assert set(Path("/proc/self/fd").iterdir()) == before
+    assert _files() == before
 
 
 def test_ctrl_c_is_not_for_it() -> None:
@@ -77,10 +77,37 @@ def test_ctrl_c_is_not_for_it() -> None:
     process.end()
 
 
-def test_a_child_that_somebody_else_waited_for_is_no_trouble() -> None:
+def test_a_child_that_somebody_else_waited_for_is_not_killed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its number may be another's by then."""
+    killed: list[int] = []
+    before = _files()
     process = Forked(lambda way: None)
     os.waitpid(process.pid, 0)
+    monkeypatch.setattr(os, "kill", lambda pid, _: killed.append(pid))
     process.end()
+    assert not killed
+    assert _files() == before
+
+
+def test_ctrl_c_during_the_fork_leaves_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is heard when there is a process already."""
+    before, fork = _files(), os.fork
+
+    def pressed() -> int:
+        process = fork()
+        if process:
+            os.kill(os.getpid(), signal.SIGINT)
+        return process
+
+    monkeypatch.setattr(os, "fork", pressed)
+    with pytest.raises(KeyboardInterrupt):
+        Forked(lambda way: time.sleep(600))
+    assert not children()
+    assert _files() == before
+
+
+def _files() -> set[Path]:
+    return set(Path("/proc/self/fd").iterdir())
 
 
 ORPHAN = """

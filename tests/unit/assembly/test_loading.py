@@ -4,13 +4,17 @@ import pickle
 import struct
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from hpbuild.assembly import loading
 from hpbuild.assembly.loading import PARALLEL_SIZE, load_pair
+from hpbuild.assembly.start import Start
 from hpbuild.cache.store import open_store
+from hpbuild.code.lengths import Piece
 from hpbuild.code.program import load_program
 from hpbuild.codes.pe import NOT_A_PE, PDATA_SIZE, RELOCATION_BLOCK
 from hpbuild.errors import HpbuildError
@@ -149,6 +153,17 @@ def test_two_processes_find_it_with_what_was_decoded_before(
     assert instructions > 500
     assert processes == 1, "the second one has begun"
     assert _equal(pair, load_pair(*paths, "auto", lambda *_: None))
+
+
+def test_fail_what_was_decoded_of_other_memory_than_the_image_has(binaries: Path, tmp_path: Path) -> None:
+    """Not even asked for, though the file is the same."""
+    file = tmp_path / "codec.dll"
+    file.write_bytes((binaries / "baseline/codec.dll").read_bytes() + bytes(1 << 16))
+    image, found = read_image(file), (Piece(b"", b""),)
+    start = Start(decoded=lambda content: found)
+    assert loading._decoded(image, start) == found
+    assert loading._decoded(replace(image, memory=image.memory.copy()), start) == ()
+    assert loading._decoded(replace(image, data=FileBytes.of(file.read_bytes())), start) == ()
 
 
 @pytest.mark.parametrize("symbols", ["auto", "none"])
