@@ -8,67 +8,79 @@ from hpbuild.code.flow import writes_or_hands_out
 from hpbuild.code.model import I64
 from hpbuild.codes import plan as codes
 from hpbuild.codes import traps
+from hpbuild.dataclass import dataclass
 from hpbuild.errors import Finding
 from hpbuild.match.atoms import Memory
 from hpbuild.match.comparison import Comparison
 from hpbuild.match.sides import Side
 from hpbuild.plan.model import Reason
-from hpbuild.plan.selection import Selection
+from hpbuild.plan.selection import Chosen
 from hpbuild.plan.startup import Startup, callbacks, startup
 
 _RODATA = int(Memory.RODATA)
 
 
-def initialisers(comparison: Comparison, selection: Selection) -> list[Finding]:
+@dataclass(frozen=True, slots=True)
+class Starts:
+    """What the loader runs of the fixed image; ``listed`` are the entries of the baseline's lists, where the
+    fixed image has any, and ``called`` the baseline's thread-local callbacks, by their roots."""
+
+    ours: Startup
+    listed: frozenset[int]
+    called: tuple[int, ...]
+
+    @classmethod
+    def of(cls, comparison: Comparison) -> "Starts":
+        """Find it out, whatever is carried."""
+        ours = startup(comparison.fixed)
+        theirs = startup(comparison.baseline).lists if ours.lists else ()
+        listed = frozenset(root for item in theirs for root in item.entries)
+        return cls(ours, listed, callbacks(comparison.baseline))
+
+
+def initialisers(comparison: Comparison, chosen: Chosen, starts: Starts) -> list[Finding]:
     """New entries in lists of initialisers, new variables that only such code fills, changed functions that
     only such code calls, and a changed entry point."""
-    if selection.facts.identical.all() and not selection.functions:
-        return []
-    ours = startup(comparison.fixed)
     return [
-        *_new_entries(comparison, selection, ours),
-        *_unfilled(comparison, selection, ours),
-        *_changed(comparison, selection, ours),
+        *_new_entries(comparison, chosen, starts),
+        *_unfilled(comparison, chosen, starts.ours),
+        *_changed(comparison, chosen, starts.ours),
     ]
 
 
-def _new_entries(comparison: Comparison, selection: Selection, ours: Startup) -> list[Finding]:
+def _new_entries(comparison: Comparison, chosen: Chosen, starts: Starts) -> list[Finding]:
     """Entries of the fixed image's lists whose counterpart is in no list of the baseline."""
-    program, partner = comparison.fixed.program, comparison.pairing.fixed
-    # Only where the fixed image has lists it is asked for those of the baseline.
-    theirs = startup(comparison.baseline).lists if ours.lists else ()
-    known = {root for item in theirs for root in item.entries}
-    called = callbacks(comparison.baseline)
+    program, partner, ours = comparison.fixed.program, comparison.pairing.fixed, starts.ours
     new = [
         (root, f"in a list of initialisers at {int(item.range.start):#x}")
         for item in ours.lists
         for root in item.entries
-        if int(partner[root]) not in known
+        if int(partner[root]) not in starts.listed
     ]
     new += [
         (root, "a thread-local callback")
         for root in ours.callbacks
-        if root >= 0 and int(partner[root]) not in called
+        if root >= 0 and int(partner[root]) not in starts.called
     ]
     return [
         Finding(traps.NEW_INITIALISER, program.name_of(root), cause)
         for root, cause in new
-        if selection.limit is None or root in selection.functions
+        if not chosen.limited or root in chosen.functions
     ]
 
 
-def _unfilled(comparison: Comparison, selection: Selection, ours: Startup) -> list[Finding]:
+def _unfilled(comparison: Comparison, chosen: Chosen, ours: Startup) -> list[Finding]:
     """New variables of carried code that are written or handed out to be written by code that ran before."""
     side = comparison.fixed
     new = {
         first: members
-        for first, (members, reason) in selection.objects.items()
+        for first, (members, reason) in chosen.objects.items()
         if reason is Reason.ADDED and side.atoms.memory[first] != _RODATA
     }
     findings = []
     for first, (rows, owners) in _named(side, new).items():
         roots, early = owners.tolist(), ours.only_of(owners).tolist()
-        if not any(root in selection.functions and not only for root, only in zip(roots, early, strict=True)):
+        if not any(root in chosen.functions and not only for root, only in zip(roots, early, strict=True)):
             continue
         for row, root, only in zip(rows.tolist(), roots, early, strict=True):
             if only and writes_or_hands_out(side.program, row):
@@ -96,8 +108,8 @@ def _named(side: Side, objects: Mapping[int, tuple[int, ...]]) -> dict[int, tupl
     return dict(zip(objects, zip(np.split(rows, ends), np.split(owners, ends), strict=True), strict=True))
 
 
-def _changed(comparison: Comparison, selection: Selection, ours: Startup) -> list[Finding]:
-    name_of, functions = comparison.fixed.program.name_of, selection.functions
+def _changed(comparison: Comparison, chosen: Chosen, ours: Startup) -> list[Finding]:
+    name_of, functions = comparison.fixed.program.name_of, chosen.functions
     findings = []
     if ours.entry in functions:
         cause = "it ran when the image was loaded"

@@ -13,7 +13,7 @@ from hpbuild.match.facts import reason
 from hpbuild.match.functions import ranges
 from hpbuild.match.pairing import Level
 from hpbuild.plan.aside import Aside, at_hand
-from hpbuild.plan.beforehand import beforehand
+from hpbuild.plan.beforehand import Told, beforehand
 from hpbuild.plan.builds import Builds, build_findings
 from hpbuild.plan.chunks import FieldRows, chunks, field_rows, unwind_entries
 from hpbuild.plan.endless import OldCode, endless, old_code, others_replaced, redirected, surely_old
@@ -113,7 +113,7 @@ def decide(
     begin = aside if aside is not None and len(surely) else at_hand
     with begin(partial(beforehand, comparison, surely)) as (tell, meanwhile):
         selection = select(comparison, limit)
-        tell(others_replaced(selection, surely))
+        tell(Told(others_replaced(selection, surely), selection.chosen))
         numbering, unfit = number(comparison.fixed, selection)
         resolver = Resolver(comparison, numbering)
         fields = field_rows(comparison.fixed, numbering, resolver)

@@ -27,6 +27,16 @@ _RODATA = int(Memory.RODATA)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Chosen:
+    """What of a selection another process is told: ``functions`` and ``objects`` as there; ``limited`` when
+    some were listed."""
+
+    functions: dict[int, Reason]
+    objects: dict[int, tuple[tuple[int, ...], Reason]]
+    limited: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Selection:
     """``functions``: root -> reason, in columns too: their ``roots``, ascending, and their ``partners`` in
     the baseline, -1 for none; ``objects``: first atom -> (atoms, reason), in columns too: their ``first`` and
@@ -44,6 +54,11 @@ class Selection:
     findings: tuple[Finding, ...]
     shapes: Objects
     limit: Limit | None = None
+
+    @property
+    def chosen(self) -> Chosen:
+        """What is carried."""
+        return Chosen(functions=self.functions, objects=self.objects, limited=self.limit is not None)
 
 
 def select(comparison: Comparison, limit: Limit | None = None) -> Selection:

@@ -5,7 +5,6 @@ from hpbuild.match.comparison import Comparison
 from hpbuild.plan.folding import folded
 from hpbuild.plan.hidden import hidden
 from hpbuild.plan.hooks import patched_already
-from hpbuild.plan.initialisers import initialisers
 from hpbuild.plan.interfaces import moved_exports
 from hpbuild.plan.interior import into_middle
 from hpbuild.plan.modules import found_by_module
@@ -15,7 +14,7 @@ from hpbuild.plan.virtual_tables import torn_tables
 
 
 def trapped(comparison: Comparison, selection: Selection) -> list[Finding]:
-    """The findings of every check, in no particular order."""
+    """The findings of every check but those of ``beforehand``, in no particular order."""
     return [
         *folded(comparison, selection),
         *moved_exports(comparison, selection),
@@ -25,5 +24,4 @@ def trapped(comparison: Comparison, selection: Selection) -> list[Finding]:
         *patched_already(comparison, selection),
         *found_by_module(comparison, selection),
         *torn_tables(comparison, selection),
-        *initialisers(comparison, selection),
     ]

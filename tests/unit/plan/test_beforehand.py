@@ -7,9 +7,10 @@ from typing import Any
 
 from hpbuild.codes import traps
 from hpbuild.plan.aside import Begun, at_hand
-from hpbuild.plan.beforehand import beforehand
+from hpbuild.plan.beforehand import Told, beforehand
 from hpbuild.plan.endless import surely_old
 from hpbuild.plan.planner import decide
+from hpbuild.plan.selection import select
 from tests.assembled import RET, Dll, against, function
 
 Pair = Callable[..., Any]
@@ -20,9 +21,21 @@ def test_it_comes_back_from_another_process_as_it_was(pair: Pair) -> None:
     facts = comparison.facts
     old = facts.partner[~facts.identical & (facts.partner >= 0)]
     assert len(old) > 1
-    found = beforehand(comparison, old[1:], lambda: old[:1])
+    told = Told(old[:1], select(comparison).chosen)
+    found = beforehand(comparison, old[1:], lambda: told)
     assert found.seen.heads.keys() == set(old.tolist())
+    assert traps.NEW_INITIALISER in {finding.code for finding in found.findings}
+    assert pickle.loads(pickle.dumps(told.chosen)) == told.chosen
     assert pickle.loads(pickle.dumps(found)) == found
+
+
+def test_it_does_not_matter_what_was_begun_early(pair: Pair) -> None:
+    comparison = pair("traps/constructor", "snare").comparison
+    facts = comparison.facts
+    old = facts.partner[~facts.identical & (facts.partner >= 0)]
+    chosen = select(comparison).chosen
+    early = beforehand(comparison, old, lambda: Told(old[:0], chosen))
+    assert early == beforehand(comparison, old[:0], lambda: Told(old, chosen))
 
 
 @contextmanager
