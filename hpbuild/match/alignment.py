@@ -1,10 +1,11 @@
 """Aligning the code of a changed function with its old code, instruction by instruction."""
 
 from collections.abc import Iterator
-from itertools import zip_longest
+from itertools import pairwise, zip_longest
 
 import numpy as np
 
+from hpbuild.code.columns import members
 from hpbuild.code.decode import instructions
 from hpbuild.code.model import I64, U8
 from hpbuild.dataclass import dataclass
@@ -41,20 +42,44 @@ def steps(side: Side, fragment: int) -> list[Step]:
     return found
 
 
+@dataclass(frozen=True, slots=True)
+class _Listing:
+    """The instructions of a fragment in columns: their masked bytes, and the rows of their references, from
+    ``first`` to ``last``."""
+
+    texts: list[bytes]
+    first: I64
+    last: I64
+
+    @classmethod
+    def of(cls, side: Side, fragment: int) -> "_Listing":
+        fragments, references = side.program.fragments, side.program.references
+        start, end = int(fragments.start[fragment]), int(fragments.end[fragment])
+        row, last = int(side.first[fragment]), int(side.last[fragment])
+        sizes = [insn.len for insn in instructions(side.program.image.read(start, end - start), start)]
+        ends = np.cumsum([0, *sizes])
+        bounds, text = ends.tolist(), side.masked[start:end].tobytes()
+        rows = row + references.site[row:last].searchsorted(start + ends)
+        return cls([text[low:high] for low, high in pairwise(bounds)], rows[:-1], rows[1:])
+
+    def __len__(self) -> int:
+        return len(self.texts)
+
+
 def aligned_references(fixed: Side, baseline: Side, pairing: Pairing, changed: I64) -> tuple[I64, I64]:
     """Reference rows (fixed, baseline) that stand at the same place in the code of changed pairs."""
-    left: list[int] = []
-    right: list[int] = []
+    left, right = [np.zeros(0, dtype=np.int64)], [np.zeros(0, dtype=np.int64)]
     for fragment in changed.tolist():
-        ours, theirs = steps(fixed, fragment), steps(baseline, int(pairing.fixed[fragment]))
+        ours, theirs = _Listing.of(fixed, fragment), _Listing.of(baseline, int(pairing.fixed[fragment]))
         if max(len(ours), len(theirs)) > MAX_INSTRUCTIONS:
             continue
-        for a, b, size in common_runs([step.text for step in ours], [step.text for step in theirs]):
-            for one, two in zip(ours[a : a + size], theirs[b : b + size], strict=True):
-                if len(one.references) == len(two.references):
-                    left += one.references
-                    right += two.references
-    return np.array(left, dtype=np.int64), np.array(right, dtype=np.int64)
+        blocks = np.array(common_runs(ours.texts, theirs.texts), dtype=np.int64).reshape(-1, 3)
+        one, two = (members(begin, begin + blocks[:, 2]) for begin in (blocks[:, 0], blocks[:, 1]))
+        alike = ours.last[one] - ours.first[one] == theirs.last[two] - theirs.first[two]
+        one, two = one[alike], two[alike]
+        left.append(members(ours.first[one], ours.last[one]))
+        right.append(members(theirs.first[two], theirs.last[two]))
+    return np.concatenate(left), np.concatenate(right)
 
 
 def aligned_atoms(fixed: Side, baseline: Side, rows: tuple[I64, I64]) -> tuple[I64, I64]:

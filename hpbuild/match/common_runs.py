@@ -19,8 +19,15 @@ FEW_PAIRS = 20_000
 GRAM = 16
 """Elements of a gram; a power of 2. Sequences that have much in common have few equal grams that are not
 behind each other, but many equal elements."""
+FEW_RUNS = 32
+"""Runs up to which columns take longer than a list."""
 Block = tuple[int, int, int]
 """Start in the left sequence, start in the right one, length."""
+Run = tuple[int, int, int]
+"""Start in the left sequence, that less the start in the right one, length."""
+Runs = tuple[I64, I64, I64]
+"""The same in columns."""
+Bounds = tuple[int, int]
 
 
 def common_runs(left: Sequence[bytes], right: Sequence[bytes]) -> list[Block]:
@@ -76,7 +83,9 @@ def _by_diagonals(one: I64, two: I64) -> list[Block]:
     while work:
         runs, (low, high), (bottom, top) = work.pop()
         runs = _clipped(runs, (low, high), (bottom, top))
-        if not len(runs[0]):
+        if len(runs[0]) <= FEW_RUNS:
+            start, shift, size = (column.tolist() for column in runs)
+            found += _of_few(list(zip(start, shift, size, strict=True)), (low, high), (bottom, top))
             continue
         a, b, length = _longest(runs)
         found.append((a, b, length))
@@ -85,7 +94,34 @@ def _by_diagonals(one: I64, two: I64) -> list[Block]:
     return found
 
 
-def _longest(runs: tuple[I64, I64, I64]) -> Block:
+def _of_few(runs: list[Run], left: Bounds, right: Bounds) -> list[Block]:
+    """The blocks of so few runs that columns of them would take longer."""
+    found: list[Block] = []
+    work = [(runs, left, right)]
+    while work:
+        runs, (low, high), (bottom, top) = work.pop()
+        clipped = [
+            (begin, shift, end - begin)
+            for start, shift, size in runs
+            if (end := min(start + size, high, shift + top)) > (begin := max(start, low, shift + bottom))
+        ]
+        if not clipped:
+            continue
+        a, shift, length = min(clipped, key=_order)
+        b = a - shift
+        found.append((a, b, length))
+        work.append((clipped, (low, a), (bottom, b)))
+        work.append((clipped, (a + length, high), (b + length, top)))
+    return found
+
+
+def _order(run: Run) -> tuple[int, int, int]:
+    """The longest run first; of several as ``_longest``."""
+    start, shift, size = run
+    return -size, start, -shift
+
+
+def _longest(runs: Runs) -> Block:
     """The longest run; of several the first in the left sequence, and then in the right one."""
     start, shift, size = runs
     longest = np.flatnonzero(size == size.max())
@@ -95,7 +131,7 @@ def _longest(runs: tuple[I64, I64, I64]) -> Block:
     return int(start[best]), int(start[best] - shift[best]), int(size[best])
 
 
-def _diagonals(one: I64, two: I64) -> tuple[I64, I64, I64]:
+def _diagonals(one: I64, two: I64) -> Runs:
     """Runs of equal elements on each diagonal: (start in ``one``, less that in ``two``, length)."""
     order = np.argsort(two, kind="stable")
     keys = two[order]
@@ -112,9 +148,7 @@ def _diagonals(one: I64, two: I64) -> tuple[I64, I64, I64]:
     return start, shift, size
 
 
-def _clipped(
-    runs: tuple[I64, I64, I64], left: tuple[int, int], right: tuple[int, int]
-) -> tuple[I64, I64, I64]:
+def _clipped(runs: Runs, left: Bounds, right: Bounds) -> Runs:
     """What of the runs lies between the bounds in both sequences."""
     start, shift, size = runs
     begin = np.maximum(np.maximum(start, left[0]), shift + right[0])

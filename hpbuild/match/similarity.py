@@ -28,8 +28,9 @@ def _shape(side: Side, fragment: int) -> Shape:
     codes = np.array([0, *opcodes(side.program.image.read(start, end - start)), 0], dtype=np.int64)
     pairs = codes[:-1] << 16 | codes[1:]
     pairs.sort()
-    row = np.arange(1, len(pairs) + 1)
-    first = np.maximum.accumulate(np.where(np.diff(pairs, prepend=-1) != 0, row, 0))
+    row = np.arange(len(pairs))
+    first = np.zeros_like(row)
+    np.maximum.accumulate(row[1:] * (pairs[1:] != pairs[:-1]), out=first[1:])
     return frozenset((pairs << 32 | row - first + 1).tolist())
 
 
