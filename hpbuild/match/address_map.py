@@ -96,15 +96,11 @@ def _same_places(fixed: Side, baseline: Side, pairing: Pairing, agreement: Agree
 def _named(fixed: Side, baseline: Side) -> Columns:
     """Atoms that begin at a data symbol or data export of one name, unique on both sides."""
     left, right = _unique_names(fixed), _unique_names(baseline)
-    common = sorted(left.keys() & right.keys())
-    pairs = [
-        (left[name], right[name])
-        for name in common
-        if (fixed.atoms.memory[left[name]] == Memory.RODATA)
-        == (baseline.atoms.memory[right[name]] == Memory.RODATA)
-    ]
-    table = np.array(pairs, dtype=np.int64).reshape(-1, 2)
-    return table[:, 0], table[:, 1]
+    pairs = [(left[name], right[name]) for name in sorted(left.keys() & right.keys())]
+    ours, theirs = np.array(pairs, dtype=np.int64).reshape(-1, 2).T
+    constant = fixed.atoms.memory[ours] == Memory.RODATA
+    alike = constant == (baseline.atoms.memory[theirs] == Memory.RODATA)
+    return ours[alike], theirs[alike]
 
 
 _STRUCTURES = ("tls-directory", "load-configuration")
@@ -141,9 +137,9 @@ def _named_by_loader(side: Side) -> dict[tuple[str, int], int]:
 def _unique_names(side: Side) -> dict[str, int]:
     found: dict[str, int] = {}
     many: set[str] = set()
-    rows = list(side.atoms.names.items())
-    rows += [(side.atoms.one(rva), name) for rva, name in side.program.exported_data]
-    for atom, name in rows:
+    exported = side.program.exported_data
+    atoms = side.atoms.at(np.array([rva for rva, _ in exported], dtype=np.int64)).tolist()
+    for atom, name in [*side.atoms.names.items(), *zip(atoms, (name for _, name in exported), strict=True)]:
         if atom >= 0 and found.setdefault(name, atom) != atom:
             many.add(name)
     return {name: atom for name, atom in found.items() if name not in many}

@@ -12,6 +12,8 @@ from hpbuild.code.model import I64, U8, FieldForm, Program
 
 _WIDEST = 8
 """Bytes of the widest field."""
+_FEW = 16
+"""Fields up to which one is zeroed after the other."""
 
 
 class Masked:
@@ -57,6 +59,10 @@ class Masked:
 
 def _zero(data: U8, at: npt.NDArray[np.integer], widths: U8) -> None:
     """Zero ``widths`` bytes from each place in ``data``."""
+    if len(at) <= _FEW:
+        for place, width in zip(at.tolist(), widths.tolist(), strict=True):
+            data[place : place + width] = 0
+        return
     for width in np.flatnonzero(np.bincount(widths)).tolist():
         chosen = at[widths == width]
         for place in range(width):

@@ -1,6 +1,7 @@
 """Pairs by name: symbols (with the object file they come from) and exports."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Hashable
+from typing import TypeVar
 
 import numpy as np
 
@@ -10,21 +11,26 @@ from hpbuild.match.sides import Side
 from hpbuild.pe.symbols import SymbolKind
 
 Key = tuple[str, str]
+"""A symbol's name and the file that it comes from."""
+K = TypeVar("K", bound=Hashable)
 
 
 def pair_by_name(fixed: Side, baseline: Side, pairing: Pairing) -> int:
     """Pair fragments that begin at a symbol or export whose name is unique on both sides."""
-    made = 0
-    for level, keys in (
-        (Level.SYMBOL, _symbol_keys(lambda name, file: (name, file))),
-        (Level.SYMBOL, _symbol_keys(lambda name, file: (name, ""))),
-        (Level.EXPORT, _export_keys),
+    made, programs = 0, (fixed.program, baseline.program)
+    for keys in (
+        _symbol_keys(lambda name, file: (name, file)),
+        _symbol_keys(lambda name, file: (name, "")),
     ):
-        left, right = _unique(keys(fixed.program)), _unique(keys(baseline.program))
-        common = [(index, right[key]) for key, index in left.items() if key in right]
-        table = np.array(common, dtype=np.int64).reshape(-1, 2)
-        made += pairing.add(table[:, 0], table[:, 1], level)
-    return made
+        made += pairing.add(*_common(*map(keys, programs)), Level.SYMBOL)
+    return made + pairing.add(*_common(*map(_export_keys, programs)), Level.EXPORT)
+
+
+def _common(left: list[tuple[K, int]], right: list[tuple[K, int]]) -> tuple[I64, I64]:
+    """The fragments that a key names that is unique on both sides."""
+    ours, theirs = _unique(left), _unique(right)
+    table = np.array([(index, theirs[key]) for key, index in ours.items() if key in theirs], dtype=np.int64)
+    return table.reshape(-1, 2)[:, 0], table.reshape(-1, 2)[:, 1]
 
 
 def _symbol_keys(key: Callable[[str, str], Key]) -> Callable[[Program], list[tuple[Key, int]]]:
@@ -49,20 +55,23 @@ def _starting(program: Program, rva: I64) -> I64:
     return np.where((fragments.start[index] == rva) & ~fragments.opaque[index], index, -1)
 
 
-def _export_keys(program: Program) -> list[tuple[Key, int]]:
+def _export_keys(program: Program) -> list[tuple[str, int]]:
     opaque = program.fragments.opaque[np.array([index for index, _ in program.exported], dtype=np.int64)]
     rows = zip(program.exported, opaque.tolist(), strict=True)
-    return [((name, ""), index) for (index, name), data in rows if not data]
+    return [(name, index) for (index, name), data in rows if not data]
 
 
-def _unique(rows: Iterable[tuple[Key, int]]) -> dict[Key, int]:
+def _unique(rows: list[tuple[K, int]]) -> dict[K, int]:
     """Keys that name one fragment only."""
-    found: dict[Key, int] = {}
-    many: set[Key] = set()
+    found = dict(rows)
+    if len(found) == len(rows):
+        return found
+    found.clear()
+    many: set[K] = set()
     for key, index in rows:
         if found.setdefault(key, index) != index:
             many.add(key)
-    return {key: index for key, index in found.items() if key not in many} if many else found
+    return {key: index for key, index in found.items() if key not in many}
 
 
 def named_apart(fixed: Side, baseline: Side, a: int, b: int) -> bool:
