@@ -62,13 +62,21 @@ def export_rows(image: Image) -> list[tuple[str, int, Rva, str]]:
     tables = _tables(image)
     if tables is None:
         return []
-    named: dict[int, list[str]] = {}
     names = Names.of(image, codes.EXPORT_MALFORMED, codes.EXPORT_MALFORMED)
     texts, _ = names.texts(tables.names.astype(np.int64), "name")
+    forwarded = _forwards(image, tables)
+    if not forwarded.any() and len(set(tables.ordinals)) == len(texts):
+        alone = [""] * len(tables.functions)
+        for text, index in zip(texts, tables.ordinals, strict=True):
+            alone[index] = text
+        ordinals = range(tables.base, tables.base + len(alone))
+        one_each = zip(alone, ordinals, tables.functions.tolist(), strict=True)
+        return [(name, ordinal, Rva(rva), "") for name, ordinal, rva in one_each if rva]
+    named: dict[int, list[str]] = {}
     for text, index in zip(texts, tables.ordinals, strict=True):
         named.setdefault(index, []).append(text)
     found: list[tuple[str, int, Rva, str]] = []
-    rows = zip(tables.functions.tolist(), _forwards(image, tables).tolist(), strict=True)
+    rows = zip(tables.functions.tolist(), forwarded.tolist(), strict=True)
     for ordinal, (rva, forwards) in enumerate(rows, tables.base):
         if not rva:
             continue
@@ -156,10 +164,12 @@ def _tables(image: Image) -> _Tables | None:
     if (address_table >= image.size_of_image).any():
         raise HpbuildError(codes.EXPORT_MALFORMED, image.name, "an exported address leaves the image")
     ordinal_table = _ordinals(image, ordinals, name_count)
-    used = address_table.tolist()
-    for index in ordinal_table:
-        if index >= function_count or not used[index]:
-            raise HpbuildError(codes.EXPORT_ORDINAL, image.name, f"a name has ordinal index {index}")
+    used = np.zeros(MAX_ORDINALS, dtype=np.bool_)
+    used[: len(address_table)] = address_table != 0
+    indices = np.array(ordinal_table, dtype=np.int64)
+    lost = indices[~used[indices]]
+    if len(lost):
+        raise HpbuildError(codes.EXPORT_ORDINAL, image.name, f"a name has ordinal index {int(lost[0])}")
     return _Tables(
         dll_name=Rva(library), base=base, functions_at=functions, functions=address_table, names_at=names,
         names=_table(image, names, name_count, "name pointer table"), ordinals_at=ordinals,
