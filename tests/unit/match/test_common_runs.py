@@ -43,6 +43,17 @@ def test_too_many_pairs_go_the_long_way(monkeypatch: pytest.MonkeyPatch) -> None
     assert pairs(common_runs(left, right)) == pairs(short) == by_library(left, right)
 
 
+@pytest.mark.parametrize("few", [0, 2])
+@given(left=LETTERS, right=LETTERS)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_many_runs_give_the_blocks_of_few(
+    monkeypatch: pytest.MonkeyPatch, few: int, left: list[bytes], right: list[bytes]
+) -> None:
+    expected = common_runs(left, right)
+    monkeypatch.setattr(module, "FEW_RUNS", few)
+    assert common_runs(left, right) == expected
+
+
 @pytest.mark.parametrize("gram", [2, 4])
 @given(left=LETTERS, right=LETTERS)
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture])

@@ -66,6 +66,20 @@ def test_names_ordinals_forwarders_and_holes(pe):
     assert export_extents(pe.image()) == (Interval(AT, AT + 40 + 16 + 12 + 6 + len(strings)),)
 
 
+def test_one_name_each_and_some_without(pe):
+    pe.table(0, directory([0x1010, 0, 0x1020, 0x1030], [(2, 0), (0, 3)], b"b\0a\0", base=0xFFFFFFFF))
+    assert exports(pe.image()) == (
+        Export("a", 0xFFFFFFFF, 0x1010, ""),
+        Export("", 0x100000001, 0x1020, ""),
+        Export("b", 0x100000002, 0x1030, ""),
+    )
+
+
+def test_several_names_of_one_address_are_in_order(pe):
+    pe.table(0, directory([0x1010, 0x1020], [(4, 0), (0, 1), (2, 0)], b"b\0c\0d\0"))
+    assert [(row.name, row.ordinal) for row in exports(pe.image())] == [("c", 1), ("d", 1), ("b", 2)]
+
+
 @pytest.mark.parametrize(
     "change",
     [
