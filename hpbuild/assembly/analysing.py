@@ -12,23 +12,32 @@ from hpbuild.code.carrying import Target, carried, carried_part, completed
 from hpbuild.code.lengths import Piece
 from hpbuild.code.model import Program
 from hpbuild.code.partners import partners
-from hpbuild.code.program import Outside, analyse, load_program, outside_of_code
-from hpbuild.code.scanned import Scanned, joined
+from hpbuild.code.program import analyse, load_program, outside_of_code
+from hpbuild.code.scanned import joined
 from hpbuild.code.scanning import Tick, scan_runs
 from hpbuild.code.survey import Survey, survey
 from hpbuild.dataclass import dataclass, replace
 from hpbuild.errors import HpbuildError
-from hpbuild.match.sides import Contents, contents
+from hpbuild.match.both import LARGE
+from hpbuild.match.sides import Bearings, Contents, bearings, contents
 from hpbuild.pe.file_bytes import FileBytes
 from hpbuild.pe.image import Image
 from hpbuild.pe.symbols import Symbols
 
 Progress = Callable[[str, str, int, int], None]
-Known = tuple[Program, Contents]
-"""What is known of one image, with what comparing needs of it alone."""
 Part = tuple[Image, Symbols]
 FIRST_SHARE = 0.58
 """Which part of the baseline's code the first of two processes decodes: the second has more to do."""
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """What is known of one image, with what comparing needs of it alone; ``bearings`` only where it is better
+    to compute them in two processes, and to copy them, than in one."""
+
+    program: Program
+    contents: Contents
+    bearings: Bearings | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,8 +51,7 @@ class Second:
 
 def analyse_image(image: Image, symbols: Symbols, progress: Progress) -> Known:
     """One image alone."""
-    program = load_program(image, symbols, _told(image, progress))
-    return program, contents(program)
+    return _with_contents(load_program(image, symbols, _told(image, progress)), apart=False)
 
 
 def analyse_pair(
@@ -55,10 +63,10 @@ def analyse_pair(
     if second is not None:
         return _at_once(old, baseline, fixed, progress, second)
     scanned = scan_runs(old.image, old.rows.start, old.rows.end, _told(old.image, progress))
-    first = _known(outside_of_code(old, baseline[1]), scanned)
+    first = _with_contents(analyse(outside_of_code(old, baseline[1]), scanned), apart=False)
     new = survey(fixed[0])
     scanned = carried(scanned, old, new, _told(new.image, progress))
-    return first, _known(outside_of_code(new, fixed[1]), scanned)
+    return first, _with_contents(analyse(outside_of_code(new, fixed[1]), scanned), apart=False)
 
 
 def _at_once(
@@ -83,10 +91,10 @@ def _at_once(
         del target
         outside = outside_of_code(old, baseline[1])  # not before: the other waits for what was sent
         scanned = joined([scanned, line.receive()])
-        first = _known(outside, scanned)
+        first = _with_contents(analyse(outside, scanned), apart=True)
         del scanned, outside
-        program, parts = line.receive(), line.receive()
-    return first, (replace(program, image=image, symbols=symbols), parts)
+        program, (found, whither) = line.receive(), line.receive()
+    return first, Known(replace(program, image=image, symbols=symbols), found, whither)
 
 
 def _other(old: Survey, image: Image, symbols: Symbols, decoded: Sequence[Piece], line: Line) -> None:
@@ -106,7 +114,8 @@ def _other(old: Survey, image: Image, symbols: Symbols, decoded: Sequence[Piece]
         program = analyse(outside, completed([line.receive(), own]))
         bare = replace(image, data=FileBytes.of(b""), memory=np.zeros(0, dtype=np.uint8))
         line.offer(replace(program, image=bare, symbols=replace(symbols, items=())))
-        line.offer(contents(program))
+        known = _with_contents(program, apart=True)
+        line.offer((known.contents, known.bearings))
     line.settle()
 
 
@@ -116,9 +125,12 @@ def _half(old: Survey) -> int:
     return int(np.searchsorted(sizes, FIRST_SHARE * int(sizes[-1]))) if len(sizes) else 0
 
 
-def _known(outside: Outside, scanned: Scanned) -> Known:
-    program = analyse(outside, scanned)
-    return program, contents(program)
+def _with_contents(program: Program, *, apart: bool) -> Known:
+    """The program with its contents; ``apart`` when another process does the same with the other one."""
+    found = contents(program)
+    # Those of large images are computed on two threads sooner than copied.
+    whither = bearings(program, found.atoms) if apart and len(program.references) < LARGE else None
+    return Known(program, found, whither)
 
 
 def _told(image: Image, progress: Progress) -> Tick:

@@ -86,7 +86,7 @@ def examine(
         if analysed is not None:
             analysed(programs)
         progress("compare", pair.path, 0, 0)
-        comparison = compare(programs.baseline, programs.fixed, programs.contents)
+        comparison = compare(programs.baseline, programs.fixed, programs.contents, programs.bearings)
         progress("plan", pair.path, 0, 0)
         if isinstance(lists, Lists):
             limit, explanations = (

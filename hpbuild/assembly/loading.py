@@ -15,7 +15,7 @@ from hpbuild.code.lengths import Piece
 from hpbuild.code.model import Program
 from hpbuild.dataclass import dataclass
 from hpbuild.errors import HpbuildError
-from hpbuild.match.sides import Contents
+from hpbuild.match.sides import Bearings, Contents
 from hpbuild.pe.evidence import Build, Evidence, load_evidence
 from hpbuild.pe.image import Image
 from hpbuild.pe.reader import parse_image
@@ -42,12 +42,14 @@ class Source:
 
 @dataclass(frozen=True, slots=True)
 class Pair:
-    """Both programs of one module, what comparing needs of each alone (``contents``, baseline first), and how
-    they were made. ``sources`` only with a cache, and only when what they name can be read."""
+    """Both programs of one module, what comparing needs of each alone (``contents`` and, where they are known
+    already, ``bearings``, baseline first), and how they were made.
+    ``sources`` only with a cache, and only when what they name can be read."""
 
     baseline: Program
     fixed: Program
     contents: tuple[Contents, Contents]
+    bearings: tuple[Bearings | None, Bearings | None]
     builds: Builds
     sources: tuple[Source, Source] | None = None
 
@@ -88,14 +90,15 @@ def load_pair(
     evidence = one.evidence(), two.evidence()
     other = Second(lambda: _decoded(one.image, start), begun) if large and can_fork() else None
     found = _programs(one, two, evidence, progress, other)
-    for side, part, (program, parts) in zip((one, two), evidence, found, strict=True):
-        side.keep(Analysed(program, parts, part.build))
+    for side, part, known in zip((one, two), evidence, found, strict=True):
+        side.keep(Analysed(known.program, known.contents, part.build))
     sources = (one.source, two.source) if one.source and two.source else None
-    (baseline_program, baseline_contents), (fixed_program, fixed_contents) = found
+    old, new = found
     return Pair(
-        baseline_program,
-        fixed_program,
-        (baseline_contents, fixed_contents),
+        old.program,
+        new.program,
+        (old.contents, new.contents),
+        (old.bearings, new.bearings),
         Builds(evidence[0].build, evidence[1].build),
         sources,
     )
@@ -188,7 +191,9 @@ def _programs(
     if one.known is None and two.known is None:
         return analyse_pair(*parts, progress, other)
     first, second = (
-        analyse_image(*part, progress) if side.known is None else (side.known.program, side.known.contents)
+        analyse_image(*part, progress)
+        if side.known is None
+        else Known(side.known.program, side.known.contents)
         for side, part in zip((one, two), parts, strict=True)
     )
     return first, second

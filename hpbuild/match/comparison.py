@@ -17,7 +17,7 @@ from hpbuild.match.functions import FunctionFact, FunctionFacts, Groups, functio
 from hpbuild.match.funnel import pair_fragments
 from hpbuild.match.line_only import LineSites, line_sites, without_lines
 from hpbuild.match.pairing import Pairing
-from hpbuild.match.sides import Contents, Side, prepare
+from hpbuild.match.sides import Bearings, Contents, Side, prepare
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,13 +42,17 @@ class Comparison:
 
 
 def compare(
-    baseline: Program, fixed: Program, contents: tuple[Contents | None, Contents | None] = (None, None)
+    baseline: Program,
+    fixed: Program,
+    contents: tuple[Contents | None, Contents | None] = (None, None),
+    bearings: tuple[Bearings | None, Bearings | None] = (None, None),
 ) -> Comparison:
-    """Compare two programs. Deterministic: the same programs give the same result. ``contents`` are those of
-    the baseline and of the fixed program, where they are known (``hpbuild.match.sides.contents``)."""
+    """Compare two programs. Deterministic: the same programs give the same result. ``contents`` and
+    ``bearings`` are those of the baseline and of the fixed program, where they are known
+    (``hpbuild.match.sides``)."""
     left, right = both(
-        partial(prepare, fixed, contents[1]),
-        partial(prepare, baseline, contents[0]),
+        partial(prepare, fixed, contents[1], bearings[1]),
+        partial(prepare, baseline, contents[0], bearings[0]),
         min(len(fixed.references), len(baseline.references)),
     )
     pairing = pair_fragments(left, right)

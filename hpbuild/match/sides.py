@@ -30,6 +30,18 @@ class Side:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Bearings:
+    """Where everything of one program leads: columns as in ``Side``, computed soon, and of much room."""
+
+    first: I64
+    last: I64
+    targets: Places
+    pointers: Places
+    origins: Places
+    links: Links
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Contents:
     """What takes the most time to compute of one program alone, and little room: the forms of its code and
     its data with their digests. May be computed in another process, or kept for the same program."""
@@ -44,24 +56,36 @@ def contents(program: Program) -> Contents:
     return Contents(forms=fragment_forms(program, masked), atoms=cut_atoms(program, masked))
 
 
-def prepare(program: Program, known: Contents | None = None) -> Side:
-    """Compute everything about one program that does not depend on the other; ``known`` are its contents
-    where they are known."""
-    known = known or contents(program)
+def bearings(program: Program, atoms: Atoms) -> Bearings:
+    """Where everything of one program leads, among its ``atoms``."""
     first, last = reference_ranges(program)
-    targets = locate(program, known.atoms, program.references.target)
-    pointers = _pointers(program, known.atoms)
+    targets, pointers = locate(program, atoms, program.references.target), _pointers(program, atoms)
+    return Bearings(
+        first=first,
+        last=last,
+        targets=targets,
+        pointers=pointers,
+        origins=_origins(program, atoms),
+        links=link(program, atoms, first, targets, pointers),
+    )
+
+
+def prepare(program: Program, known: Contents | None = None, whither: Bearings | None = None) -> Side:
+    """Compute everything about one program that does not depend on the other; ``known`` are its contents and
+    ``whither`` its bearings, where they are known."""
+    known = known or contents(program)
+    whither = whither or bearings(program, known.atoms)
     return Side(
         program=program,
         masked=Masked(program),
         forms=known.forms,
-        first=first,
-        last=last,
+        first=whither.first,
+        last=whither.last,
         atoms=known.atoms,
-        targets=targets,
-        pointers=pointers,
-        origins=_origins(program, known.atoms),
-        links=link(program, known.atoms, first, targets, pointers),
+        targets=whither.targets,
+        pointers=whither.pointers,
+        origins=whither.origins,
+        links=whither.links,
     )
 
 

@@ -11,13 +11,14 @@ import numpy as np
 import pytest
 
 from hpbuild.assembly import loading
-from hpbuild.assembly.loading import PARALLEL_SIZE, load_pair
+from hpbuild.assembly.loading import PARALLEL_SIZE, Pair, load_pair
 from hpbuild.assembly.start import Start
 from hpbuild.cache.store import open_store
 from hpbuild.code.lengths import Piece
 from hpbuild.code.program import load_program
 from hpbuild.codes.pe import NOT_A_PE, PDATA_SIZE, RELOCATION_BLOCK
 from hpbuild.errors import HpbuildError
+from hpbuild.match.sides import bearings
 from hpbuild.pe.file_bytes import FileBytes
 from hpbuild.pe.reader import read_image
 from hpbuild.pe.symbols import load_symbols
@@ -98,6 +99,15 @@ def _equal(left: object, right: object) -> bool:
     return bool(left == right)
 
 
+def _with_bearings(pair: Pair) -> Pair:
+    """As two processes find a small pair."""
+    one, two = (
+        bearings(program, contents.atoms)
+        for program, contents in zip((pair.baseline, pair.fixed), pair.contents, strict=True)
+    )
+    return replace(pair, bearings=(one, two))
+
+
 @pytest.mark.parametrize("name", ["codec.dll", "throwing.dll"])
 def test_a_pair_is_what_its_images_are_alone(binaries: Path, name: str) -> None:
     """What is taken over from the baseline changes nothing."""
@@ -134,7 +144,9 @@ def test_two_processes_find_what_one_does(binaries: Path, root: Path, share: str
     )
     pair, told = pickle.loads(run.stdout)
     assert ("analyse", "codec.dll", 0, 0) in told
-    assert _equal(pair, load_pair(*paths, "auto", lambda *_: None))
+    alone = load_pair(*paths, "auto", lambda *_: None)
+    assert alone.bearings == (None, None)
+    assert _equal(pair, _with_bearings(alone))
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux forks soundly")
@@ -152,7 +164,7 @@ def test_two_processes_find_it_with_what_was_decoded_before(
     pair, (instructions, processes) = pickle.loads(run.stdout)
     assert instructions > 500
     assert processes == 1, "the second one has begun"
-    assert _equal(pair, load_pair(*paths, "auto", lambda *_: None))
+    assert _equal(pair, _with_bearings(load_pair(*paths, "auto", lambda *_: None)))
 
 
 def test_fail_what_was_decoded_of_other_memory_than_the_image_has(binaries: Path, tmp_path: Path) -> None:

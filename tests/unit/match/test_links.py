@@ -6,7 +6,7 @@ import pytest
 from hpbuild.match.comparison import compare
 from hpbuild.match.facts import describe
 from hpbuild.match.links import ordered_by
-from hpbuild.match.sides import Side, contents, prepare
+from hpbuild.match.sides import Side, bearings, contents, prepare
 from tests.comparing import PAIRS, compared, example, program
 
 
@@ -60,6 +60,9 @@ def test_holders_and_unwind_records(pair: str) -> None:
 def test_known_contents_change_nothing(pair: str) -> None:
     """They may have been computed elsewhere."""
     both = program(example(pair, "baseline"), "none"), program(example(pair, "fixed"), "none")
-    again = compare(*both, (contents(both[0]), contents(both[1])))
+    one, two = contents(both[0]), contents(both[1])
+    again = compare(*both, (one, two))
     assert describe(again) == describe(compared(pair, "none"))
+    whither = bearings(both[0], one.atoms), bearings(both[1], two.atoms)
+    assert describe(compare(*both, (one, two), whither)) == describe(again)
     assert again.fixed.forms.tolist() == prepare(both[1]).forms.tolist()
