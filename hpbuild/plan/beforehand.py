@@ -17,10 +17,10 @@ from hpbuild.plan.selection import Chosen
 @dataclass(frozen=True, slots=True)
 class Told:
     """What was decided meanwhile: ``others`` are the roots of the old code that is replaced besides what
-    surely is, ``chosen`` is what is carried."""
+    surely is; ``chosen`` is what is carried, for those who look at ``initialisers``."""
 
     others: I64
-    chosen: Chosen
+    chosen: Chosen | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,14 +33,24 @@ class Beforehand:
     interfaces: Interfaces
 
 
-def beforehand(comparison: Comparison, surely: I64, ask: Callable[[], Told]) -> Beforehand:
+def at_starts(comparison: Comparison, chosen: Chosen, starts: Starts | None = None) -> list[Finding]:
+    """The findings of ``initialisers``; ``starts`` where they are known."""
+    if not chosen.functions and comparison.facts.identical.all():
+        return []
+    return initialisers(comparison, chosen, starts or Starts.of(comparison))
+
+
+def beforehand(
+    comparison: Comparison, surely: I64, ask: Callable[[], Told], *, early: bool = False
+) -> Beforehand:
     """Find all of it out. ``surely`` are the roots of the old code that is replaced whatever is decided;
-    ``ask`` gives what is decided, as soon as it is."""
+    ``ask`` gives what is decided, as soon as it is: with ``early`` there is time for what the loader runs
+    until then."""
     seen, findings = look(comparison, surely), filled_rows(comparison)
     interfaces = Interfaces.of(comparison.fixed.program, comparison.baseline.program)
-    starts = Starts.of(comparison) if len(surely) else None
+    starts = Starts.of(comparison) if early else None
     told = ask()
     seen = seen.joined(look(comparison, told.others))
-    if told.chosen.functions or not comparison.facts.identical.all():
-        findings += initialisers(comparison, told.chosen, starts or Starts.of(comparison))
+    if told.chosen is not None:
+        findings += at_starts(comparison, told.chosen, starts)
     return Beforehand(seen, tuple(findings), interfaces)

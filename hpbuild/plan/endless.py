@@ -42,6 +42,8 @@ class Seen:
 NOTHING = Seen({}, {})
 _WORTH = 1 << 21
 """Bytes of code of an image of which there is more to find out than a process takes to start."""
+_MUCH = 1 << 20
+"""Bytes of old code that take longer to look at than to decide what is carried."""
 
 
 def surely_old(comparison: Comparison) -> I64:
@@ -50,6 +52,12 @@ def surely_old(comparison: Comparison) -> I64:
     facts, table = comparison.facts, comparison.baseline.program.fragments
     roots = distinct(facts.partner[~facts.identical & (facts.partner >= 0)])
     return roots if int((table.end - table.start).sum()) >= _WORTH else roots[:0]
+
+
+def takes_long(comparison: Comparison, roots: I64) -> bool:
+    """True when it takes the time of ``decide`` to ``look`` at the functions with ``roots``."""
+    table = comparison.baseline.program.fragments
+    return int((table.end[roots] - table.start[roots]).sum()) >= _MUCH
 
 
 def look(comparison: Comparison, roots: I64) -> Seen:

@@ -13,10 +13,18 @@ from hpbuild.match.facts import reason
 from hpbuild.match.functions import ranges
 from hpbuild.match.pairing import Level
 from hpbuild.plan.aside import Aside, at_hand
-from hpbuild.plan.beforehand import Told, beforehand
+from hpbuild.plan.beforehand import Told, at_starts, beforehand
 from hpbuild.plan.builds import Builds, build_findings
 from hpbuild.plan.chunks import FieldRows, chunks, field_rows, unwind_entries
-from hpbuild.plan.endless import OldCode, endless, old_code, others_replaced, redirected, surely_old
+from hpbuild.plan.endless import (
+    OldCode,
+    endless,
+    old_code,
+    others_replaced,
+    redirected,
+    surely_old,
+    takes_long,
+)
 from hpbuild.plan.exclusions import declared_exclusions
 from hpbuild.plan.model import (
     BaselineUse,
@@ -111,13 +119,16 @@ def decide(
     what can be known ``beforehand`` is found out meanwhile."""
     surely = surely_old(comparison) if aside is not None and limit is None else NO_ROOTS
     begin = aside if aside is not None and len(surely) else at_hand
-    with begin(partial(beforehand, comparison, surely)) as (tell, meanwhile):
+    long = takes_long(comparison, surely)
+    early = len(surely) > 0 and not long
+    with begin(partial(beforehand, comparison, surely, early=early)) as (tell, meanwhile):
         selection = select(comparison, limit)
-        tell(Told(others_replaced(selection, surely), selection.chosen))
+        tell(Told(others_replaced(selection, surely), None if long else selection.chosen))
         numbering, unfit = number(comparison.fixed, selection)
         resolver = Resolver(comparison, numbering)
         fields = field_rows(comparison.fixed, numbering, resolver)
         findings = [*selection.findings, *unfit, *resolver.findings.values()]
+        findings += at_starts(comparison, selection.chosen) if long else []
         findings += [*trapped(comparison, selection), *_build_findings(comparison, selection, builds)]
         findings += [*_weak(comparison, selection), *_removed(comparison, selection)]
         entries = Entries(comparison.baseline.program, list(redirected(selection).values()))
