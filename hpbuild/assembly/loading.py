@@ -43,8 +43,8 @@ class Source:
 @dataclass(frozen=True, slots=True)
 class Pair:
     """Both programs of one module, what comparing needs of each alone (``contents`` and, where they are known
-    already, ``bearings``, baseline first), and how they were made.
-    ``sources`` only with a cache, and only when what they name can be read."""
+    already, ``bearings``, baseline first), and how they were made. ``sources`` only with a cache, and only
+    when what they name can be read."""
 
     baseline: Program
     fixed: Program

@@ -66,7 +66,7 @@ def _unique(rows: list[tuple[K, int]]) -> dict[K, int]:
     found = dict(rows)
     if len(found) == len(rows):
         return found
-    found.clear()
+    found = {}
     many: set[K] = set()
     for key, index in rows:
         if found.setdefault(key, index) != index:

@@ -1,7 +1,8 @@
 """From language data to handlers: through tables of read-only data, from one to the next.
 
-All starts go in step, as columns. A chain of tables may be as long as an image likes: where one is longer
-than any compiler makes, each start goes alone, with a list of work.
+All starts go in step, as columns. An image may have as long a chain of tables, and as many starts that lead
+to one large table, as it likes: where that is more than any compiler makes, each start goes alone, with a
+list of work, when it is asked for.
 """
 
 from collections.abc import Iterator
@@ -19,6 +20,8 @@ Led = tuple[frozenset[int], frozenset[int]]
 """Roots of handlers, and the atoms through which something leads there."""
 _STEPS = 32
 """Tables behind each other up to which all starts go in step."""
+_MOST = 1 << 22
+"""Fields of one step, each counted for every start that leads there, up to which there is room for them."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,22 +37,18 @@ class Ways:
     tables: Bools
 
 
-def led(ways: Ways, low: I64, high: I64) -> list[Led]:
-    """What the rows from ``low`` to ``high`` lead to, for each start."""
-    found = _in_step(ways, low, high)
-    if found is not None:
-        return found
-    return [_alone(ways, *start) for start in zip(low.tolist(), high.tolist(), strict=True)]
-
-
-def _in_step(ways: Ways, low: I64, high: I64) -> list[Led] | None:
-    """All starts at once; None where one has a longer way than ``_STEPS``."""
+def together(ways: Ways, low: I64, high: I64) -> list[Led] | None:
+    """What the rows from ``low`` to ``high`` lead to, for each start; None where one has a longer way than
+    ``_STEPS``, or all together lead to more than ``_MOST``."""
     count = len(low)
     start, holder = np.arange(count), np.full(count, -1, dtype=np.int64)
     handlers, holding, edges = [], [], []
     seen = np.zeros(0, dtype=np.int64)
     for _ in range(_STEPS):
-        rows, sizes = members(low, high), high - low
+        sizes = high - low
+        if int(sizes.sum()) > _MOST:
+            return None
+        rows = members(low, high)
         start, holder = np.repeat(start, sizes), np.repeat(holder, sizes)
         named = ways.roots[rows] >= 0
         handlers.append(start[named] << 32 | ways.roots[rows[named]])
@@ -87,8 +86,8 @@ def _by_start(keys: I64, count: int) -> Iterator[frozenset[int]]:
     return (frozenset(values[low:high]) for low, high in pairwise(bounds))
 
 
-def _alone(ways: Ways, low: int, high: int) -> Led:
-    """What one start leads to."""
+def alone(ways: Ways, low: int, high: int) -> Led:
+    """What the rows from ``low`` to ``high`` lead to, of one start."""
     roots, pointed, tables = ways.roots.data, ways.pointed.data, ways.tables.data
     handlers = set(roots[low:high].tolist())
     holders: dict[int, set[int]] = {}

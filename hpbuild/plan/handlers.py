@@ -18,7 +18,7 @@ from hpbuild.code.decode import RefKind
 from hpbuild.code.model import I64
 from hpbuild.match.atoms import Memory
 from hpbuild.match.sides import Side
-from hpbuild.plan.descent import Led, Ways, led
+from hpbuild.plan.descent import Led, Ways, alone, together
 from hpbuild.plan.leads import counted
 from hpbuild.plan.parts import Records
 
@@ -30,8 +30,8 @@ class Handlers:
     handler or part is."""
 
     __slots__ = (
-        "_begins", "_begun", "_below", "_busy", "_high", "_jumps", "_known", "_low", "_owners", "_records",
-        "_side", "_starts", "_ways",
+        "_asked", "_begins", "_begun", "_below", "_busy", "_high", "_jumps", "_known", "_low", "_owners",
+        "_records", "_side", "_starts", "_ways",
     )  # fmt: skip
 
     def __init__(self, side: Side, known: Records) -> None:
@@ -44,6 +44,7 @@ class Handlers:
         self._begun = _beginning_at(side.program.fragments.start, self._starts)
         self._owners: dict[int, set[int]] | None = None
         self._below: dict[int, Led] | None = None
+        self._asked = False
         self._jumps = self._jumped_to()
         self._records = self._with_parts()
         self._ways = Ways(
@@ -72,7 +73,15 @@ class Handlers:
     def below(self, record: int) -> Led:
         """For the unwind record at ``record``: roots of the handlers that its language data leads to, and the
         atoms outside of the record through which it leads there."""
-        return self._every().get(record, _NOWHERE)
+        if not self._starts:
+            return _NOWHERE
+        if not self._asked:
+            self._asked, self._below = True, self._all_below()
+        if self._below is not None:
+            return self._below.get(record, _NOWHERE)
+        rows = self.rows(record)
+        handlers, through = alone(self._ways, rows.start, rows.stop)
+        return handlers | self._parts_of(record), through
 
     def _jumped_to(self) -> dict[int, set[int]]:
         """Root -> roots of the split-off parts that its code jumps to."""
@@ -87,6 +96,10 @@ class Handlers:
             if owner != part:
                 found.setdefault(owner, set()).add(part)
         return found
+
+    def _parts_of(self, record: int) -> frozenset[int]:
+        """Roots of the split-off parts of the functions with the unwind record at ``record``."""
+        return frozenset(part for root in self._records.get(record, ()) for part in self._jumps[root])
 
     def _with_parts(self) -> dict[int, set[int]]:
         """Unwind record -> roots of the functions with it that have split-off parts."""
@@ -126,21 +139,21 @@ class Handlers:
             self._owners = self._all_owners()
         return frozenset(self._owners.get(handler, ()))
 
-    def _every(self) -> dict[int, Led]:
-        """``below`` of each unwind record that leads anywhere."""
-        if self._below is None:
-            self._below = self._all_below() if self._starts else {}
-        return self._below
-
-    def _all_below(self) -> dict[int, Led]:
-        busy = np.flatnonzero(self._busy[self._high] > self._busy[self._low])
-        records = self._known[busy].tolist()
-        found = dict(zip(records, led(self._ways, self._low[busy], self._high[busy]), strict=True))
-        for record, roots in self._records.items():
-            parts = frozenset(part for root in roots for part in self._jumps[root])
+    def _all_below(self) -> dict[int, Led] | None:
+        """``below`` of each unwind record that leads anywhere; None where there is no room for that."""
+        busy = self._leading()
+        every = together(self._ways, self._low[busy], self._high[busy])
+        if every is None:
+            return None
+        found = dict(zip(self._known[busy].tolist(), every, strict=True))
+        for record in self._records:
             handlers, through = found.get(record, _NOWHERE)
-            found[record] = handlers | parts, through
+            found[record] = handlers | self._parts_of(record), through
         return found
+
+    def _leading(self) -> I64:
+        """The rows of the unwind records whose language data leads anywhere."""
+        return np.flatnonzero(self._busy[self._high] > self._busy[self._low])
 
     def _all_owners(self) -> dict[int, set[int]]:
         fragments = self._side.program.fragments
@@ -148,10 +161,10 @@ class Handlers:
         for owner, parts in self._jumps.items():
             for part in parts:
                 owners.setdefault(part, set()).add(owner)
-        below = self._every()
-        rows = np.flatnonzero(among(fragments.unwind, np.array(sorted(below), dtype=np.int64)))
+        records = sorted({*self._known[self._leading()].tolist(), *self._records})
+        rows = np.flatnonzero(among(fragments.unwind, np.array(records, dtype=np.int64)))
         for record, root in zip(fragments.unwind[rows].tolist(), fragments.root[rows].tolist(), strict=True):
-            for handler in below[record][0]:
+            for handler in self.below(record)[0]:
                 owners.setdefault(handler, set()).add(root)
         return owners
 

@@ -6,19 +6,21 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hpbuild.plan.descent import Led, Ways, led
+from hpbuild.plan import descent
+from hpbuild.plan.descent import Led, Ways, alone, together
 
 Row = tuple[int, int]
 """A data field: the root of the handler that it names, and the atom that it points at; -1 for none."""
 
 
-def followed(starts: list[list[Row]], atoms: list[list[Row]], tables: list[bool]) -> list[Led]:
-    """``led`` of fields, by start and by atom."""
-    runs = [*starts, *atoms]
+def laid_out(
+    starts: list[list[Row]], atoms: list[list[Row]], tables: list[bool]
+) -> tuple[Ways, npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+    """The fields, by start and by atom, and where those of each start begin and end."""
+    runs, count = [*starts, *atoms], len(starts)
     rows = np.array([row for run in runs for row in run], dtype=np.int64).reshape(-1, 2)
     ends: npt.NDArray[np.int64] = np.cumsum([0, *map(len, runs)])
     low, high = ends[:-1], ends[1:]
-    count = len(starts)
     ways = Ways(
         roots=rows[:, 0],
         pointed=rows[:, 1],
@@ -26,7 +28,7 @@ def followed(starts: list[list[Row]], atoms: list[list[Row]], tables: list[bool]
         last=high[count:],
         tables=np.array([*tables, False]),
     )
-    return led(ways, low[:count], high[:count])
+    return ways, low[:count], high[:count]
 
 
 def expected(start: list[Row], atoms: list[list[Row]], tables: list[bool]) -> Led:
@@ -69,33 +71,34 @@ def test_every_start_leads_where_its_fields_do(
     image: tuple[list[list[Row]], list[list[Row]], list[bool]],
 ) -> None:
     starts, atoms, tables = image
-    assert followed(starts, atoms, tables) == [expected(start, atoms, tables) for start in starts]
+    ways, low, high = laid_out(starts, atoms, tables)
+    wanted = [expected(start, atoms, tables) for start in starts]
+    assert together(ways, low, high) == wanted
+    assert [alone(ways, *bounds) for bounds in zip(low.tolist(), high.tolist(), strict=True)] == wanted
 
 
-@given(images())
-def test_one_after_the_other_finds_what_all_in_step_find(
-    image: tuple[list[list[Row]], list[list[Row]], list[bool]],
-) -> None:
-    """A chain that is too long to go in step makes no difference to the other starts."""
-    starts, atoms, tables = image
-    count = len(atoms)
-    chain = [[(-1, count + number + 1)] for number in range(40)]
-    long = [*atoms, *chain, [(7, -1)]]
-    found = followed([*starts, [(-1, count)]], long, [*tables, *[True] * 41])
-    assert found[:-1] == followed(starts, atoms, tables)
-    assert found[-1] == (frozenset({7}), frozenset(range(count, count + 41)))
-
-
-@pytest.mark.parametrize("length", [31, 32, 33])
-def test_the_length_of_a_chain_does_not_matter(length: int) -> None:
+@pytest.mark.parametrize("length", [31, 32, 33, 5000])
+def test_a_chain_that_no_compiler_makes_is_not_followed_in_step(length: int) -> None:
     atoms = [[(-1, number + 1)] for number in range(length - 1)]
-    found = followed([[(-1, 0)]], [*atoms, [(5, 0)]], [True] * length)
-    assert found == [(frozenset({5}), frozenset(range(length)))]
+    ways, low, high = laid_out([[(-1, 0)]], [*atoms, [(5, 0)]], [True] * length)
+    wanted = frozenset({5}), frozenset(range(length))
+    assert together(ways, low, high) == ([wanted] if length < 32 else None)
+    assert alone(ways, 0, 1) == wanted
+
+
+def test_fail_more_ways_than_there_is_room_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ten starts that lead to one table with ten fields."""
+    made = laid_out([[(-1, 0)]] * 10, [[(root, -1) for root in range(10)]], [True])
+    wanted = frozenset(range(10)), frozenset({0})
+    monkeypatch.setattr(descent, "_MOST", 100)
+    assert together(*made) == [wanted] * 10
+    monkeypatch.setattr(descent, "_MOST", 99)
+    assert together(*made) is None
 
 
 def test_what_is_no_table_is_not_followed() -> None:
-    assert followed([[(-1, 0)]], [[(5, -1)]], [False]) == [(frozenset(), frozenset())]
+    assert together(*laid_out([[(-1, 0)]], [[(5, -1)]], [False])) == [(frozenset(), frozenset())]
 
 
 def test_no_starts() -> None:
-    assert followed([], [[(5, -1)]], [True]) == []
+    assert together(*laid_out([], [[(5, -1)]], [True])) == []

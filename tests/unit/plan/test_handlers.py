@@ -9,6 +9,7 @@ from hpbuild.code.program import load_program
 from hpbuild.codes import traps
 from hpbuild.match.comparison import compare
 from hpbuild.pe.reader import parse_image
+from hpbuild.plan import descent
 from hpbuild.plan.handlers import Handlers
 from hpbuild.plan.model import Plan, Reason, Target
 from hpbuild.plan.parts import records
@@ -56,9 +57,12 @@ def test_the_new_exception_data_names_the_new_handlers(changed_handler: Plan) ->
     assert handlers <= named & carried
 
 
-def test_owners_and_handlers_are_each_others_inverse() -> None:
+@pytest.mark.parametrize("most", [0, 1 << 22])
+def test_owners_and_handlers_are_each_others_inverse(monkeypatch: pytest.MonkeyPatch, most: int) -> None:
+    """Found for all records together, and for each when it is asked for."""
     from hpbuild.match.sides import prepare
 
+    monkeypatch.setattr(descent, "_MOST", most)
     side = prepare(program(example("throwing", "baseline"), "none"))
     fragments, handlers = side.program.fragments, Handlers(side, records(side))
     rows = [(int(u), int(r)) for u, r in zip(fragments.unwind, fragments.root, strict=True) if u]
