@@ -21,7 +21,7 @@ Led = tuple[frozenset[int], frozenset[int]]
 _STEPS = 32
 """Tables behind each other up to which all starts go in step."""
 _MOST = 1 << 22
-"""Fields of one step, each counted for every start that leads there, up to which there is room for them."""
+"""Fields, each counted for every start that leads there, up to which there is room for those of all steps."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,10 +43,11 @@ def together(ways: Ways, low: I64, high: I64) -> list[Led] | None:
     count = len(low)
     start, holder = np.arange(count), np.full(count, -1, dtype=np.int64)
     handlers, holding, edges = [], [], []
-    seen = np.zeros(0, dtype=np.int64)
+    seen, room = np.zeros(0, dtype=np.int64), _MOST
     for _ in range(_STEPS):
         sizes = high - low
-        if int(sizes.sum()) > _MOST:
+        room -= int(sizes.sum())
+        if room < 0:
             return None
         rows = members(low, high)
         start, holder = np.repeat(start, sizes), np.repeat(holder, sizes)
